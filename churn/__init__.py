@@ -1,0 +1,1 @@
+"""From raw records to churn scores: the Python behind the dbt project."""

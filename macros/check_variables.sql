@@ -1,0 +1,93 @@
+{#
+    Stops the run with one sentence when a variable has an impossible value,
+    before any table is touched.
+#}
+{% macro check_variables() %}
+
+    {%- set whole_numbers = {
+        'landing_delay_hours': (0, 48),
+        'session_timeout_minutes': (1, 1440),
+        'max_clock_skew_minutes': (0, 1440),
+        'max_accounts_per_visitor': (1, 1000000),
+        'churn_grace_days': (0, 365),
+        'churn_horizon_days': (1, 365),
+        'model_seed': (0, 2147483647),
+        'stale_after_days': (0, 3650),
+    } -%}
+    {%- set choices = {
+        'crm_outcome_dialect': ['dates', 'flags'],
+        'as_of_frequency': ['weekly', 'monthly'],
+    } -%}
+    {%- set days = ['as_of_date', 'earliest_plausible_date'] -%}
+
+    {%- for name, bounds in whole_numbers.items() -%}
+        {%- set value = var(name) -%}
+        {%- if value is not integer or value is boolean
+              or not bounds[0] <= value <= bounds[1] -%}
+            {{ refuse_variable(
+                name, value,
+                'a whole number from ' ~ bounds[0] ~ ' to ' ~ bounds[1]
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+
+    {%- for name, allowed in choices.items() -%}
+        {%- if var(name) not in allowed -%}
+            {{ refuse_variable(
+                name, var(name), 'one of ' ~ allowed | join(', ')
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+
+    {%- for name in days -%}
+        {%- set value = var(name) -%}
+        {%- if value is not none -%}
+            {%- if not is_calendar_day(value | string) -%}
+                {{ refuse_variable(
+                    name, value, 'a day written as YYYY-MM-DD'
+                ) }}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+
+    {%- set medium, high = var('medium_risk_from'), var('high_risk_from') -%}
+    {%- if medium is not number or high is not number
+          or not 0 < medium < high < 1 -%}
+        {{ refuse_variable(
+            'medium_risk_from` and `high_risk_from', medium ~ '` and `' ~ high,
+            'two probabilities with 0 < medium_risk_from < high_risk_from < 1'
+        ) }}
+    {%- endif -%}
+
+{% endmacro %}
+
+
+{# One sentence that names the variable, its value and what it must be. #}
+{% macro refuse_variable(name, value, expectation) %}
+
+    {{ exceptions.raise_compiler_error(
+        'The variable `' ~ name ~ '` is `' ~ value ~ '`, but must be '
+        ~ expectation ~ ': change it in dbt_project.yml or in --vars.'
+    ) }}
+
+{% endmacro %}
+
+
+{# Whether `text` is a day of the calendar, written as YYYY-MM-DD. #}
+{% macro is_calendar_day(text) %}
+
+    {%- set pattern = '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])$' -%}
+    {%- if not modules.re.match(pattern, text) -%}
+        {{ return(false) }}
+    {%- endif -%}
+
+    {%- set year, month, day = text.split('-') | map('int') -%}
+    {%- set is_leap_year =
+        year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) -%}
+    {%- set days_in_month = [
+        31, 29 if is_leap_year else 28, 31, 30, 31, 30,
+        31, 31, 30, 31, 30, 31
+    ] -%}
+    {{ return(day <= days_in_month[month - 1]) }}
+
+{% endmacro %}

@@ -1,0 +1,14 @@
+{#
+    The timestamp `minutes` minutes after `instant`; `minutes` is a whole
+    number, and may be negative.
+
+    add_minutes("cast('2025-03-01 00:50:00' as timestamp)", 30) is
+    2025-03-01 01:20:00.
+#}
+{% macro add_minutes(instant, minutes) -%}
+    {{ return(adapter.dispatch('add_minutes', 'churn')(instant, minutes)) }}
+{%- endmacro %}
+
+{% macro duckdb__add_minutes(instant, minutes) -%}
+    ({{ instant }} + to_minutes(cast({{ minutes }} as integer)))
+{%- endmacro %}

@@ -1,0 +1,20 @@
+{#
+    A subquery with one row per day from `first_day` to `last_day`, both
+    included, in the column `day`; no row where either is null.
+
+    select day from date_series("cast('2025-03-01' as date)",
+    "cast('2025-03-02' as date)") has two rows.
+#}
+{% macro date_series(first_day, last_day) -%}
+    {{ return(adapter.dispatch('date_series', 'churn')(first_day, last_day)) }}
+{%- endmacro %}
+
+{% macro duckdb__date_series(first_day, last_day) -%}
+    (
+        select cast(unnest(generate_series(
+            cast({{ first_day }} as timestamp),
+            cast({{ last_day }} as timestamp),
+            interval 1 day
+        )) as date) as day
+    )
+{%- endmacro %}

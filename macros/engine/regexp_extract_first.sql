@@ -1,0 +1,19 @@
+{#
+    What the group `group` of `pattern` holds at its first match in `text`, or
+    null without a match.
+
+    regexp_extract_first("'+02:30'", '^[+](\\d\\d)', 1) is '02'.
+#}
+{% macro regexp_extract_first(text, pattern, group) -%}
+    {{ return(
+        adapter.dispatch('regexp_extract_first', 'churn')(text, pattern, group)
+    ) }}
+{%- endmacro %}
+
+{% macro duckdb__regexp_extract_first(text, pattern, group) -%}
+    {#- DuckDB gives an empty text, not null, where nothing matches. -#}
+    case
+        when regexp_matches({{ text }}, '{{ pattern }}')
+            then regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
+    end
+{%- endmacro %}
