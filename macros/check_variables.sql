@@ -50,6 +50,13 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set share = var('smallest_batch_share') -%}
+    {%- if share is not number or share is boolean or not 0 <= share <= 1 -%}
+        {{ refuse_variable(
+            'smallest_batch_share', share, 'a number from 0 to 1'
+        ) }}
+    {%- endif -%}
+
     {%- set medium, high = var('medium_risk_from'), var('high_risk_from') -%}
     {%- if medium is not number or high is not number
           or not 0 < medium < high < 1 -%}
