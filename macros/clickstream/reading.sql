@@ -110,6 +110,7 @@
 {# The path of a URL: scheme, host, query and fragment left out. #}
 {% macro url_path(text) -%}
     case
+        when {{ text }} is null then null
         when {{ text }} like '/%'
             and {{ text }} not like '%?%'
             and {{ text }} not like '%#%'

@@ -24,7 +24,9 @@ new_events as (
         {%- for column in columns %}
         {{ column }},
         {%- endfor %}
-        true as is_counted
+        true as is_counted,
+        false as is_revised,
+        false as is_known
 
     from {{ ref('base_clickstream__records') }}
 
@@ -48,7 +50,9 @@ receipts as (
         {%- for column in columns_there_already(columns) %}
         {{ column }},
         {%- endfor %}
-        is_counted
+        is_counted,
+        is_revised,
+        true as is_known
 
     from {{ this }}
 
@@ -62,7 +66,7 @@ repeated_ids as (
 
     select
         event_id,
-        max(taken_at) as taken_at
+        max(taken_at) as last_taken_at
 
     from receipts
 
@@ -76,16 +80,8 @@ repeated_receipts as (
 
     select
         receipts.*,
-        repeated_ids.taken_at as last_taken_at,
-        row_number() over (
-            partition by receipts.event_id
-            order by
-                case when receipts.is_counted then 0 else 1 end,
-                receipts.received_at,
-                receipts.source_file,
-                receipts.taken_at desc,
-                {{ content_digest(columns, 'receipts') }}
-        ) as receipt_number
+        repeated_ids.last_taken_at,
+        {{ content_digest(columns, 'receipts') }} as content
 
     from receipts
 
@@ -94,9 +90,42 @@ repeated_receipts as (
 
 ),
 
+ordered_receipts as (
+
+    select
+        *,
+        max(case when is_known and is_counted then content end) over (
+            partition by event_id
+        ) as known_content,
+        max(case when is_known and is_counted then taken_at end) over (
+            partition by event_id
+        ) as known_taken_at,
+        max(case when is_known and is_revised then 1 else 0 end) over (
+            partition by event_id
+        ) as was_revised,
+        row_number() over (
+            partition by event_id
+            order by
+                case when is_counted then 0 else 1 end,
+                received_at,
+                source_file,
+                taken_at desc,
+                content
+        ) as receipt_number
+
+    from repeated_receipts
+
+),
+
 first_receipts as (
 
-    select * from repeated_receipts where receipt_number = 1
+    select
+        *,
+        coalesce(content = known_content, false) as is_unchanged
+
+    from ordered_receipts
+
+    where receipt_number = 1
 
 ),
 
@@ -105,16 +134,16 @@ first_receipts as (
 former_visitors as (
 
     select distinct
-        repeated_receipts.event_id,
-        repeated_receipts.visitor_id,
-        repeated_receipts.last_taken_at as taken_at
+        ordered_receipts.event_id,
+        ordered_receipts.visitor_id,
+        ordered_receipts.last_taken_at
 
-    from repeated_receipts
+    from ordered_receipts
 
     inner join first_receipts
-        on repeated_receipts.event_id = first_receipts.event_id
+        on ordered_receipts.event_id = first_receipts.event_id
 
-    where repeated_receipts.visitor_id <> first_receipts.visitor_id
+    where ordered_receipts.visitor_id <> first_receipts.visitor_id
 
 ),
 
@@ -124,7 +153,8 @@ events as (
         {%- for column in columns %}
         {{ column }},
         {%- endfor %}
-        is_counted
+        is_counted,
+        is_revised
 
     from receipts
 
@@ -136,8 +166,13 @@ events as (
         {%- for column in columns if column != 'taken_at' %}
         {{ column }},
         {%- endfor %}
-        last_taken_at as taken_at,
-        is_counted
+        case
+            when is_unchanged then known_taken_at
+            else last_taken_at
+        end as taken_at,
+        true as is_counted,
+        known_content is not null
+            and (was_revised = 1 or not is_unchanged) as is_revised
 
     from first_receipts
 
@@ -145,13 +180,16 @@ events as (
 
     select
         {%- for column in columns %}
-        {%- if column in ['event_id', 'visitor_id', 'taken_at'] %}
+        {%- if column in ['event_id', 'visitor_id'] %}
         {{ column }},
+        {%- elif column == 'taken_at' %}
+        last_taken_at as taken_at,
         {%- else %}
         null as {{ column }},
         {%- endif %}
         {%- endfor %}
-        false as is_counted
+        false as is_counted,
+        false as is_revised
 
     from former_visitors
 
