@@ -36,7 +36,7 @@
                     {{ create_table_from_csv(
                         relation,
                         seed.root_path ~ '/' ~ seed.original_file_path,
-                        seed.config.column_types
+                        seed.columns.values()
                     ) }}
                 {%- endcall -%}
                 {%- do log(

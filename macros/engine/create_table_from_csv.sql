@@ -1,20 +1,20 @@
 {#
     The statement that creates the table `relation` from the CSV file at `path`,
-    with a header line and the columns of `column_types` (name to type). An
-    empty field is null.
+    with a header line and the given columns (each with `name` and `data_type`,
+    as documented in YAML). An empty field is null.
 
     create_table_from_csv(relation, '/project/seeds/offers.csv',
-    {'offer': 'text'})
+    [{'name': 'offer', 'data_type': 'varchar'}])
 #}
-{% macro create_table_from_csv(relation, path, column_types) -%}
+{% macro create_table_from_csv(relation, path, columns) -%}
     {{ return(
         adapter.dispatch('create_table_from_csv', 'churn')(
-            relation, path, column_types
+            relation, path, columns
         )
     ) }}
 {%- endmacro %}
 
-{% macro duckdb__create_table_from_csv(relation, path, column_types) -%}
+{% macro duckdb__create_table_from_csv(relation, path, columns) -%}
     create table {{ relation }} as
     select *
     from read_csv(
@@ -25,8 +25,8 @@
         quote = '"',
         escape = '"',
         columns = {
-            {%- for name, type in column_types.items() %}
-            '{{ name }}': '{{ type }}'{{ ',' if not loop.last }}
+            {%- for column in columns %}
+            '{{ column.name }}': '{{ column.data_type }}'{{ ',' if not loop.last }}
             {%- endfor %}
         }
     )
