@@ -14,10 +14,9 @@ def model(dbt, session):
         # A registry that could be dropped would be none.
         full_refresh=False,
     )
-    latest = as_frame(dbt.ref("int_source_freshness"))["as_of_date"].max()
+    freshness = as_frame(dbt.ref("int_source_freshness"))
     settings = TrainingSettings(
-        gap_days=dbt.config.meta_get("churn_horizon_days")
-        + dbt.config.meta_get("churn_grace_days"),
+        gap_days=dbt.config.meta_get("label_known_after_days"),
         seed=dbt.config.meta_get("model_seed"),
         search_trials=dbt.config.meta_get("search_trials"),
         use_known_effects=dbt.config.meta_get("use_known_effects"),
@@ -28,5 +27,5 @@ def model(dbt, session):
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
         registry=existing_rows(dbt, session) if dbt.is_incremental else None,
         settings=settings,
-        known_by=latest,
+        known_by=freshness["as_of_date"].max(),
     )
