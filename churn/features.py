@@ -147,7 +147,9 @@ def learn_codes(
         # Rounded, so that the order of summation cannot decide a rank.
         price = prices.loc[values.index].groupby(values).mean().fillna(0).round(6)
         ranked = sorted(price.items(), key=lambda item: (item[1], item[0]))
-        codes[name] = {str(value): float(rank) for rank, (value, _) in enumerate(ranked)}
+        codes[name] = {
+            str(value): float(rank) for rank, (value, _) in enumerate(ranked)
+        }
     return codes
 
 

@@ -285,10 +285,7 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows of the registry as a table of its own types, even when empty."""
     return pa.Table.from_pylist(
-        [
-            {name: _plain(row[name]) for name in REGISTRY_SCHEMA.names}
-            for row in rows
-        ],
+        [{name: _plain(row[name]) for name in REGISTRY_SCHEMA.names} for row in rows],
         schema=REGISTRY_SCHEMA,
     )
 
@@ -325,7 +322,11 @@ def _json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """A value read from a data frame as Arrow expects it."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+    if (
+        value is None
+        or value is pd.NaT
+        or (isinstance(value, float) and value != value)
+    ):
         return None
     if isinstance(value, pd.Timestamp):
         return value.to_pydatetime()

@@ -101,9 +101,73 @@ def _python(module: str, *arguments: str) -> int:
 
 
 def _dbt_build() -> int:
+    """Run ``dbt build``, with one line of progress instead of one per test.
+
+    Warnings and errors are shown in full, and dbt's own log is in ``logs/``.
+    """
     dbt = Path(sys.executable).parent / "dbt"
-    command = [str(dbt), "build", "--exclude", "resource_type:seed"]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode
+    command = [
+        str(dbt),
+        "--log-format=json",
+        "build",
+        "--exclude=resource_type:seed",
+    ]
+    # Read as dbt writes, so that the progress is shown while it happens.
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+        progress = Progress()
+        for line in run.stdout or ():
+            progress.read(line)
+        progress.finish()
+    return run.returncode
+
+
+class Progress:
+    """What a person sees of dbt's log: how far it is, and what went wrong."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stdout.isatty()
+        self._tenths_shown = 0
+        self._line_width = 0
+
+    def read(self, line: str) -> None:
+        """Show one line of dbt's JSON log, or what a model printed."""
+        try:
+            event = json.loads(line)
+            info, data = event["info"], event["data"]
+        except (ValueError, KeyError, TypeError):
+            self._say(line.rstrip())
+            return
+        if info["level"] in {"warn", "error"} or info["name"] == "JinjaLogInfo":
+            self._say(info["msg"])
+        elif info["name"] == "MainReportVersion":
+            self._say(f"dbt {info['msg'].strip()}")
+        elif info["name"] in {"LogModelResult", "LogTestResult"}:
+            # dbt names the total differently for models and for tests.
+            total = data.get("total") or data["num_models"]
+            self._count(data["index"], total, data["node_info"]["node_name"])
+
+    def finish(self) -> None:
+        """End the line of progress."""
+        if self._line_width:
+            print()
+            self._line_width = 0
+
+    def _count(self, done: int, total: int, name: str) -> None:
+        text = f"   {done} of {total}"
+        if self._is_terminal:
+            text = f"{text}  {name}"[:78]
+            print(f"\r{text:<{self._line_width}}", end="", flush=True)
+            self._line_width = len(text)
+        elif 10 * done // total > self._tenths_shown:
+            self._tenths_shown = 10 * done // total
+            print(text, flush=True)
+
+    def _say(self, text: str) -> None:
+        if not text.strip():
+            return
+        self.finish()
+        print("\n".join(f"   {line}" for line in text.strip().splitlines()))
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

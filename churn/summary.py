@@ -150,7 +150,7 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     yield labelled("Model", f"{version}, trained on {train_rows:,} rows")
     measured = connection.execute(
         """
-        select predictor, metric, value, interval_low, interval_high
+        select predictor, metric, value, lower_bound, upper_bound
         from churn_model_metrics
         where model_version = ? and split = 'test'
         """,
