@@ -157,7 +157,8 @@ class _Loader:
         known = {
             path: (size, modified_ns, checksum)
             for path, size, modified_ns, checksum in self.connection.execute(
-                f"select path, bytes, modified_ns, sha256 from {self.schema}.loaded_files"
+                f"""select path, bytes, modified_ns, sha256
+                from {self.schema}.loaded_files"""
             ).fetchall()
         }
         new_files = []
@@ -325,9 +326,9 @@ def _print_report(report: LoadReport, database: Path) -> None:
         print(f"   {report.known:,} other files had been loaded before")
     if report.changed:
         print(
-            f"Warning: {len(report.changed):,} files changed after they were loaded and "
-            f"were not loaded again, such as {report.changed[0]}: deliver changes as "
-            "new files.",
+            f"Warning: {len(report.changed):,} files changed after they were loaded, "
+            f"such as {report.changed[0]}, and were not loaded again: deliver changes "
+            "as new files.",
             file=sys.stderr,
         )
     for reason in report.unreadable:

@@ -25,8 +25,8 @@ TRUTH_EVERY_DAYS = 7
 
 # How strongly dissatisfaction raises the log of the daily churn hazard.
 MOOD_HAZARD = 1.85
-# Mean reversion per day: a shock has halved after 115 days.
-MOOD_MEMORY = 0.994
+# Mean reversion per day: a shock has halved after 138 days.
+MOOD_MEMORY = 0.995
 _QUIET_DAYS_AFTER_START = 10
 
 
@@ -119,7 +119,7 @@ def live(settings: Settings, company: Company, folder: Path) -> Lifecycle:
         mood = (
             company.usual_mood
             + MOOD_MEMORY * (mood - company.usual_mood)
-            + random.normal(0.0, 0.1, accounts)
+            + random.normal(0.0, 0.092, accounts)
         )
         shocked = np.flatnonzero(random.random(accounts) < 1 / 200)
         mood[shocked] += random.exponential(0.9, len(shocked)) - 0.15
