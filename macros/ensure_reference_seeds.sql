@@ -32,7 +32,7 @@
             ) -%}
             {%- if load_relation(relation) is none -%}
                 {%- do adapter.create_schema(relation.without_identifier()) -%}
-                {%- call statement('create_reference_seed', auto_begin=true) -%}
+                {%- call statement('create_reference_seed', auto_begin=false) -%}
                     {{ create_table_from_csv(
                         relation,
                         seed.root_path ~ '/' ~ seed.original_file_path,
