@@ -4,8 +4,8 @@ Clickstream files hold one envelope per line, ``{"received_at": "…", "payload"
 "…"}``. Here they are only split into lines: an envelope that cannot be read is
 a record too, and decided upon in SQL. Bytes that are not UTF-8 become U+FFFD.
 
-CSV fields stay the text that they are: ``\\N``, ``null`` and ``""`` are texts.
-Only a field without a single character, quotes included, is null.
+CSV fields stay the text that they are: backslash and N, ``null`` and ``""`` are
+texts. Only a field without a single character, quotes included, is null.
 """
 
 from __future__ import annotations

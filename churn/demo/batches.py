@@ -54,7 +54,7 @@ def batch_schedule(settings: Settings) -> list[str]:
     return schedule
 
 
-def contact_days(settings: Settings, schedule: list[str]) -> set[int]:
+def contact_days(schedule: list[str]) -> set[int]:
     """Days whose batch brings the contacts: the first, then every week."""
     days: set[int] = set()
     latest = -7
@@ -95,7 +95,7 @@ def write_crm_batch(
         name = "accounts.csv.gz" if delivery == 0 else "accounts-again.csv.gz"
         write_gzip(folder / name, csv_bytes(ACCOUNTS_HEADER, rows))
 
-    if day in contact_days(settings, schedule):
+    if day in contact_days(schedule):
         tail = f",{settings.day_text(day)},{_timestamp(loaded_ms)}"
         users = np.flatnonzero(company.signup_day[company.user_account] <= day)
         rows = [
@@ -270,8 +270,8 @@ def _invoices_due(
     random = settings.stream("invoices", day)
     draw = random.random((3, len(accounts)))
     mood = lifecycle.mood[day][accounts].astype(np.float64)
-    late = 1.0 / (1.0 + np.exp(2.9 - 0.95 * mood))
-    failed = 1.0 / (1.0 + np.exp(4.1 - 0.8 * mood))
+    late = 1.0 / (1.0 + np.exp(2.9 - 1.3 * mood))
+    failed = 1.0 / (1.0 + np.exp(4.1 - 0.9 * mood))
     plan, seats = attributes(company, lifecycle, issued)
     cents = price_cents(plan, seats, company.price_factor)[accounts]
     invoices = []
@@ -312,7 +312,7 @@ def write_calls(
 
     mood = lifecycle.mood[day].astype(np.float64)
     size = np.sqrt(company.user_count / 3.0)
-    rate = 0.010 * np.exp(0.55 * mood) * size
+    rate = 0.016 * np.exp(0.85 * mood) * size
     rate *= np.where(lifecycle.state[day] == OPEN, 1.0, 0.08)
     rate *= company.signup_day <= day
     account = np.repeat(np.arange(company.accounts), random.poisson(rate))
@@ -325,7 +325,7 @@ def write_calls(
             0.8 * np.exp(0.3 * caller),
             np.full(count, 0.9),
             0.6 * np.exp(0.4 * caller),
-            0.12 * np.exp(1.0 * caller),
+            0.14 * np.exp(1.1 * caller),
             np.full(count, 1.3),
         ]
     )

@@ -38,7 +38,7 @@ _NAME_HEADS = (
     "Dahl", "Delta", "Eichwald", "Fjord", "Garnier", "Grünwald", "Harbour",
     "Iberia", "Jansen", "Kestrel", "Lindqvist", "Łódź", "Marina", "Nordlicht",
     "O'Neill", "Pannonia", "Quay", "Rivière", "Sønder", "Tramontana", "Ufer",
-    "Valentin", "Westend", "Yıldız", "Zephyr",
+    "Valentin", "Westend", "Öztürk", "Zephyr",
 )  # fmt: skip
 _NAME_TAILS = {
     "Hospitality": ("Hotels", "Hotel Group", "Hostels", "Resorts"),
@@ -136,7 +136,7 @@ def found_company(settings: Settings) -> Company:
         + 0.5 * cohort
         + INDUSTRY_HAZARD[industry]
         + PLAN_HAZARD[plan]
-        + random.normal(0.0, 0.25, accounts)
+        + random.normal(0.0, 0.12, accounts)
     )
     usual_mood = random.normal(-0.2, 0.7, accounts)
 
@@ -144,8 +144,8 @@ def found_company(settings: Settings) -> Company:
     user_count = np.minimum(user_count, 12).astype(np.int32)
     first_user = np.concatenate([[0], np.cumsum(user_count)[:-1]]).astype(np.int64)
     visits_per_day = (
-        0.23
-        * np.exp(random.normal(-0.125, 0.5, accounts))
+        0.215
+        * np.exp(random.normal(-0.08, 0.4, accounts))
         * np.sqrt(user_count / 3.0)
         * settings.activity
     )

@@ -15,7 +15,7 @@ import numpy as np
 
 from churn.demo import dirt, trackers
 from churn.demo.company import Company
-from churn.demo.landing_zone import csv_field, write_gzip
+from churn.demo.landing_zone import write_gzip
 from churn.demo.lifecycle import Lifecycle
 from churn.demo.settings import DAY_MS, HOUR_MS, Settings
 from churn.demo.visits import Events, visit
@@ -179,7 +179,7 @@ class _Truth:
         received_at = _iso(np.array([received_ms]))[0]
         file = _file_name(self.settings, self.day, received_ms)
         self.rows.append(
-            f"{kind},{event_id},v{tracker + 1},{received_at}Z,{csv_field(file)},{outcome}"
+            f"{kind},{event_id},v{tracker + 1},{received_at}Z,{file},{outcome}"
         )
 
 

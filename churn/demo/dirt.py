@@ -49,7 +49,7 @@ def _byte_order_mark(record: str, _: int, __: np.random.Generator) -> str:
 
 
 def _stray_whitespace(record: str, _: int, random: np.random.Generator) -> str:
-    return str(random.choice([" ", "\n", "\t ", "\r\n"])) + record + "  \n"
+    return str(random.choice([" ", "\n", "\t "])) + record + "  \n"
 
 
 def _pretty_printed(record: str, tracker: int, _: np.random.Generator) -> str:
@@ -167,7 +167,7 @@ def _not_json(_: str, __: int, random: np.random.Generator) -> str:
 
 
 def _blank(_: str, __: int, random: np.random.Generator) -> str:
-    return str(random.choice([" ", "\n", "\t"]))
+    return str(random.choice([" ", "\n", "\ufeff", "\ufeff\t"]))
 
 
 def _no_identity(record: str, tracker: int, random: np.random.Generator) -> str:

@@ -7,6 +7,7 @@ the daily hazard of cancelling; nothing else connects the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,8 @@ TRUTH_EVERY_DAYS = 7
 
 # How strongly dissatisfaction raises the log of the daily churn hazard.
 MOOD_HAZARD = 1.85
-# Mean reversion per day: a shock has halved after 115 days.
-MOOD_MEMORY = 0.994
+# Mean reversion per day: a shock has halved after 138 days.
+MOOD_MEMORY = 0.995
 _QUIET_DAYS_AFTER_START = 10
 
 
@@ -80,8 +81,16 @@ class Lifecycle:
         )
 
 
-def live(settings: Settings, company: Company, folder: Path) -> Lifecycle:
-    """Simulate all accounts day by day; large arrays go to files in ``folder``."""
+def live(
+    settings: Settings,
+    company: Company,
+    folder: Path,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Lifecycle:
+    """Simulate all accounts day by day; large arrays go to files in ``folder``.
+
+    ``tell`` is called with the days done, and their total.
+    """
     random = settings.stream("lifecycle")
     days, accounts = settings.days, company.accounts
     mood_days = _file(folder, "mood", np.float16, days + 1, accounts)
@@ -115,11 +124,13 @@ def live(settings: Settings, company: Company, folder: Path) -> Lifecycle:
         (np.full(accounts, -10_000), np.arange(accounts), plan.copy(), seats.copy())
     ]
 
-    for day in range(days + TRUTH_HORIZON_DAYS + 1):
+    total = days + TRUTH_HORIZON_DAYS + 1
+    for day in range(total):
+        tell(day + 1, total)
         mood = (
             company.usual_mood
             + MOOD_MEMORY * (mood - company.usual_mood)
-            + random.normal(0.0, 0.1, accounts)
+            + random.normal(0.0, 0.092, accounts)
         )
         shocked = np.flatnonzero(random.random(accounts) < 1 / 200)
         mood[shocked] += random.exponential(0.9, len(shocked)) - 0.15

@@ -283,8 +283,12 @@ def _site(fields: _Fields, rows: np.ndarray) -> list[str]:
         + (f',"id":"{user_id}"}}' if user_id else "}")
         + f',"page":{{"path":"{page}"}}'
         + (f',"product":{{"category":"{category}"}}' if category else "")
-        + f',"context":{{"device":{{"type":"{device}"}},'
-        + f'"app":{{"version":"{_VERSIONS[version]}"}}}}}}'
+        + (
+            f',"context":{{"device":{{"type":"{device}"}},'
+            f'"app":{{"version":"{_VERSIONS[version]}"}}}}}}'
+            if device
+            else ',"context":{"service":"billing"}}'
+        )
         for event_id, name, clock, chance, sent, anonymous_id, user_id, page, category,
         device, version in zip(
             fields.event_id[rows],
@@ -296,7 +300,7 @@ def _site(fields: _Fields, rows: np.ndarray) -> list[str]:
             fields.user_id[rows],
             fields.page[rows],
             fields.category[rows],
-            np.where(events.has_device[rows], fields.device[rows], "server"),
+            np.where(events.has_device[rows], fields.device[rows], ""),
             (events.device[rows] % 4).tolist(),
             strict=True,
         )

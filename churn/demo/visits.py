@@ -94,7 +94,7 @@ def visit(
     state = lifecycle.state[day]
 
     # -- Visits --------------------------------------------------------------
-    rate = company.visits_per_day * np.exp(-0.42 * mood)
+    rate = company.visits_per_day * np.exp(-0.55 * mood)
     is_prospect = (state == NOT_YET) & (company.signup_day - day <= _PROSPECT_DAYS)
     rate = rate * np.where(state == OPEN, 1.0, np.where(is_prospect, 0.5, 0.04))
     rate[(state == NOT_YET) & ~is_prospect] = 0.0
@@ -213,8 +213,8 @@ def _event_names(
 ) -> np.ndarray:
     """Kinds of the events: dissatisfied people hover, and do not click."""
     total = len(mood)
-    hover = np.minimum(0.055 * np.exp(0.55 * mood), 0.4)
-    support = np.minimum(0.02 * np.exp(0.5 * mood), 0.15)
+    hover = np.minimum(0.065 * np.exp(0.85 * mood), 0.5)
+    support = np.minimum(0.018 * np.exp(0.6 * mood), 0.15)
     invoice = np.where(manner == LOGGED_IN, 0.035, 0.0)
     draw = random.random(total)
     name = np.full(total, PAGE_VIEW, np.int8)
@@ -227,7 +227,7 @@ def _event_names(
     name[browsing] = PRODUCT_VIEW
     name[(draw >= edge + 0.27) & (draw < edge + 0.33)] = SEARCH
 
-    click = np.clip(0.42 * np.exp(-0.75 * mood), 0.01, 0.85)
+    click = np.clip(0.38 * np.exp(-1.1 * mood), 0.01, 0.85)
     follows_hover = np.zeros(total, bool)
     follows_hover[1:] = (name[:-1] == HOVER) & (position[1:] > 0)
     name[follows_hover & (random.random(total) < click)] = CLICK

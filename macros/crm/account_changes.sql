@@ -308,12 +308,13 @@ select * from changes
 {%- endmacro %}
 
 
-{# `columns` of `relation` as one text that differs if any of them does. #}
-{% macro texts_joined(columns, relation) -%}
+{# `columns` as one text that differs if any of them does. #}
+{% macro texts_joined(columns, relation=none) -%}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- for column in columns -%}
     {%- if not loop.first %} || chr(31) || {% endif -%}
     coalesce(
-        cast({{ relation }}.{{ column }} as {{ dbt.type_string() }}), chr(30)
+        cast({{ prefix }}{{ column }} as {{ dbt.type_string() }}), chr(30)
     )
     {%- endfor -%}
 {%- endmacro %}

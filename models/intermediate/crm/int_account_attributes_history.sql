@@ -17,7 +17,7 @@ fingerprinted_changes as (
         account_id,
         batch_date,
         {{ attributes | join(',\n        ') }},
-        {{ md5_text(texts_joined(attributes, 'changes')) }} as fingerprint
+        {{ md5_text(texts_joined(attributes)) }} as fingerprint
 
     from changes
 

@@ -70,7 +70,7 @@ signals as (
 
     from signals_known
 
-    group by account_id, source_column, signal_kind, signal_on
+    group by 1, 2, 3, 4, 5
 
 ),
 
@@ -159,7 +159,9 @@ signals_with_effects as (
                 turning_signals.account_id is not null
                 and signals_with_standing.signal_kind = 'cancellation'
                 then case
-                    when turning_signals.next_turn_on = turning_signals.signal_on
+                    when
+                        turning_signals.next_turn_on
+                        = turning_signals.signal_on
                         then 'plan_change'
                     else 'closes'
                 end

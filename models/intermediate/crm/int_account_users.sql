@@ -17,7 +17,7 @@ account_users as (
 
     from contacts
 
-    group by user_id, account_id
+    group by 1, 2
 
 )
 

@@ -1,3 +1,8 @@
+{#- 1900-01-01 was a Monday. -#}
+{%- set days_since_monday = 'mod(' ~ days_between(
+    "cast('1900-01-01' as date)", 'days.as_of_date'
+) ~ ', 7)' -%}
+
 with
 
 arrivals as (
@@ -65,13 +70,7 @@ days_with_grid as (
         days.as_of_date,
         days.as_of_date = bounds.last_day as is_latest,
         {% if var('as_of_frequency') == 'weekly' -%}
-        {#- 1900-01-01 was a Monday. -#}
-        mod(
-            {{ days_between(
-                "cast('1900-01-01' as date)", 'days.as_of_date'
-            ) }},
-            7
-        ) = 0 as is_on_grid
+        {{ days_since_monday }} = 0 as is_on_grid
         {%- else -%}
         extract(day from days.as_of_date) = 1 as is_on_grid
         {%- endif %}

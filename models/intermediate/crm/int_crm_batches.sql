@@ -10,12 +10,12 @@ batches as (
 
     select
         batch_date,
+        cast(count(*) as bigint) as count_deliveries,
         max(case when verdict = 'landed' then loaded_at end) as loaded_at,
         coalesce(
             max(case when verdict = 'landed' then count_accounts end),
             max(count_accounts)
         ) as count_accounts,
-        cast(count(*) as bigint) as count_deliveries,
         max(case when verdict = 'landed' then 1 else 0 end) = 1 as is_landed,
         max(case when verdict = 'landed' then 1 else 0 end) = 0 as is_half,
         max(case when verdict = 'landed' and is_on_time then 1 else 0 end) = 1
@@ -27,7 +27,7 @@ batches as (
 
     from deliveries
 
-    group by batch_date
+    group by 1
 
 )
 

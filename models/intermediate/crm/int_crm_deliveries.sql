@@ -26,7 +26,7 @@ present_deliveries as (
 
     from accounts
 
-    group by batch_date, loaded_at
+    group by 1, 2
 
 ),
 
@@ -64,7 +64,7 @@ counted_deliveries as (
             accounts.batch_date = deliveries_to_take.batch_date
             and accounts.loaded_at = deliveries_to_take.loaded_at
 
-    group by accounts.batch_date, accounts.loaded_at
+    group by 1, 2
 
 ),
 

@@ -81,7 +81,7 @@ accounts_without_signup as (
 
     where signals.account_id is null
 
-    group by changes.account_id
+    group by 1, 3, 4
 
 ),
 
@@ -98,7 +98,7 @@ unreadable_values as (
 
     where unreadable_{{ column }} is not null
 
-    group by account_id, unreadable_{{ column }}
+    group by 1, 3, 4
     {%- if not loop.last %}
 
     union all
@@ -124,8 +124,8 @@ turns_before_vanishing as (
     left join signals
         on
             changes.account_id = signals.account_id
+            and changes.batch_date > signals.first_known_in_batch
             and signals.effect in ('opens', 'closes')
-            and signals.first_known_in_batch < changes.batch_date
 
     where changes.change_kind = 'vanished'
 

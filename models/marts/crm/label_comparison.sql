@@ -64,7 +64,7 @@ label_comparison as (
 
     from compared_labels
 
-    group by as_of_date, label_status
+    group by 1, 2
 
 )
 

@@ -31,14 +31,14 @@ ranked_states as (
         row_number() over (
             partition by invoice_id
             order by
-                case when is_on_time then 0 else 1 end,
+                case when is_on_time then 0 else 1 end asc,
                 case when is_on_time then loaded_at end desc,
-                loaded_at,
-                account_id,
-                due_date,
-                invoice_date,
-                status,
-                amount
+                loaded_at asc,
+                account_id asc,
+                due_date asc,
+                invoice_date asc,
+                status asc,
+                amount asc
         ) as preference
 
     from states

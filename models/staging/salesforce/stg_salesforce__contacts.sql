@@ -11,7 +11,7 @@ contacts as (
     select
         {{ read_crm_text('user_id') }} as user_id,
         {{ read_crm_text('account_id') }} as account_id,
-        {{ read_crm_text('role') }} as role,
+        {{ read_crm_text('role') }} as role, -- noqa: RF04
         cast(batch_date as date) as batch_date,
         cast(loaded_at as timestamp) as loaded_at,
         {{ arrived_on_time(
