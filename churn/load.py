@@ -34,6 +34,42 @@ _BATCH_BYTES = 64_000_000
 _BATCH_FILES = 1_000
 
 
+# An envelope that cannot be read becomes a record with the whole line as its
+# payload, received in the last second of the file's day.
+_ENVELOPES = r"""
+    select
+        case when is_readable then fields[2] else line end as payload,
+        case
+            when is_readable then received_at
+            else cast(
+                regexp_extract(source_file, 'dt=(\d{4}-\d{2}-\d{2})', 1)
+                || ' 23:59:59' as timestamp
+            )
+        end as received_at,
+        source_file
+    from (
+        select
+            *,
+            coalesce(
+                received_at is not null and fields[2] is not null, false
+            ) as is_readable
+        from (
+            select
+                *,
+                try_cast(fields[1] as timestamptz) at time zone 'UTC' as received_at
+            from (
+                select
+                    line,
+                    source_file,
+                    try(json_extract_string(line, ['$.received_at', '$.payload']))
+                        as fields
+                from landed
+            )
+        )
+    )
+"""
+
+
 class LoadError(Exception):
     """Why nothing can be loaded; the message is one sentence."""
 
@@ -78,18 +114,39 @@ def load(
             "*.jsonl.gz or salesforce/batch_date=*/accounts.csv.gz is in it."
         )
     try:
+        with _connect(database) as connection:
+            loader = _Loader(connection, raw_schema, database)
+            return loader.load(files, show_progress)
+    except duckdb.Error as error:
+        raise LoadError(
+            f"Loading into {database} stopped, and what was complete is kept: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _connect(database: Path) -> duckdb.DuckDBPyConnection:
+    """Open a DuckDB file for writing, with UTC as its time zone."""
+    try:
         connection = duckdb.connect(str(database))
-    except duckdb.IOException as error:
+    except duckdb.Error as error:
         if "lock" in str(error).lower():
             raise LoadError(
                 f"The database {database} is in use by another process: close that, "
                 "then load again."
             ) from error
-        raise LoadError(f"The database {database} cannot be opened: {error}") from error
-    with connection:
-        connection.execute("set TimeZone = 'UTC'")
-        loader = _Loader(connection, raw_schema, database)
-        return loader.load(files, show_progress)
+        raise LoadError(
+            f"The database {database} cannot be opened: {_first_line(error)}"
+        ) from error
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 class _Loader:
@@ -99,7 +156,9 @@ class _Loader:
         self, connection: duckdb.DuckDBPyConnection, schema: str, database: Path
     ) -> None:
         self.connection = connection
-        self.schema = '"' + schema.replace('"', '""') + '"'
+        # With the database's name: a file may be called like the schema.
+        found = connection.execute("select current_database()").fetchone()
+        self.schema = f"{_quoted(str(found and found[0]))}.{_quoted(schema)}"
         self.database = database
         self.report = LoadReport()
 
@@ -142,7 +201,7 @@ class _Loader:
                 if self._has_rows(table.name):
                     self.connection.execute("rollback")
                     raise LoadError(
-                        f"{schema}.{table.name} in {self.database} already holds rows "
+                        f"{table.name} in {self.database} already holds rows "
                         "that no load wrote, such as the demo seeds: delete that "
                         "file, or load into another one with --database."
                     )
@@ -190,41 +249,31 @@ class _Loader:
                 for file in batch:
                     self._load_batch(table, [file])
             else:
-                reason = str(error).splitlines()[0]
-                self.report.unreadable.append(f"{batch[0].path}: {reason}")
+                self.report.unreadable.append(
+                    f"{batch[0].path} cannot be read: {_first_line(error)}"
+                )
 
     def _insert(self, table: RawTable, batch: list[LandedFile]) -> None:
+        """Write files and their lines in the ledger in one transaction."""
         parts: list[pa.Table] = []
         ledger: list[tuple[str, str, int, int, int, str]] = []
         unreadable: list[str] = []
         for file in batch:
             try:
-                content, checksum = read_bytes(file)
-                if table.name == "raw_events":
-                    lines = read_lines(content)
-                    paths = pa.repeat(file.path, len(lines))
-                    part = pa.table({"line": lines, "source_file": paths})
-                else:
-                    part = read_csv(file, content)
+                part, checksum = _read(file)
             except UnreadableFileError as error:
                 unreadable.append(str(error))
                 continue
             parts.append(part)
-            ledger.append(
-                (
-                    file.path,
-                    table.name,
-                    len(part),
-                    file.bytes,
-                    file.modified_ns,
-                    checksum,
-                )
-            )
+            about = (len(part), file.bytes, file.modified_ns, checksum)
+            ledger.append((file.path, table.name, *about))
         self.connection.execute("begin")
         if parts:
             self.connection.register("landed", pa.concat_tables(parts))
-            select = _EVENTS if table.name == "raw_events" else _typed(table)
-            self.connection.execute(f"insert into {self.schema}.{table.name} {select}")
+            self.connection.execute(
+                f"""insert into {self.schema}.{table.name}
+                ({", ".join(table.columns)}) {_select_landed(table)}"""
+            )
             self.connection.executemany(
                 f"insert into {self.schema}.loaded_files values (?, ?, ?, ?, ?, ?)",
                 ledger,
@@ -235,35 +284,20 @@ class _Loader:
         self.report.rows[table.name] += sum(entry[2] for entry in ledger)
 
 
-# An envelope that cannot be read becomes a record with the whole line as its
-# payload, received in the last second of the file's day.
-_EVENTS = """
-    select
-        case when is_readable then fields[2] else line end as payload,
-        case when is_readable then try_cast(fields[1] as timestamp)
-            else cast(
-                regexp_extract(source_file, 'dt=(\\d{4}-\\d{2}-\\d{2})', 1)
-                || ' 23:59:59' as timestamp)
-        end as received_at,
-        source_file
-    from (
-        select
-            line, source_file, fields,
-            fields is not null and fields[2] is not null
-            and try_cast(fields[1] as timestamp) is not null as is_readable
-        from (
-            select
-                line, source_file,
-                try(json_extract_string(line, ['$.received_at', '$.payload']))
-                    as fields
-            from landed
-        )
-    )
-"""
+def _read(file: LandedFile) -> tuple[pa.Table, str]:
+    """The rows of a file as text, and its checksum."""
+    content, checksum = read_bytes(file)
+    if file.table.name != "raw_events":
+        return read_csv(file, content), checksum
+    lines = read_lines(content)
+    paths = pa.repeat(file.path, len(lines))
+    return pa.table({"line": lines, "source_file": paths}), checksum
 
 
-def _typed(table: RawTable) -> str:
-    """The columns of a raw table, cast from text."""
+def _select_landed(table: RawTable) -> str:
+    """The columns of a raw table, made from what is registered as ``landed``."""
+    if table.name == "raw_events":
+        return _ENVELOPES
     columns = (f"cast({name} as {kind})" for name, kind in table.columns.items())
     return f"select {', '.join(columns)} from landed"
 
@@ -278,7 +312,7 @@ def _batches(files: list[LandedFile]) -> list[list[LandedFile]]:
         if (
             not batches
             or size + unpacked > _BATCH_BYTES
-            or (len(batches[-1]) >= _BATCH_FILES)
+            or len(batches[-1]) >= _BATCH_FILES
         ):
             batches.append([])
             size = 0

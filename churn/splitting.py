@@ -17,6 +17,8 @@ THREE_WAY = "train_validation_test"
 TWO_WAY = "train_validation"
 TRAIN_ONLY = "train_only"
 
+_NONE = np.array([], dtype=int)
+
 
 @dataclass(frozen=True)
 class Split:
@@ -28,6 +30,9 @@ class Split:
         train: Rows that trees are grown on.
         validation: Rows that stop training and calibrate; may be empty.
         test: Rows that only judge; may be empty.
+        before_test: Rows whose label was known when the first test row's day
+            began: training, validation and what lies between; empty without
+            test rows.
     """
 
     method: str
@@ -35,6 +40,7 @@ class Split:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    before_test: np.ndarray
 
     def parts(self) -> dict[str, np.ndarray]:
         """The rows of each part that has any."""
@@ -85,15 +91,12 @@ def split_by_time(days: pd.Series, labels: np.ndarray, gap_days: int) -> Split:
             )
             continue
         reason = "; ".join([*refusals, f"{history} days of observed labels"])
-        return Split(method, reason, parts[0], parts[1], _third(parts))
-    nothing = np.array([], dtype=int)
-    return Split(
-        TRAIN_ONLY, "; ".join(refusals), np.arange(len(number)), nothing, nothing
-    )
-
-
-def _third(parts: list[np.ndarray]) -> np.ndarray:
-    return parts[2] if len(parts) > 2 else np.array([], dtype=int)
+        if method == TWO_WAY:
+            return Split(method, reason, parts[0], parts[1], _NONE, _NONE)
+        known = np.flatnonzero(number <= number[parts[1]].max())
+        return Split(method, reason, *parts, before_test=known)
+    everything = np.arange(len(number))
+    return Split(TRAIN_ONLY, "; ".join(refusals), everything, _NONE, _NONE, _NONE)
 
 
 def _can_judge(labels: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,7 +27,7 @@ from churn.baselines import (
 )
 from churn.evaluation import Estimate, evaluate, log_loss
 from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix, learn_codes
-from churn.splitting import TRAIN_ONLY, Split, split_by_time
+from churn.splitting import Split, split_by_time
 
 LABEL = "is_churned"
 ACCOUNT = "account_id"
@@ -40,6 +40,8 @@ MOST_ROUNDS = 600
 PATIENCE = 30
 # Rounds where no validation rows can stop training.
 FIXED_ROUNDS = 40
+# Below this many numbers, a second thread waits more than it works.
+_CELLS_WORTH_THREADS = 5_000_000
 
 # The first trial of every search, cautious because the weekly rows of one
 # account repeat each other.
@@ -115,7 +117,7 @@ class ChurnModel:
     codes: dict[str, dict[str, float]]
     calibration: Calibration
     typical_values: dict[str, float | None]
-    threads: int = 2
+    threads: int = 1
 
     @cached_property
     def booster(self) -> xgb.Booster:
@@ -159,6 +161,7 @@ class TrainingResult:
 
     model: ChurnModel
     split: Split
+    grown_on: np.ndarray
     rows: pd.DataFrame
     matrix: np.ndarray
     parameters: dict[str, Any]
@@ -223,14 +226,16 @@ def train(
 ) -> TrainingResult:
     """Train, calibrate and evaluate a model.
 
+    Parameters, rounds and calibration are chosen on the validation rows. The
+    trees are then grown once more on all rows whose labels were known when the
+    test rows began, since there is nothing else to learn from the newer ones,
+    and judged on the test rows. The model that is returned is the one that was
+    judged. Without test rows it is the one that the validation rows chose.
+
     Args:
         rows: ``churn_training_set``: observed labels with their features.
         features: The features to learn from.
         settings: What the run was told.
-
-    Returns:
-        The model that was measured: it is not trained again on the rows that
-        judged it, so its metrics are its own.
     """
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
@@ -240,24 +245,44 @@ def train(
     split = split_by_time(rows[AS_OF_DATE], labels, settings.gap_days)
     codes = learn_codes(rows.iloc[split.train], names)
     matrix = as_matrix(rows, names, codes)
+    fixed = _fixed_parameters(matrix, features, settings)
 
-    booster, calibration, parameters = _grow(matrix, labels, split, features, settings)
-    model = ChurnModel(
-        booster_json=booster.save_raw("json").decode(),
-        feature_names=names,
-        codes=codes,
-        calibration=calibration,
-        typical_values=_medians(matrix[split.train], names),
-        threads=settings.threads,
+    if len(split.validation):
+        chosen = _search(matrix, labels, split, names, fixed, settings)
+    else:
+        chosen = _grow(matrix, labels, split.train, names, fixed, _WITHOUT_SEARCH)
+
+    def as_model(grown: _Grown, grown_on: np.ndarray) -> ChurnModel:
+        return ChurnModel(
+            booster_json=grown.booster.save_raw("json").decode(),
+            feature_names=names,
+            codes=codes,
+            calibration=grown.calibration,
+            typical_values=_medians(matrix[grown_on], names),
+        )
+
+    first = model = as_model(chosen, split.train)
+    grown_on = split.train
+    if len(split.test):
+        grown_on = split.before_test
+        again = _grow(matrix, labels, grown_on, names, fixed, chosen.choices)
+        model = as_model(replace(again, calibration=chosen.calibration), grown_on)
+    metrics = _evaluate_all(
+        {"train": first, "validation": first, "test": model},
+        rows,
+        matrix,
+        labels,
+        split,
+        settings,
     )
-    metrics = _evaluate_all(model, rows, matrix, labels, split, settings)
     data_fingerprint = fingerprint_data(rows, names)
     return TrainingResult(
         model=model,
         split=split,
+        grown_on=grown_on,
         rows=rows,
         matrix=matrix,
-        parameters=parameters,
+        parameters={**fixed, **chosen.choices},
         metrics=metrics,
         data_fingerprint=data_fingerprint,
         training_fingerprint=fingerprint_training(data_fingerprint, features, settings),
@@ -291,55 +316,58 @@ def calibrate(margins: np.ndarray, labels: np.ndarray) -> Calibration:
     return Calibration(slope=max(float(line[1]), 0.05), intercept=float(line[0]))
 
 
-def _grow(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    split: Split,
-    features: Sequence[Feature],
-    settings: TrainingSettings,
-) -> tuple[xgb.Booster, Calibration, dict[str, Any]]:
-    """The best booster of the search, its calibration and its parameters."""
-    fixed = {
+@dataclass(frozen=True)
+class _Grown:
+    """Trees, their calibration, and the choices that they were grown by."""
+
+    booster: xgb.Booster
+    calibration: Calibration
+    choices: dict[str, Any]
+
+
+# What is chosen where there are no validation rows to choose by.
+_WITHOUT_SEARCH = {**FIRST_TRIAL, "rounds": FIXED_ROUNDS, "churned_weight": 1.0}
+
+
+def _fixed_parameters(
+    matrix: np.ndarray, features: Sequence[Feature], settings: TrainingSettings
+) -> dict[str, Any]:
+    """The parameters of XGBoost that no search changes."""
+    fixed: dict[str, Any] = {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
         "tree_method": "hist",
         "device": settings.device,
-        "nthread": settings.threads,
+        # Sums depend on the number of threads, so it depends on the data only.
+        "nthread": 1 if matrix.size < _CELLS_WORTH_THREADS else settings.threads,
         "seed": settings.seed,
     }
-    names = [feature.name for feature in features]
     if settings.use_known_effects:
         effects = {RAISES_RISK: 1, LOWERS_RISK: -1}
         constraints = [effects.get(feature.known_effect, 0) for feature in features]
         if any(constraints):
-            fixed["monotone_constraints"] = (
-                "(" + ",".join(str(sign) for sign in constraints) + ")"
-            )
+            signs = ",".join(str(sign) for sign in constraints)
+            fixed["monotone_constraints"] = f"({signs})"
+    return fixed
 
-    def data(part: np.ndarray, like: xgb.DMatrix | None = None) -> xgb.QuantileDMatrix:
-        return xgb.QuantileDMatrix(
-            matrix[part],
-            label=labels[part],
-            feature_names=names,
-            nthread=settings.threads,
-            ref=like,
-        )
 
-    training = data(split.train)
-    if split.method == TRAIN_ONLY:
-        parameters = {**fixed, **FIRST_TRIAL}
-        booster = xgb.train(parameters, training, num_boost_round=FIXED_ROUNDS)
-        return booster, Calibration(), {**parameters, "rounds": FIXED_ROUNDS}
+def _search(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    split: Split,
+    names: Sequence[str],
+    fixed: Mapping[str, Any],
+    settings: TrainingSettings,
+) -> _Grown:
+    """The trial with the lowest calibrated log loss on the validation rows."""
+    training = _data(matrix, labels, split.train, names, fixed)
+    validation = _data(matrix, labels, split.validation, names, fixed, like=training)
 
-    validation = data(split.validation, like=training)
-    validation_labels = labels[split.validation]
-
-    def attempt(trial: Mapping[str, Any], churned_weight: float = 1.0):
-        for rows, part in ((training, split.train), (validation, split.validation)):
-            rows.set_weight(np.where(labels[part] > 0, churned_weight, 1.0))
-        parameters = {**fixed, **trial}
+    def attempt(trial: Mapping[str, Any], churned_weight: float = 1.0) -> _Grown:
+        for data, part in ((training, split.train), (validation, split.validation)):
+            data.set_weight(np.where(labels[part] > 0, churned_weight, 1.0))
         booster = xgb.train(
-            parameters,
+            {**fixed, **trial},
             training,
             num_boost_round=MOST_ROUNDS,
             evals=[(validation, "validation")],
@@ -348,27 +376,63 @@ def _grow(
         )
         booster = booster[: booster.best_iteration + 1]
         margins = booster.predict(validation, output_margin=True)
-        calibration = calibrate(margins, validation_labels)
-        loss = log_loss(validation_labels, calibration.apply(margins))
-        told = {
-            **parameters,
+        calibration = calibrate(margins, labels[split.validation])
+        loss = log_loss(labels[split.validation], calibration.apply(margins))
+        choices = {
+            **trial,
             "rounds": booster.num_boosted_rounds(),
             "churned_weight": churned_weight,
             "validation_log_loss": loss,
         }
-        return loss, booster, calibration, told
+        return _Grown(booster, calibration, choices)
 
-    attempts = [attempt(trial) for trial in _trials(settings)]
-    best = min(attempts, key=lambda attempted: attempted[0])
+    def loss_of(grown: _Grown) -> float:
+        return grown.choices["validation_log_loss"]
+
+    best = min(map(attempt, _trials(settings)), key=loss_of)
     # A weight only if it helps the calibrated loss of the best parameters.
-    stayed_per_churned = float((labels[split.train] == 0).sum()) / float(
-        labels[split.train].sum()
+    stayed_per_churned = (1 - labels[split.train]).sum() / labels[split.train].sum()
+    weighted = attempt(
+        {name: best.choices[name] for name in SEARCH_SPACE},
+        churned_weight=round(float(stayed_per_churned) ** 0.5, 4),
     )
-    chosen = {name: best[3][name] for name in SEARCH_SPACE}
-    weighted = attempt(chosen, churned_weight=round(stayed_per_churned**0.5, 4))
-    if weighted[0] < best[0]:
-        best = weighted
-    return best[1], best[2], best[3]
+    return min(best, weighted, key=loss_of)
+
+
+def _grow(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    names: Sequence[str],
+    fixed: Mapping[str, Any],
+    choices: Mapping[str, Any],
+) -> _Grown:
+    """Trees on some of the rows, by choices that were made before."""
+    data = _data(matrix, labels, part, names, fixed)
+    data.set_weight(np.where(labels[part] > 0, choices["churned_weight"], 1.0))
+    booster = xgb.train(
+        {**fixed, **{name: choices[name] for name in SEARCH_SPACE}},
+        data,
+        num_boost_round=choices["rounds"],
+    )
+    return _Grown(booster, Calibration(), dict(choices))
+
+
+def _data(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    names: Sequence[str],
+    fixed: Mapping[str, Any],
+    like: xgb.DMatrix | None = None,
+) -> xgb.QuantileDMatrix:
+    return xgb.QuantileDMatrix(
+        matrix[part],
+        label=labels[part],
+        feature_names=list(names),
+        nthread=fixed["nthread"],
+        ref=like,
+    )
 
 
 def _trials(settings: TrainingSettings) -> list[dict[str, Any]]:
@@ -395,7 +459,7 @@ def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None
 
 
 def _evaluate_all(
-    model: ChurnModel,
+    models: Mapping[str, ChurnModel],
     rows: pd.DataFrame,
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -404,35 +468,50 @@ def _evaluate_all(
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Metrics of the model and its baselines on each part of the split.
 
-    The training part has no intervals: it is shown to reveal overfitting, not to
-    promise anything.
+    On the test rows all of them have learnt from the same rows before them, on
+    the others from the training rows. The training rows have no intervals: they
+    are shown to reveal overfitting, not to promise anything.
     """
-    names = model.feature_names
-    recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
-    train = split.train
-    predictors = {
-        MODEL: model,
-        "prevalence": Prevalence().fit(matrix[train], labels[train]),
-        "recency_rule": RecencyRule(recency).fit(matrix[train], labels[train]),
-        "logistic_regression": LogisticRegression().fit(matrix[train], labels[train]),
-    }
     revenue = (
         pd.to_numeric(rows[REVENUE], errors="coerce").to_numpy(dtype=float)
         if REVENUE in rows
         else None
     )
     accounts = pd.factorize(rows[ACCOUNT], sort=True)[0]
-    return {
-        predictor: {
-            part: evaluate(
+    early = _baselines(matrix, labels, split.train, models["train"].feature_names)
+    late = (
+        _baselines(matrix, labels, split.before_test, models["test"].feature_names)
+        if len(split.test)
+        else {}
+    )
+    metrics: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for part, chosen in split.parts().items():
+        predictors = {
+            MODEL: models[part],
+            **(late if part == "test" else early),
+        }
+        for name, predictor in predictors.items():
+            metrics.setdefault(name, {})[part] = evaluate(
                 labels[chosen],
-                fitted.predict_proba(matrix[chosen]),
+                predictor.predict_proba(matrix[chosen]),
                 accounts=accounts[chosen],
                 revenue=None if revenue is None else revenue[chosen],
                 draws=0 if part == "train" else settings.draws,
                 seed=settings.seed,
             )
-            for part, chosen in split.parts().items()
-        }
-        for predictor, fitted in predictors.items()
+    return metrics
+
+
+def _baselines(
+    matrix: np.ndarray, labels: np.ndarray, part: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    """The baselines, fitted to some of the rows."""
+    recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
+    return {
+        name: baseline.fit(matrix[part], labels[part])
+        for name, baseline in {
+            "prevalence": Prevalence(),
+            "recency_rule": RecencyRule(recency),
+            "logistic_regression": LogisticRegression(),
+        }.items()
     }

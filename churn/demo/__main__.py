@@ -48,6 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         records = generate(settings, options.out, options.workers, ProgressLine())
+    except KeyboardInterrupt:
+        print("\nchurn.demo: stopped; nothing was written.", file=sys.stderr)
+        return 130
     except OSError as error:
         print(
             f"churn.demo: cannot write {error.filename or options.out}: "

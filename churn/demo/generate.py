@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from churn.demo import batches, delivery, truth
@@ -85,10 +86,9 @@ def generate(
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".churn-demo-") as name:
             state = Path(name)
-            tell("lives of the accounts", 0, 1)
             company = found_company(settings)
-            live(settings, company, state).save(state)
-            tell("lives of the accounts", 1, 1)
+            tell_lives = partial(tell, "lives of the accounts, day by day")
+            live(settings, company, state, tell_lives).save(state)
             records = _write_days(settings, state, unfinished, workers, tell)
         _write_visitors(settings, company, unfinished)
         about = json.dumps(asdict(settings), default=str, indent=2)
@@ -133,7 +133,8 @@ def _made_days(
         worker = _Worker(settings, state, out)
         yield from map(worker.make_day, days)
         return
-    with multiprocessing.Pool(
+    # Fresh processes: a fork would copy whatever threads the caller has.
+    with multiprocessing.get_context("spawn").Pool(
         workers, initializer=_start_worker, initargs=(settings, state, out)
     ) as pool:
         yield from pool.imap(_make_day, days, chunksize=2)
@@ -154,7 +155,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self.is_terminal = sys.stderr.isatty()
-        self.told_at = 0.0
+        self.told_at = time.monotonic()
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Tell that ``done`` of ``total`` parts of ``step`` are done."""

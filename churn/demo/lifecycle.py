@@ -7,6 +7,7 @@ the daily hazard of cancelling; nothing else connects the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +81,16 @@ class Lifecycle:
         )
 
 
-def live(settings: Settings, company: Company, folder: Path) -> Lifecycle:
-    """Simulate all accounts day by day; large arrays go to files in ``folder``."""
+def live(
+    settings: Settings,
+    company: Company,
+    folder: Path,
+    tell: Callable[[int, int], None] | None = None,
+) -> Lifecycle:
+    """Simulate all accounts day by day; large arrays go to files in ``folder``.
+
+    ``tell`` is called with the days done, and their total.
+    """
     random = settings.stream("lifecycle")
     days, accounts = settings.days, company.accounts
     mood_days = _file(folder, "mood", np.float16, days + 1, accounts)
@@ -115,7 +124,10 @@ def live(settings: Settings, company: Company, folder: Path) -> Lifecycle:
         (np.full(accounts, -10_000), np.arange(accounts), plan.copy(), seats.copy())
     ]
 
-    for day in range(days + TRUTH_HORIZON_DAYS + 1):
+    total = days + TRUTH_HORIZON_DAYS + 1
+    for day in range(total):
+        if tell is not None:
+            tell(day + 1, total)
         mood = (
             company.usual_mood
             + MOOD_MEMORY * (mood - company.usual_mood)

@@ -26,6 +26,19 @@ parsed_records as (
 
 ),
 
+found_records as (
+
+    select
+        *,
+        {%- for column in dictionary %}
+        {{ first_text(column, paths, 'texts') }} as {{ column.name }}__first
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from parsed_records
+
+),
+
 read_records as (
 
     select
@@ -33,12 +46,13 @@ read_records as (
         {{ column }},
         {%- endfor %}
         {%- for column in dictionary %}
-        {{ dictionary_text(column, paths, 'texts') }}
-            as {{ column.name }}__text
+        {{ first_present_text(
+            column, paths, 'texts', column.name ~ '__first'
+        ) }} as {{ column.name }}__text
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
-    from parsed_records
+    from found_records
 
 ),
 

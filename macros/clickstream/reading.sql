@@ -1,25 +1,33 @@
 {#
-    The text of one dictionary column: the first of its paths at which the
-    record really holds something. `texts` is the array that `json_texts` made
-    of `paths`.
-
-    The quick way is right for nearly every record; only where the first text
-    found could mean "nothing" is each path looked at on its own.
+    The text that a record has for one dictionary column: what stands at the
+    first of its paths that holds anything, or null. `texts` is the array that
+    `json_texts` made of `paths`.
 #}
-{% macro dictionary_text(column, paths, texts) -%}
+{% macro first_text(column, paths, texts) -%}
 
-    {%- set candidates = [] -%}
-    {%- for path in column.json_paths -%}
-        {%- do candidates.append(text_at(texts, paths.index(path))) -%}
-    {%- endfor -%}
-    {%- set first_text = 'coalesce(' ~ candidates | join(', ') ~ ')'
-        if candidates | length > 1 else candidates[0] -%}
+    {%- set candidates = dictionary_candidates(column, paths, texts) -%}
+    {%- if candidates | length > 1 -%}
+        coalesce({{ candidates | join(', ') }})
+    {%- else -%}
+        {{ candidates[0] }}
+    {%- endif -%}
 
+{%- endmacro %}
+
+
+{#
+    `first_text` where that really says something, else what the first path that
+    does says. Each path is looked at on its own for the few records only that
+    need it.
+#}
+{% macro first_present_text(column, paths, texts, first_text) -%}
+
+    {%- set candidates = dictionary_candidates(column, paths, texts) -%}
     case
-        when {{ may_mean_absent(first_text) }}
+        when {{ is_absent(first_text) }}
             then {% if candidates | length > 1 %}coalesce({% endif %}
                 {%- for candidate in candidates %}
-                {{ present_text(candidate) }}
+                case when not {{ is_absent(candidate) }} then {{ candidate }} end
                 {%- if not loop.last %},{% endif %}
                 {%- endfor %}
             {%- if candidates | length > 1 %}){% endif %}
@@ -29,30 +37,37 @@
 {%- endmacro %}
 
 
-{#
-    Whether a text that stands for a scalar could mean that there is none: true
-    for every text that `present_text` makes null, and cheap to tell.
-#}
-{% macro may_mean_absent(text) -%}
-    length({{ text }}) <= 9
-    or substr({{ text }}, 1, 1) in (' ', '[', '{')
-    or {{ text }} like '% '
-{%- endmacro %}
+{% macro dictionary_candidates(column, paths, texts) %}
+
+    {%- set candidates = [] -%}
+    {%- for path in column.json_paths -%}
+        {%- do candidates.append(text_at(texts, paths.index(path))) -%}
+    {%- endfor -%}
+    {{ return(candidates) }}
+
+{% endmacro %}
 
 
 {#
-    `text`, or null where it means that there is none: empty or blank text,
-    `null`, `undefined`, `none`, `nan` in any case, and an object or array where
-    a scalar belongs.
+    Whether a text that stands where a scalar belongs means that there is none:
+    a blank text; `null`, `undefined`, `none`, `nan` or an infinity in any case;
+    an object or an array.
+
+    The comparisons let the costly pattern run on few texts only.
 #}
-{% macro present_text(text) -%}
-    case
-        when lower(trim({{ text }})) not in (
-            '', 'null', 'undefined', 'none', 'nan'
+{% macro is_absent(text) -%}
+    (
+        (
+            {{ text }} < '!'
+            or ({{ text }} >= '[' and {{ text }} < ']')
+            or {{ text }} >= '{'
+            or length({{ text }}) <= 9
         )
-            and substr(ltrim({{ text }}), 1, 1) not in ('[', '{')
-            then {{ text }}
-    end
+        and {{ regexp_matches_text(
+            text,
+            '(?i)^(\\s*|null|none|undefined|nan|-?inf(inity)?)$|^\\s*[\\[{]'
+        ) }}
+    )
 {%- endmacro %}
 
 

@@ -17,33 +17,29 @@
 
 {% macro duckdb__is_plain_json_object(payload) -%}
     {#-
-        DuckDB's reader takes trailing commas, and `nan` and `inf` in any
+        DuckDB's reader takes trailing commas, and NaN and Infinity in any
         spelling, for valid JSON. A search for a fixed text is many times
-        faster than a pattern, so patterns run only where one was found.
+        faster than a pattern, so the long pattern runs only where one was
+        found; for the same reason NaN and Infinity are looked for in their
+        usual spelling only. `case` keeps that order, `and` would not.
     -#}
-    coalesce(
-        starts_with({{ payload }}, '{')
-        and json_valid({{ payload }})
-        and not regexp_matches({{ payload }}, ',\s*[}\]]')
-        and not (
-            contains({{ payload }}, 'key"')
-            and regexp_matches({{ payload }}, '"key"\s*:')
-        )
-        and not (
-            (contains({{ payload }}, '\"') or contains({{ payload }}, '\u0022'))
-            and regexp_matches({{ payload }}, '"\s*[\[{]')
-        )
-        and not (
-            (
-                contains({{ payload }}, 'nan')
-                or contains({{ payload }}, 'NaN')
-                or contains({{ payload }}, 'NAN')
-                or contains({{ payload }}, 'inf')
-                or contains({{ payload }}, 'Inf')
-                or contains({{ payload }}, 'INF')
+    {%- set trailing_comma = ',\\s*[}\\]]' -%}
+    {%- set pairs = '"key"\\s*:' -%}
+    {%- set nested_json = '"\\s*[\\[{]\\s*(\\\\|[\\[{])' -%}
+    {%- set not_a_number = '[:,\\[]\\s*-?(NaN|Inf)' -%}
+    case
+        when {{ payload }} is null then false
+        when not starts_with({{ payload }}, '{') then false
+        when not json_valid({{ payload }}) then false
+        when contains({{ payload }}, '\')
+            or contains({{ payload }}, 'key"')
+            or contains({{ payload }}, 'NaN')
+            or contains({{ payload }}, 'Inf')
+            then not regexp_matches(
+                {{ payload }},
+                '{{ [trailing_comma, pairs, nested_json, not_a_number]
+                    | join("|") }}'
             )
-            and regexp_matches({{ payload }}, '(?i)[:,\[]\s*-?(nan|inf)')
-        ),
-        false
-    )
+        else not regexp_matches({{ payload }}, '{{ trailing_comma }}')
+    end
 {%- endmacro %}
