@@ -12,11 +12,14 @@
         'churn_grace_days': (0, 365),
         'churn_horizon_days': (1, 365),
         'model_seed': (0, 2147483647),
+        'search_trials': (1, 1000),
         'stale_after_days': (0, 3650),
     } -%}
     {%- set choices = {
         'crm_outcome_dialect': ['dates', 'flags'],
         'as_of_frequency': ['weekly', 'monthly'],
+        'training_device': ['cpu', 'cuda'],
+        'use_known_effects': [true, false],
     } -%}
     {%- set days = ['as_of_date', 'earliest_plausible_date'] -%}
 

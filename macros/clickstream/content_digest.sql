@@ -1,0 +1,38 @@
+{#
+    A digest of what a row says, to tell rows apart that share their key. Does
+    not depend on when the row was taken.
+#}
+{% macro content_digest(columns, relation) -%}
+
+    {%- set texts = [] -%}
+    {%- for column in columns if column != 'taken_at' -%}
+        {%- do texts.append(
+            "coalesce(cast(" ~ relation ~ "." ~ column ~ " as "
+            ~ dbt.type_string() ~ "), '')"
+        ) -%}
+    {%- endfor -%}
+    {{ md5_text(texts | join(" || chr(31) || ")) }}
+
+{%- endmacro %}
+
+
+{#
+    `columns`, with a null in place of each that the existing table does not
+    have yet, because the dictionary has only now been given it.
+#}
+{% macro columns_there_already(columns) %}
+
+    {%- set existing = [] -%}
+    {%- if execute -%}
+        {%- set existing = adapter.get_columns_in_relation(this)
+            | map(attribute='name') | map('lower') | list -%}
+    {%- endif -%}
+    {%- set result = [] -%}
+    {%- for column in columns -%}
+        {%- do result.append(
+            column if column in existing else 'null as ' ~ column
+        ) -%}
+    {%- endfor -%}
+    {{ return(result) }}
+
+{% endmacro %}

@@ -1,0 +1,4 @@
+{# How many of a group's events have the canonical name `event_name`. #}
+{% macro count_events_named(event_name) -%}
+    count(case when event_name = '{{ event_name }}' then 1 end)
+{%- endmacro %}

@@ -1,0 +1,165 @@
+{#
+    CTEs that read every column of the dictionary from the records of the CTE
+    `records`, and judge them; the last one is `judged_records`.
+
+    `records` must have `payload` (JSON wherever `is_readable`), `is_readable`,
+    `identity` (what names a record that carries no event id), `received_at`.
+    All its columns are passed through. The columns added are those of the
+    dictionary, `event_at`, `visitor_id`, `is_clock_skewed`, and, where a
+    readable record is no event, `reject_reason` and `reject_detail`.
+#}
+{% macro judged_records(records, passed_columns, identity) %}
+
+{%- set dictionary = clickstream_dictionary() -%}
+{%- set paths = dictionary_paths(dictionary) -%}
+
+parsed_records as (
+
+    select
+        *,
+        case
+            when is_readable
+                then {{ json_texts('payload', paths) }}
+        end as texts
+
+    from {{ records }}
+
+),
+
+found_records as (
+
+    select
+        *,
+        {%- for column in dictionary %}
+        {{ first_text(column, paths, 'texts') }} as {{ column.name }}__first
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from parsed_records
+
+),
+
+read_records as (
+
+    select
+        {%- for column in passed_columns %}
+        {{ column }},
+        {%- endfor %}
+        {%- for column in dictionary %}
+        {{ first_present_text(
+            column, paths, 'texts', column.name ~ '__first'
+        ) }} as {{ column.name }}__text
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from found_records
+
+),
+
+typed_records as (
+
+    select
+        {%- for column in passed_columns %}
+        {{ column }},
+        {%- endfor %}
+        {%- for column in dictionary if column.is_required %}
+        {{ column.name }}__text,
+        {%- endfor %}
+        {%- for column in dictionary %}
+        {{ read_dictionary_text(column, column.name ~ '__text') }}
+            as {{ column.name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from read_records
+
+),
+
+timed_records as (
+
+    select
+        *,
+        coalesce(anonymous_id, user_id) as visitor_id,
+        case
+            when sent_at is null then occurred_at
+            else {{ shift_timestamp('received_at', 'sent_at', 'occurred_at') }}
+        end as corrected_at
+
+    from typed_records
+
+),
+
+flagged_records as (
+
+    select
+        *,
+        coalesce(corrected_at > {{ add_minutes(
+            'received_at', var('max_clock_skew_minutes')
+        ) }}, false) as is_clock_skewed
+
+    from timed_records
+
+),
+
+judged_records as (
+
+    select
+        {%- for column in passed_columns %}
+        {{ column }},
+        {%- endfor %}
+        {%- for column in dictionary %}
+        {%- if column.name == 'event_id' %}
+        coalesce(
+            event_id,
+            case when is_readable then {{ identity }} end
+        ) as event_id,
+        {%- else %}
+        {{ column.name }},
+        {%- endif %}
+        {%- endfor %}
+        visitor_id,
+        is_clock_skewed,
+        case
+            when is_clock_skewed then received_at
+            else corrected_at
+        end as event_at,
+        case
+            when not is_readable then null
+            when received_at is null then 'missing_receipt_time'
+            {%- for column in dictionary if column.is_required %}
+            when {{ column.name }}__text is null
+                then 'missing_required_field'
+            {%- endfor %}
+            when visitor_id is null then 'missing_required_field'
+            {%- for column in dictionary if column.is_required %}
+            when {{ column.name }} is null
+                then '{{ "unreadable_event_time"
+                    if column.name == "occurred_at"
+                    else "missing_required_field" }}'
+            {%- endfor %}
+            when corrected_at < cast(
+                '{{ var("earliest_plausible_date") }}' as timestamp
+            )
+                then 'implausible_event_time'
+        end as reject_reason,
+        case
+            when not is_readable then null
+            when received_at is null then 'received_at'
+            {%- for column in dictionary if column.is_required %}
+            when {{ column.name }}__text is null then '{{ column.name }}'
+            {%- endfor %}
+            when visitor_id is null then 'anonymous_id, user_id'
+            {%- for column in dictionary if column.is_required %}
+            when {{ column.name }} is null then {{ column.name }}__text
+            {%- endfor %}
+            when corrected_at < cast(
+                '{{ var("earliest_plausible_date") }}' as timestamp
+            )
+                then cast(corrected_at as {{ type_string() }})
+        end as reject_detail
+
+    from flagged_records
+
+)
+
+{%- endmacro %}

@@ -1,0 +1,222 @@
+{#
+    The text that a record has for one dictionary column: what stands at the
+    first of its paths that holds anything, or null. `texts` is the array that
+    `json_texts` made of `paths`.
+#}
+{% macro first_text(column, paths, texts) -%}
+
+    {%- set candidates = dictionary_candidates(column, paths, texts) -%}
+    {%- if candidates | length > 1 -%}
+        coalesce({{ candidates | join(', ') }})
+    {%- else -%}
+        {{ candidates[0] }}
+    {%- endif -%}
+
+{%- endmacro %}
+
+
+{#
+    `first_text` where that really says something, else what the first path that
+    does says. Each path is looked at on its own for the few records only that
+    need it.
+#}
+{% macro first_present_text(column, paths, texts, first_text) -%}
+
+    {%- set candidates = dictionary_candidates(column, paths, texts) -%}
+    case
+        when {{ is_absent(first_text) }}
+            then {% if candidates | length > 1 %}coalesce({% endif %}
+                {%- for candidate in candidates %}
+                case when not {{ is_absent(candidate) }} then {{ candidate }} end
+                {%- if not loop.last %},{% endif %}
+                {%- endfor %}
+            {%- if candidates | length > 1 %}){% endif %}
+        else {{ first_text }}
+    end
+
+{%- endmacro %}
+
+
+{% macro dictionary_candidates(column, paths, texts) %}
+
+    {%- set candidates = [] -%}
+    {%- for path in column.json_paths -%}
+        {%- do candidates.append(text_at(texts, paths.index(path))) -%}
+    {%- endfor -%}
+    {{ return(candidates) }}
+
+{% endmacro %}
+
+
+{#
+    Whether a text that stands where a scalar belongs means that there is none:
+    a blank text; `null`, `undefined`, `none`, `nan` or an infinity in any case;
+    an object or an array.
+
+    The comparisons let the costly pattern run on few texts only.
+#}
+{% macro is_absent(text) -%}
+    (
+        (
+            {{ text }} < '!'
+            or ({{ text }} >= '[' and {{ text }} < ']')
+            or {{ text }} >= '{'
+            or length({{ text }}) <= 9
+        )
+        and {{ regexp_matches_text(
+            text,
+            '(?i)^(\\s*|null|none|undefined|nan|-?inf(inity)?)$|^\\s*[\\[{]'
+        ) }}
+    )
+{%- endmacro %}
+
+
+{#
+    The text `text` of one dictionary column as the column's type, or null where
+    it cannot be read as one.
+#}
+{% macro read_dictionary_text(column, text) -%}
+
+    {%- if column.data_type == 'timestamp' -%}
+        {{ read_time(text, column.format) }}
+    {%- elif column.data_type == 'date' -%}
+        cast({{ read_time(text, column.format) }} as date)
+    {%- elif column.data_type == 'boolean' -%}
+        case
+            when lower({{ text }}) in ('true', '1', 'yes', 'y') then true
+            when lower({{ text }}) in ('false', '0', 'no', 'n') then false
+        end
+    {%- elif column.data_type in ('varchar', 'string', 'text') -%}
+        {{ read_text(column, text) }}
+    {%- else -%}
+        {{ try_cast_to(text, column.data_type) }}
+    {%- endif -%}
+
+{%- endmacro %}
+
+
+{# A text column, with its `format` and closed list of `values` applied. #}
+{% macro read_text(column, text) -%}
+
+    {%- set formatted = text -%}
+    {%- if column.format == 'lower' -%}
+        {%- set formatted = 'lower(' ~ text ~ ')' -%}
+    {%- elif column.format == 'url_path' -%}
+        {%- set formatted = url_path(text) -%}
+    {%- endif -%}
+
+    {%- if column['values'] -%}
+        case
+            when {{ formatted }} in (
+                {%- for value in column['values'] %}
+                '{{ value | replace("'", "''") }}'
+                {%- if not loop.last %},{% endif %}
+                {%- endfor %}
+            )
+                then {{ formatted }}
+        end
+    {%- else -%}
+        {{ formatted }}
+    {%- endif -%}
+
+{%- endmacro %}
+
+
+{# The path of a URL: scheme, host, query and fragment left out. #}
+{% macro url_path(text) -%}
+    case
+        when {{ text }} is null then null
+        when {{ text }} like '/%'
+            and {{ text }} not like '%?%'
+            and {{ text }} not like '%#%'
+            then {{ text }}
+        else coalesce(
+            nullif({{ regexp_extract_first(
+                text, '^(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)', 1
+            ) }}, ''),
+            '/'
+        )
+    end
+{%- endmacro %}
+
+
+{#
+    The instant in UTC that a tracker's text names, or null where it cannot be
+    read: a count of seconds, milliseconds, microseconds or nanoseconds since
+    1970 (told apart by its size, unless `unit` says which), or an ISO 8601 date
+    with or without time of day and offset. Without an offset it is UTC.
+#}
+{% macro read_time(text, unit=none) -%}
+
+    {%- set number = try_cast_to(text, 'double') -%}
+    {%- set offset_hours = try_cast_to(
+        regexp_extract_first(text, time_offset_pattern(), 2), 'integer'
+    ) -%}
+    {%- set offset_minutes = try_cast_to(
+        regexp_extract_first(text, time_offset_pattern(), 3), 'integer'
+    ) -%}
+
+    case
+        when {{ text }} is null then null
+        when {{ regexp_matches_text(text, '^\\d{4}-\\d{2}-\\d{2}') }} then
+            case
+                when {{ regexp_matches_text(text, iso_time_pattern('(Z|z)?')) }}
+                    then {{ local_time_of(text) }}
+                when {{ regexp_matches_text(
+                    text, iso_time_pattern(time_offset_pattern())
+                ) }}
+                    then {{ add_minutes(
+                        local_time_of(text),
+                        "(case when " ~ regexp_extract_first(
+                            text, time_offset_pattern(), 1
+                        ) ~ " = '-' then 1 else -1 end) * (60 * "
+                        ~ offset_hours ~ " + coalesce(" ~ offset_minutes
+                        ~ ", 0))"
+                    ) }}
+            end
+        when {{ regexp_matches_text(
+            text, '^[0-9]{1,19}([.][0-9]*)?([eE][+]?[0-9]{1,2})?$'
+        ) }} then
+            {%- set factors = {
+                'seconds': 1000000, 'milliseconds': 1000, 'microseconds': 1
+            } %}
+            {%- if unit in factors %}
+            case
+                when {{ number }} < {{ 253402300800000000 // factors[unit] }}
+                    then {{ epoch_to_timestamp(
+                        'cast(round(' ~ number ~ ' * ' ~ factors[unit]
+                        ~ ') as bigint)'
+                    ) }}
+            end
+            {%- else %}
+            case
+                {%- for bound, factor in [
+                    ('1e11', '1000000'), ('1e14', '1000'),
+                    ('1e17', '1'), ('1e19', '0.001')
+                ] %}
+                when {{ number }} < {{ bound }}
+                    then {{ epoch_to_timestamp(
+                        'cast(round(' ~ number ~ ' * ' ~ factor
+                        ~ ') as bigint)'
+                    ) }}
+                {%- endfor %}
+            end
+            {%- endif %}
+    end
+
+{%- endmacro %}
+
+
+{# An ISO 8601 time, with `offset` as the pattern of what may follow it. #}
+{% macro iso_time_pattern(offset) -%}
+    {{ return(
+        '^\\d{4}-\\d{2}-\\d{2}([Tt ]\\d{2}:\\d{2}(:\\d{2}([.,]\\d{1,9})?)?'
+        ~ offset ~ ')?$'
+    ) }}
+{%- endmacro %}
+
+
+{# The offset at the end of an ISO 8601 time: its sign, hours and minutes. #}
+{% macro time_offset_pattern() -%}
+    {{ return(' ?([+-])(\\d{2}):?(\\d{2})?$') }}
+{%- endmacro %}

@@ -1,0 +1,12 @@
+{#
+    The timestamp in UTC that lies `microseconds` (a bigint) after 1970-01-01.
+
+    epoch_to_timestamp(1740823445123456) is 2025-03-01 10:04:05.123456.
+#}
+{% macro epoch_to_timestamp(microseconds) -%}
+    {{ return(adapter.dispatch('epoch_to_timestamp', 'churn')(microseconds)) }}
+{%- endmacro %}
+
+{% macro duckdb__epoch_to_timestamp(microseconds) -%}
+    make_timestamp({{ microseconds }})
+{%- endmacro %}

@@ -1,0 +1,45 @@
+{#
+    Whether the record `payload` is one strict JSON object that needs neither
+    splitting nor normalising, so that its dictionary paths can be read as it
+    stands; never null.
+
+    It is not when it is no JSON, or no object; has trailing commas or a `NaN`,
+    which some engines read and others refuse; holds an array of key and value
+    pairs; or holds JSON inside a text. A doubtful record is not plain either:
+    the irregular lane reads a good one just as well, only slower.
+
+    is_plain_json_object("'{\"a\":1}'") is true; of '{"a":1}{"b":2}', '[1]',
+    '{"a":1,}' and '{"a":"{\"b\":1}"}' it is false.
+#}
+{% macro is_plain_json_object(payload) -%}
+    {{ return(adapter.dispatch('is_plain_json_object', 'churn')(payload)) }}
+{%- endmacro %}
+
+{% macro duckdb__is_plain_json_object(payload) -%}
+    {#-
+        DuckDB's reader takes trailing commas, and NaN and Infinity in any
+        spelling, for valid JSON. A search for a fixed text is many times
+        faster than a pattern, so the long pattern runs only where one was
+        found; for the same reason NaN and Infinity are looked for in their
+        usual spelling only. `case` keeps that order, `and` would not.
+    -#}
+    {%- set trailing_comma = ',\\s*[}\\]]' -%}
+    {%- set pairs = '"key"\\s*:' -%}
+    {%- set nested_json = '"\\s*[\\[{]\\s*(\\\\|[\\[{])' -%}
+    {%- set not_a_number = '[:,\\[]\\s*-?(NaN|Inf)' -%}
+    case
+        when {{ payload }} is null then false
+        when not starts_with({{ payload }}, '{') then false
+        when not json_valid({{ payload }}) then false
+        when contains({{ payload }}, '\')
+            or contains({{ payload }}, 'key"')
+            or contains({{ payload }}, 'NaN')
+            or contains({{ payload }}, 'Inf')
+            then not regexp_matches(
+                {{ payload }},
+                '{{ [trailing_comma, pairs, nested_json, not_a_number]
+                    | join("|") }}'
+            )
+        else not regexp_matches({{ payload }}, '{{ trailing_comma }}')
+    end
+{%- endmacro %}

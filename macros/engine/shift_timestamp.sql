@@ -1,0 +1,16 @@
+{#
+    The timestamp `instant`, moved by the time from `start` to `finish`.
+
+    shift_timestamp of 10:00, 09:00 and 08:30 is 09:30.
+#}
+{% macro shift_timestamp(instant, start, finish) -%}
+    {{ return(
+        adapter.dispatch('shift_timestamp', 'churn')(instant, start, finish)
+    ) }}
+{%- endmacro %}
+
+{% macro duckdb__shift_timestamp(instant, start, finish) -%}
+    make_timestamp(
+        epoch_us({{ instant }}) + epoch_us({{ finish }}) - epoch_us({{ start }})
+    )
+{%- endmacro %}

@@ -1,0 +1,145 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='source_file',
+        on_schema_change='append_new_columns',
+    )
+}}
+
+{%- set columns = [
+    'payload', 'received_at', 'source_file', 'is_readable', 'is_irregular'
+] %}
+
+with
+
+raw_events as (
+
+    select
+        payload,
+        received_at,
+        coalesce(source_file, '') as source_file
+
+    from {{ raw_table('clickstream', 'raw_events') }}
+
+),
+
+{% if is_incremental() %}
+
+raw_files as (
+
+    select
+        source_file,
+        count(*) as count_records
+
+    from raw_events
+
+    group by 1
+
+),
+
+taken_files as (
+
+    select
+        source_file,
+        count(*) as count_records,
+        max(
+            case
+                when reject_reason is not null
+                    and dictionary_version <> '{{ dictionary_version() }}'
+                    then 1
+                else 0
+            end
+        ) as has_records_to_replay
+
+    from {{ this }}
+
+    group by 1
+
+),
+
+files_to_take as (
+
+    select raw_files.source_file
+
+    from raw_files
+
+    left join taken_files
+        on raw_files.source_file = taken_files.source_file
+
+    where
+        taken_files.source_file is null
+        or raw_files.count_records > taken_files.count_records
+        or (
+            raw_files.count_records = taken_files.count_records
+            and taken_files.has_records_to_replay = 1
+        )
+
+),
+
+{% endif %}
+
+new_records as (
+
+    select
+        payload,
+        received_at,
+        source_file,
+        {{ is_plain_json_object('payload') }} as is_readable
+
+    from raw_events
+
+    {% if is_incremental() %}
+
+    where source_file in (select source_file from files_to_take)
+
+    {% endif %}
+
+),
+
+sorted_out_records as (
+
+    select
+        *,
+        not is_readable as is_irregular
+
+    from new_records
+
+),
+
+{{ judged_records(
+    'sorted_out_records', columns,
+    md5_text(without_trailing_space('payload'))
+) }},
+
+kept_records as (
+
+    select
+        case
+            when is_irregular or reject_reason is not null then payload
+        end as kept_payload,
+        *,
+        '{{ dictionary_version() }}' as dictionary_version,
+        {{ run_stamp() }} as taken_at
+
+    from judged_records
+
+)
+
+select
+    kept_payload as payload,
+    received_at,
+    source_file,
+    is_irregular,
+    reject_reason,
+    reject_detail,
+    {%- for column in clickstream_dictionary() %}
+    {{ column.name }},
+    {%- endfor %}
+    event_at,
+    visitor_id,
+    is_clock_skewed,
+    dictionary_version,
+    taken_at
+
+from kept_records

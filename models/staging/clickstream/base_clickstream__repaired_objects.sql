@@ -1,0 +1,102 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='source_file',
+        on_schema_change='append_new_columns',
+    )
+}}
+
+{%- set columns = [
+    'payload', 'received_at', 'source_file', 'received_text', 'object_number',
+    'identity', 'is_repaired', 'repair_reject_reason', 'repair_reject_detail',
+    'delivered_taken_at', 'is_readable'
+] %}
+
+with
+
+repaired_records as (
+
+    select * from {{ ref('base_clickstream__repaired_records') }}
+
+),
+
+{% if is_incremental() %}
+
+files_to_take as (
+
+    select source_file
+
+    from repaired_records
+
+    where taken_at > (
+        select coalesce(
+            max(delivered_taken_at), cast('0001-01-01' as timestamp)
+        )
+        from {{ this }}
+    )
+
+    union
+
+    select source_file
+
+    from {{ this }}
+
+    where
+        reject_reason is not null
+        and not is_unreadable
+        and dictionary_version <> '{{ dictionary_version() }}'
+
+),
+
+{% endif %}
+
+new_pieces as (
+
+    select
+        payload,
+        received_at,
+        source_file,
+        received_text,
+        object_number,
+        identity,
+        is_repaired,
+        reject_reason as repair_reject_reason,
+        reject_detail as repair_reject_detail,
+        taken_at as delivered_taken_at,
+        payload is not null as is_readable
+
+    from repaired_records
+
+    {% if is_incremental() %}
+
+    where source_file in (select source_file from files_to_take)
+
+    {% endif %}
+
+),
+
+{{ judged_records('new_pieces', columns, 'identity') }}
+
+select
+    case
+        when not is_readable or reject_reason is not null then received_text
+    end as payload,
+    received_at,
+    source_file,
+    object_number,
+    is_repaired,
+    not is_readable as is_unreadable,
+    coalesce(repair_reject_reason, reject_reason) as reject_reason,
+    coalesce(repair_reject_detail, reject_detail) as reject_detail,
+    {%- for column in clickstream_dictionary() %}
+    {{ column.name }},
+    {%- endfor %}
+    event_at,
+    visitor_id,
+    is_clock_skewed,
+    '{{ dictionary_version() }}' as dictionary_version,
+    delivered_taken_at,
+    {{ run_stamp() }} as taken_at
+
+from judged_records

@@ -1,0 +1,19 @@
+"""How often each JSON path occurs in each delivered file."""
+
+from churn.profiling import profiled_paths
+
+
+def model(dbt, session):
+    """Count the paths of the files that were delivered since the last run."""
+    dbt.config(
+        materialized="incremental",
+        incremental_strategy="delete+insert",
+        unique_key="source_file",
+    )
+    shapes = dbt.ref("base_clickstream__record_shapes")
+    if dbt.is_incremental:
+        shapes = shapes.filter(
+            "taken_at > (select coalesce(max(taken_at), timestamp '0001-01-01') "
+            f"from {dbt.this})"
+        )
+    return profiled_paths(shapes)
