@@ -57,7 +57,8 @@ def read_scenarios() -> list[Scenario]:
         scenario = Scenario(section.splitlines()[0])
         records = re.search(r"```records\n(.*?)\n```", section, re.DOTALL)
         rows = re.search(r"```rows\n(.*?)\n```", section, re.DOTALL)
-        assert records and rows, scenario.title
+        assert records, scenario.title
+        assert rows, scenario.title
         scenario.records = [read_record(line) for line in records[1].split("\n")]
         for row in rows[1].split("\n"):
             kind, _, rest = row.partition(" ")
