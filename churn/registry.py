@@ -44,6 +44,7 @@ REGISTRY_SCHEMA = pa.schema(
         ("promotion_reason", pa.string()),
         ("split_method", pa.string()),
         ("split_reason", pa.string()),
+        ("grown_on_rows", pa.int64()),
         *[(f"{part}_rows", pa.int64()) for part in SPLIT_PARTS],
         *[(f"{part}_churned_rows", pa.int64()) for part in SPLIT_PARTS],
         *[
@@ -241,6 +242,7 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
         "promotion_reason": reason,
         "split_method": split.method,
         "split_reason": split.reason,
+        "grown_on_rows": len(result.grown_on),
     }
     for part in SPLIT_PARTS:
         chosen = split.parts().get(part, np.array([], dtype=int))
@@ -285,10 +287,7 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows of the registry as a table of its own types, even when empty."""
     return pa.Table.from_pylist(
-        [
-            {name: _plain(row[name]) for name in REGISTRY_SCHEMA.names}
-            for row in rows
-        ],
+        [{name: _plain(row[name]) for name in REGISTRY_SCHEMA.names} for row in rows],
         schema=REGISTRY_SCHEMA,
     )
 
@@ -325,7 +324,11 @@ def _json(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """A value read from a data frame as Arrow expects it."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and value != value):
+    if (
+        value is None
+        or value is pd.NaT
+        or (isinstance(value, float) and value != value)
+    ):
         return None
     if isinstance(value, pd.Timestamp):
         return value.to_pydatetime()
