@@ -95,7 +95,8 @@ def _key(key: str) -> str:
 def _types_of_shape(shape: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """The paths of a structure, and the types they have in it."""
     return tuple(
-        (path, kinds) for path, (kinds, _) in paths_of(_typed(json.loads(shape))).items()
+        (path, kinds)
+        for path, (kinds, _) in paths_of(_typed(json.loads(shape))).items()
     )
 
 

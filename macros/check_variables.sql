@@ -1,6 +1,10 @@
 {#
     Stops the run with one sentence when a variable has an impossible value,
     before any table is touched.
+
+    Models are compiled before this runs, so a model that computes with a
+    variable while it is compiled casts it first (`var('...') | int`): else a
+    text there would fail with dbt's sentence instead of ours.
 #}
 {% macro check_variables() %}
 

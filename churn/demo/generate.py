@@ -155,7 +155,7 @@ class ProgressLine:
 
     def __init__(self) -> None:
         self.is_terminal = sys.stderr.isatty()
-        self.told_at = 0.0
+        self.told_at = time.monotonic()
 
     def __call__(self, step: str, done: int, total: int) -> None:
         """Tell that ``done`` of ``total`` parts of ``step`` are done."""

@@ -85,7 +85,7 @@ def live(
     settings: Settings,
     company: Company,
     folder: Path,
-    tell: Callable[[int, int], None] = lambda done, total: None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> Lifecycle:
     """Simulate all accounts day by day; large arrays go to files in ``folder``.
 
@@ -126,7 +126,8 @@ def live(
 
     total = days + TRUTH_HORIZON_DAYS + 1
     for day in range(total):
-        tell(day + 1, total)
+        if tell is not None:
+            tell(day + 1, total)
         mood = (
             company.usual_mood
             + MOOD_MEMORY * (mood - company.usual_mood)

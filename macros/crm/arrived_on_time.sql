@@ -9,7 +9,7 @@
 {% macro arrived_on_time(arrived_at, own_day) -%}
     coalesce(
         {{ arrived_at }}
-        < {{ add_hours(own_day, 24 + var('landing_delay_hours')) }},
+        < {{ add_hours(own_day, 24 + var('landing_delay_hours') | int) }},
         false
     )
 {%- endmacro %}

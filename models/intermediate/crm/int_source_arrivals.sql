@@ -43,7 +43,7 @@ arrivals_with_clock as (
         last_arrived_at,
         cast(
             {{ add_hours(
-                'max(last_arrived_at) over ()', -var('landing_delay_hours')
+                'max(last_arrived_at) over ()', -(var('landing_delay_hours') | int)
             ) }} as date
         ) as last_decided_day
 

@@ -37,7 +37,7 @@ windows as (
         coalesce(
             {{ add_days(
                 'as_of_dates.as_of_date',
-                var('churn_horizon_days') + var('churn_grace_days')
+                var('churn_horizon_days') | int + var('churn_grace_days') | int
             ) }} <= last_landed_batch.batch_date,
             false
         ) as is_observed
