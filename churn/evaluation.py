@@ -164,9 +164,7 @@ def _prepare(
                 / total,
             ]
             for share in TOP_SHARES:
-                metrics.append(
-                    _at_share(taken, caught, share) / positives / share
-                )
+                metrics.append(_at_share(taken, caught, share) / positives / share)
             lost = (
                 np.full_like(caught, np.nan)
                 if paid is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +31,9 @@ class Feature:
         label: What is counted or measured, as a salesperson would say it.
         theme: The side of the customer relation that it shows. An explanation
             takes at most one reason from each theme.
-        high: The phrase for a value above the typical one, a format string that
-            names ``value`` and other columns.
+        high: The phrase for a value that is not below the typical one, a format
+            string that names ``value`` and other columns. It tells the bare
+            fact, so that it is true of typical values too.
         low: The phrase for a value below the typical one.
         missing: The phrase for a value that is not known.
         known_effect: ``raises`` or ``lowers`` where nobody doubts how the value
@@ -57,18 +59,14 @@ class Feature:
             typical: The typical value that it is compared with.
 
         Returns:
-            The phrase for a high, a low or a missing value; a value that is
-            neither high nor low is told as it is.
+            The phrase for a high, a low or a missing value.
         """
         if math.isnan(number):
             return self.missing or f"{self.label}: not known"
         shown = {name: _shown(value) for name, value in row.items()}
         shown["value"] = _shown(row[self.name])
-        if typical is not None and number > typical:
-            return self.high.format_map(shown)
-        if typical is not None and number < typical:
-            return self.low.format_map(shown)
-        return f"{self.label}: {_plain(row[self.name])}"
+        is_low = typical is not None and number < typical
+        return _in_plain_words((self.low if is_low else self.high).format_map(shown))
 
 
 class _Number(float):
@@ -90,12 +88,11 @@ def _shown(value: Any) -> Any:
         return str(value)
 
 
-def _plain(value: Any) -> str:
-    """A value without a format of its own: whole numbers without decimals."""
-    shown = _shown(value)
-    if isinstance(shown, _Number):
-        return f"{shown:.0f}" if shown == round(shown) else f"{shown:.2f}"
-    return str(shown)
+def _in_plain_words(phrase: str) -> str:
+    """A phrase with `no` for `only 0`, and what is counted once in singular."""
+    phrase = phrase.replace("only 0 ", "no ")
+    phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
+    return re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
 
 
 def read_features(dictionary: pd.DataFrame) -> list[Feature]:

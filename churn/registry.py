@@ -44,6 +44,7 @@ REGISTRY_SCHEMA = pa.schema(
         ("promotion_reason", pa.string()),
         ("split_method", pa.string()),
         ("split_reason", pa.string()),
+        ("grown_on_rows", pa.int64()),
         *[(f"{part}_rows", pa.int64()) for part in SPLIT_PARTS],
         *[(f"{part}_churned_rows", pa.int64()) for part in SPLIT_PARTS],
         *[
@@ -241,6 +242,7 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
         "promotion_reason": reason,
         "split_method": split.method,
         "split_reason": split.reason,
+        "grown_on_rows": len(result.grown_on),
     }
     for part in SPLIT_PARTS:
         chosen = split.parts().get(part, np.array([], dtype=int))

@@ -11,6 +11,8 @@
 
     {%- if is_incremental() %}
 
-    where as_of_date not in (select as_of_date from {{ this }})
+    where as_of_date not in (
+        select decided.as_of_date from {{ this }} as decided
+    )
     {%- endif %}
 {%- endmacro %}

@@ -50,9 +50,7 @@ FEATURES = [
 ]
 
 
-def planted_rows(
-    accounts: int = 250, weeks: int = 44, seed: int = 7
-) -> pd.DataFrame:
+def planted_rows(accounts: int = 250, weeks: int = 44, seed: int = 7) -> pd.DataFrame:
     """Weekly rows in which few visits, and nothing else, make accounts churn."""
     generator = np.random.default_rng(seed)
     days = pd.date_range("2025-01-06", periods=weeks, freq="7D")

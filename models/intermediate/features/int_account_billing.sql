@@ -50,7 +50,7 @@ billing as (
 
     from invoices_in_window
 
-    group by as_of_date, account_id
+    group by 1, 2
 
 )
 

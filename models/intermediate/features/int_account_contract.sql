@@ -74,7 +74,7 @@ contracts as (
 
     from ranked_attributes
 
-    group by as_of_date, account_id
+    group by 1, 2
 
 )
 

@@ -104,6 +104,7 @@ accounts_with_counts as (
         accounts.earlier_restarts,
         accounts.earlier_pauses,
         contracts.plan,
+        contracts.industry,
         contracts.seats,
         contracts.monthly_recurring_revenue,
         contracts.seats_90d_before,
@@ -204,6 +205,7 @@ features as (
 
         -- contract
         plan,
+        industry,
         seats,
         monthly_recurring_revenue,
         {{ ratio_of('monthly_recurring_revenue', 'seats') }}
@@ -251,6 +253,10 @@ features as (
             as subscribe_hovers_trend_28d,
         {{ ratio_of('subscribe_hovers_28d', 'active_users_28d') }}
             as subscribe_hovers_per_active_user_28d,
+        {{ ratio_of('subscribe_hovers_28d', 'visits_28d') }}
+            as subscribe_hovers_per_visit_28d,
+        {{ ratio_of('subscribe_hovers_90d', 'visits_90d') }}
+            as subscribe_hovers_per_visit_90d,
         subscribe_clicks_7d,
         subscribe_clicks_28d,
         subscribe_clicks_90d,

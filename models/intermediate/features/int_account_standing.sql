@@ -130,7 +130,7 @@ standings as (
 
     from boundaries
 
-    group by as_of_date, account_id
+    group by 1, 2
 
 )
 

@@ -56,7 +56,7 @@ support as (
 
     from calls_in_window
 
-    group by as_of_date, account_id
+    group by 1, 2
 
 )
 

@@ -44,7 +44,7 @@ category_views_per_visitor_day as (
 
     from category_views
 
-    group by visitor_id, activity_date
+    group by 1, 2
 
 ),
 
@@ -104,15 +104,15 @@ visitor_days_with_account as (
         on
             visitor_days_in_window.visitor_id = by_user.visitor_id
             and visitor_days_in_window.user_id = by_user.user_key
-            and by_user.known_from <= visitor_days_in_window.as_of_date
-            and by_user.shared_from > visitor_days_in_window.as_of_date
+            and visitor_days_in_window.as_of_date >= by_user.known_from
+            and visitor_days_in_window.as_of_date < by_user.shared_from
 
     left join visitor_accounts as by_visitor
         on
             visitor_days_in_window.visitor_id = by_visitor.visitor_id
             and by_visitor.user_key = ''
-            and by_visitor.known_from <= visitor_days_in_window.as_of_date
-            and by_visitor.shared_from > visitor_days_in_window.as_of_date
+            and visitor_days_in_window.as_of_date >= by_visitor.known_from
+            and visitor_days_in_window.as_of_date < by_visitor.shared_from
 
 ),
 
@@ -143,7 +143,7 @@ usage as (
 
     where account_id is not null
 
-    group by as_of_date, account_id
+    group by 1, 2
 
 )
 

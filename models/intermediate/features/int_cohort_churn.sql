@@ -7,7 +7,9 @@ standings as (
     select * from {{ ref('int_account_standing') }}
 
     {% if is_incremental() %}
-    where as_of_date not in (select as_of_date from {{ this }})
+    where as_of_date not in (
+        select decided.as_of_date from {{ this }} as decided
+    )
     {% endif %}
 
 ),
@@ -38,7 +40,7 @@ cohorts as (
 
     from standings_with_cohort
 
-    group by as_of_date, cohort_month
+    group by 1, 2
 
 ),
 

@@ -31,7 +31,7 @@ visitor_accounts as (
 
     from known_links
 
-    group by visitor_id, account_id
+    group by 1, 2
 
 ),
 

@@ -1,0 +1,130 @@
+"""Which models are kept, which one is the champion, and how one goes back."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
+
+from churn.registry import (
+    METRICS_SCHEMA,
+    REGISTRY_SCHEMA,
+    RegistryError,
+    as_table,
+    champion_of,
+    choose,
+    learn,
+    metrics_table,
+    model_of,
+)
+from churn.training import TrainingSettings
+
+SETTINGS = TrainingSettings(gap_days=HORIZON_AND_GRACE, seed=3, search_trials=1)
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    return planted_rows()
+
+
+@pytest.fixture(scope="module")
+def registry(rows: pd.DataFrame) -> pd.DataFrame:
+    return learn(rows, FEATURES, None, SETTINGS).to_pandas()
+
+
+def test_the_first_model_is_champion(registry: pd.DataFrame) -> None:
+    assert registry["is_champion"].tolist() == [True]
+    assert registry["promotion_reason"].tolist() == ["The first model."]
+    assert registry["model_version"][0].startswith("2025-11-03_")
+
+
+def test_a_stored_model_scores_as_the_trained_one(
+    rows: pd.DataFrame, registry: pd.DataFrame
+) -> None:
+    model = model_of(champion_of(registry))
+    probabilities = model.predict_proba(model.matrix(rows))
+    few = rows["visits_28d"] < 2
+    assert probabilities[few].mean() > 3 * probabilities[~few].mean()
+
+
+def test_the_same_training_is_not_repeated(
+    rows: pd.DataFrame, registry: pd.DataFrame
+) -> None:
+    turned = rows.sample(frac=1, random_state=2)
+    assert learn(turned, FEATURES, registry, SETTINGS).num_rows == 0
+
+
+def test_new_rows_bring_a_challenger_and_one_champion(
+    rows: pd.DataFrame, registry: pd.DataFrame
+) -> None:
+    more = pd.concat([rows, planted_rows(weeks=46).iloc[len(rows) :]])
+    written = learn(more, FEATURES, registry, SETTINGS).to_pandas()
+    assert len(written) == 2
+    assert written["is_champion"].sum() == 1
+    old = written[written["model_version"] == registry["model_version"][0]].iloc[0]
+    assert not old["is_champion"]
+    unchanged = [name for name in registry if name != "is_champion"]
+    for name in unchanged:
+        assert str(old[name]) == str(registry[name][0]), name
+
+
+def test_a_worse_challenger_stays_one(
+    rows: pd.DataFrame, registry: pd.DataFrame
+) -> None:
+    noise = [feature for feature in FEATURES if feature.name == "noise"]
+    written = learn(rows, noise, registry, SETTINGS).to_pandas()
+    assert written["is_champion"].tolist() == [False]
+    assert written["promotion_reason"][0].endswith("worse.")
+
+
+def test_a_champion_without_its_features_is_replaced(
+    rows: pd.DataFrame, registry: pd.DataFrame
+) -> None:
+    fewer = [feature for feature in FEATURES if feature.name != "noise"]
+    written = learn(rows.drop(columns="noise"), fewer, registry, SETTINGS).to_pandas()
+    new = written[written["is_champion"]].iloc[0]
+    assert "cannot be compared" in new["promotion_reason"]
+    assert "noise" in new["promotion_reason"]
+
+
+def test_labels_of_the_future_are_not_learnt_from(rows: pd.DataFrame) -> None:
+    known_by = pd.Timestamp("2025-10-01")
+    written = learn(rows, FEATURES, None, SETTINGS, known_by=known_by).to_pandas()
+    newest = max(
+        pd.Timestamp(day)
+        for day in written[["train_to", "validation_to", "test_to"]].iloc[0].dropna()
+    )
+    assert newest + pd.Timedelta(days=HORIZON_AND_GRACE) <= known_by
+
+
+def test_nothing_to_learn_is_said_in_one_line(
+    rows: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for poor in (rows.head(0), rows[~rows["is_churned"]]):
+        table = learn(poor, FEATURES, None, SETTINGS)
+        assert table.num_rows == 0
+        assert table.schema == REGISTRY_SCHEMA
+        said = capsys.readouterr().out
+        assert said.startswith("cannot learn yet: ")
+        assert said.count("\n") == 1
+
+
+def test_a_version_can_be_pinned(registry: pd.DataFrame) -> None:
+    older = {**registry.iloc[0].to_dict(), "is_champion": False, "model_version": "old"}
+    both = pd.concat([registry, as_table([older]).to_pandas()], ignore_index=True)
+    assert choose(both)["model_version"] == registry["model_version"][0]
+    assert choose(both, "old")["model_version"] == "old"
+    with pytest.raises(RegistryError, match=r"is lost, but churn_models holds .*old"):
+        choose(both, "lost")
+
+
+def test_metrics_are_laid_out(registry: pd.DataFrame) -> None:
+    metrics = metrics_table(registry).to_pandas()
+    keys = ["model_version", "predictor", "split", "metric"]
+    assert not metrics.duplicated(keys).any()
+    held_out = metrics[(metrics["split"] == "test") & (metrics["metric"] == "roc_auc")]
+    assert len(held_out) == 4
+    model = held_out[held_out["predictor"] == "model"].iloc[0]
+    assert model["lower_bound"] < model["value"] < model["upper_bound"]
+    assert model["value"] == registry["test_roc_auc"][0]
+    assert metrics_table(registry.head(0)).schema == METRICS_SCHEMA
