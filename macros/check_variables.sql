@@ -1,6 +1,10 @@
 {#
     Stops the run with one sentence when a variable has an impossible value,
     before any table is touched.
+
+    Models are compiled before this runs, so a model that computes with a
+    variable while it is compiled casts it first (`var('...') | int`): else a
+    text there would fail with dbt's sentence instead of ours.
 #}
 {% macro check_variables() %}
 
@@ -12,11 +16,14 @@
         'churn_grace_days': (0, 365),
         'churn_horizon_days': (1, 365),
         'model_seed': (0, 2147483647),
+        'search_trials': (1, 1000),
         'stale_after_days': (0, 3650),
     } -%}
     {%- set choices = {
         'crm_outcome_dialect': ['dates', 'flags'],
         'as_of_frequency': ['weekly', 'monthly'],
+        'training_device': ['cpu', 'cuda'],
+        'use_known_effects': [true, false],
     } -%}
     {%- set days = ['as_of_date', 'earliest_plausible_date'] -%}
 
@@ -49,6 +56,13 @@
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
+
+    {%- set share = var('smallest_batch_share') -%}
+    {%- if share is not number or share is boolean or not 0 <= share <= 1 -%}
+        {{ refuse_variable(
+            'smallest_batch_share', share, 'a number from 0 to 1'
+        ) }}
+    {%- endif -%}
 
     {%- set medium, high = var('medium_risk_from'), var('high_risk_from') -%}
     {%- if medium is not number or high is not number

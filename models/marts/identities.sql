@@ -82,7 +82,7 @@ accounts_too_many as (
 
     from numbered_accounts
 
-    where account_number = {{ var('max_accounts_per_visitor') + 1 }}
+    where account_number = {{ var('max_accounts_per_visitor') | int + 1 }}
 
 ),
 

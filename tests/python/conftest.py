@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,8 +119,8 @@ def module_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
 
 
 @pytest.fixture(scope="session")
-def built_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DbtProject]:
+def built_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
     """The demo seeds, built once for all tests that only read."""
     project = DbtProject(tmp_path_factory.mktemp("seeds"))
     project.dbt("build")
-    yield project
+    return project

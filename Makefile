@@ -1,0 +1,78 @@
+# `make help` lists the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# The demo company that `make run` makes up.
+ACCOUNTS ?= 1000
+DAYS ?= 365
+SEED ?= 7
+
+export DBT_PROFILES_DIR := $(CURDIR)
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) \
+		| awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+# A stamp per lock file: the environment is rebuilt when its lock changes.
+$(VENV)/base.stamp: requirements.lock pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./scripts/make_environment.sh \
+		requirements.lock
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./scripts/make_environment.sh \
+		requirements-dev.lock
+	@touch $@ $(VENV)/base.stamp
+
+.PHONY: environment
+environment: $(VENV)/base.stamp ## Build the Python environment
+
+.PHONY: run
+run: $(VENV)/base.stamp ## Demo company, dbt build, and who is about to leave
+	@$(BIN)/python -m churn.run --accounts $(ACCOUNTS) --days $(DAYS) \
+		--seed $(SEED)
+
+.PHONY: test
+test: $(VENV)/dev.stamp ## Everything that proves the project
+	@$(BIN)/pytest
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Style of SQL and Python
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/sqlfluff lint --disable-progress-bar models tests/data
+
+.PHONY: docs
+docs: $(VENV)/base.stamp ## The metadata dictionary, as one HTML file
+	@$(BIN)/dbt --quiet docs generate --static
+	@echo "The docs are in target/static_index.html"
+
+.PHONY: dictionary
+dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented
+	@$(BIN)/python -m churn.dictionary
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Measure speed and memory, as ratios
+	@$(BIN)/python -m benchmarks
+
+.PHONY: lock
+lock: ## Resolve the dependencies again (needs uv)
+	uv pip compile $(LOCK_OPTIONS) --extra dev pyproject.toml \
+		--output-file requirements-dev.lock
+	uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
+		pyproject.toml --output-file requirements.lock
+
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --quiet
+
+.PHONY: clean
+clean: ## Remove the environment, the databases and all that was built
+	rm -rf $(VENV) target logs data churn.duckdb churn.duckdb.wal \
+		.pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,287 @@
+"""The clickstream line against the bare work it cannot avoid.
+
+The floor is what any tool on DuckDB must do: load the lines as text into a
+table, and extract the dictionary's paths from them with one call per record
+into another table. The line does that too, and besides types, judges,
+quarantines, repairs and deduplicates every record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+ROOT = Path(__file__).resolve().parents[1]
+THREADS = 2
+
+FLATTENING = ["base_clickstream__delivered_records"]
+TO_EVENTS = [
+    "base_clickstream__delivered_records",
+    "base_clickstream__repaired_records",
+    "base_clickstream__repaired_objects",
+    "base_clickstream__events",
+]
+TO_ACTIVITY = [*TO_EVENTS, "int_visitor_sessions", "int_visitor_activity_daily"]
+
+
+@dataclass
+class Measurement:
+    """One ratio: seconds of the line over seconds of its floor."""
+
+    name: str
+    seconds: float
+    floor_seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the floor's time the line takes."""
+        return self.seconds / self.floor_seconds
+
+
+def measure(records: int, repeats: int) -> list[Measurement]:
+    """Measure flattening, files to events, and files to daily activity.
+
+    Args:
+        records: How many records to generate; about 500 bytes each, one in a
+            hundred of them dirty.
+        repeats: How often each side runs; the fastest counts.
+
+    Returns:
+        One measurement a stage.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines = folder / "records.jsonl"
+        write_records(lines, records)
+        paths = dictionary_paths(folder)
+
+        load = fastest(repeats, lambda: load_lines(folder, lines))
+        extract = fastest(repeats, lambda: extract_paths(folder, paths))
+        sessionize = fastest(repeats, lambda: sessionize_bare(folder))
+        runs = [run_line(folder, lines) for _ in range(repeats)]
+
+    def line(models: list[str]) -> float:
+        return min(sum(seconds[model] for model in models) for seconds in runs)
+
+    return [
+        Measurement("flattening", line(FLATTENING), extract),
+        Measurement("files to events", load + line(TO_EVENTS), load + extract),
+        Measurement(
+            "files to sessions and daily activity",
+            load + line(TO_ACTIVITY),
+            load + extract + sessionize,
+        ),
+    ]
+
+
+def write_records(path: Path, records: int) -> None:
+    """Write ``records`` clickstream records of three trackers, one a line."""
+    filler = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"""
+            copy (
+                with numbered as (
+                    select
+                        range as number,
+                        hash(range) % 100 as dirt,
+                        'v' || hash(range // 40) % 50000 as visitor,
+                        1740823445123 + range * 37 as millis
+                    from range({records})
+                )
+                select case
+                    when dirt = 0 then '{{"event":"page_view","event_id":"' || number
+                    when number % 3 = 0 then
+                        '{{"event":"page_view","event_id":"e' || number
+                        || '","ts":' || millis || ',"anonymous_id":"' || visitor
+                        || '","user_id":"u' || visitor
+                        || '","page":"/products/' || number % 977
+                        || '","category":"mattress","device":"desktop"'
+                        || ',"agent":"{filler}","viewport":{{"w":1920,"h":1080}}'
+                        || ',"campaign":{{"source":"newsletter","medium":"email",'
+                        || '"name":"spring-' || number % 31 || '"}}'
+                        || ',"extra":"' || repeat('x', 100) || '"}}'
+                    when number % 3 = 1 then
+                        '{{"id":"e' || number || '","name":"pageview","time":"'
+                        || strftime(make_timestamp(millis * 1000),
+                            '%Y-%m-%dT%H:%M:%S.%gZ')
+                        || '","user":{{"anonymous_id":"' || visitor
+                        || '","id":null}},"page":{{"path":"/products/' || number % 977
+                        || '"}},"product":{{"category":"pillow"}},"context":'
+                        || '{{"device":{{"type":"mobile"}},"app":{{"version":"2.3"}}'
+                        || ',"agent":"{filler}"}}'
+                        || ',"extra":"' || repeat('x', 120) || '"}}'
+                    else
+                        '{{"messageId":"e' || number
+                        || '","type":"track","event":"Page Viewed","timestamp":"'
+                        || strftime(make_timestamp(millis * 1000),
+                            '%Y-%m-%dT%H:%M:%S.%gZ')
+                        || '","anonymousId":"' || visitor
+                        || '","userId":"u' || visitor
+                        || '","properties":{{"path":"/products/' || number % 977
+                        || '","category":"bedding"}},"context":{{"agent":"{filler}"}}'
+                        || ',"extra":"' || repeat('x', 120) || '"}}'
+                    end as line
+                from numbered
+            ) to '{path}' (format csv, header false, quote '', escape '', delimiter '\x01')
+            """
+        )
+
+
+def dictionary_paths(folder: Path) -> list[str]:
+    """The JSON paths of the project's own dictionary, distinct and sorted."""
+    dbt(folder, "parse")
+    manifest = json.loads((folder / "target" / "manifest.json").read_text())
+    node = manifest["nodes"]["model.churn.stg_clickstream__events"]
+    paths = {
+        path
+        for column in node["columns"].values()
+        for path in column["meta"].get("json_paths", [])
+    }
+    return sorted(paths)
+
+
+def load_lines(folder: Path, lines: Path) -> None:
+    """Load the lines as text into ``raw.raw_events`` of a new database."""
+    for name in ("bench.duckdb", "bench.duckdb.wal"):
+        (folder / name).unlink(missing_ok=True)
+    with connect(folder) as connection:
+        connection.execute("create schema raw")
+        connection.execute(
+            f"""
+            create table raw.raw_events as
+            select
+                line as payload,
+                cast('2025-03-02 00:00:00' as timestamp) as received_at,
+                'records.jsonl' as source_file
+            from read_csv(
+                '{lines}', columns = {{'line': 'varchar'}}, header = false,
+                auto_detect = false, delim = '\x01', quote = '', escape = ''
+            )
+            """
+        )
+
+
+def extract_paths(folder: Path, paths: list[str]) -> None:
+    """Extract all paths with one call a record, coalesced, into a table."""
+    listed = ", ".join(f"'{path}'" for path in paths)
+    third = len(paths) // 12 or 1
+    fields = ", ".join(
+        "coalesce("
+        + ", ".join(
+            f"texts[{position + 1}]"
+            for position in range(start, min(start + third, len(paths)))
+        )
+        + f") as field_{start}"
+        for start in range(0, len(paths), third)
+    )
+    with connect(folder) as connection:
+        connection.execute(
+            f"""
+            create or replace table bare_fields as
+            select {fields}
+            from (
+                select try(json_extract_string(payload, [{listed}])) as texts
+                from raw.raw_events
+            )
+            """
+        )
+
+
+def sessionize_bare(folder: Path) -> None:
+    """Sessionize the bare events with window functions, nothing else."""
+    with connect(folder) as connection:
+        connection.execute(
+            """
+            create or replace temporary table bare_events as
+            select
+                hash(rowid // 40) % 50000 as visitor_id,
+                make_timestamp((1740823445123 + rowid * 37) * 1000) as event_at
+            from raw.raw_events
+            """
+        )
+        connection.execute(
+            """
+            create or replace table bare_sessions as
+            select visitor_id, session_number, count(*), min(event_at), max(event_at)
+            from (
+                select
+                    visitor_id,
+                    event_at,
+                    sum(is_start) over (
+                        partition by visitor_id order by event_at
+                    ) as session_number
+                from (
+                    select
+                        *,
+                        case when event_at - lag(event_at) over (
+                            partition by visitor_id order by event_at
+                        ) <= interval 30 minute then 0 else 1 end as is_start
+                    from bare_events
+                )
+            )
+            group by 1, 2
+            """
+        )
+
+
+def run_line(folder: Path, lines: Path) -> dict[str, float]:
+    """Build the clickstream line from scratch; seconds by model."""
+    load_lines(folder, lines)
+    dbt(
+        folder,
+        "run",
+        "--threads=1",
+        "--select=+int_visitor_sessions",
+        "+int_visitor_activity_daily",
+    )
+    results = json.loads((folder / "target" / "run_results.json").read_text())
+    return {
+        result["unique_id"].split(".")[-1]: result["execution_time"]
+        for result in results["results"]
+    }
+
+
+def connect(folder: Path) -> duckdb.DuckDBPyConnection:
+    """The benchmark's database, with as many threads as dbt's profile has."""
+    return duckdb.connect(str(folder / "bench.duckdb"), config={"threads": THREADS})
+
+
+def fastest(repeats: int, work: Callable[[], None]) -> float:
+    """Seconds of the fastest of ``repeats`` calls."""
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def dbt(folder: Path, *arguments: str) -> None:
+    """Run one dbt command on the benchmark's database."""
+    subprocess.run(
+        [
+            str(Path(sys.executable).parent / "dbt"),
+            "--quiet",
+            *arguments,
+            '--vars={"load_demo_seeds": false}',
+        ],
+        cwd=ROOT,
+        check=True,
+        env={
+            **os.environ,
+            "CHURN_DUCKDB_PATH": str(folder / "bench.duckdb"),
+            "DBT_PROFILES_DIR": str(ROOT),
+            "DBT_TARGET_PATH": str(folder / "target"),
+            "DBT_LOG_PATH": str(folder / "logs"),
+        },
+    )

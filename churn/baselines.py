@@ -1,0 +1,133 @@
+"""What a model must beat: rules and models that need no boosting.
+
+Each baseline is fitted on the training rows and gives probabilities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RECENCY_FEATURE = "days_since_last_visit"
+
+
+@dataclass
+class Prevalence:
+    """The share of the training rows that churned, for everyone."""
+
+    share: float = 0.0
+
+    def fit(self, matrix: np.ndarray, labels: np.ndarray) -> Prevalence:
+        """Take the share of the labels that are true."""
+        self.share = float(np.mean(labels))
+        return self
+
+    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
+        """The same probability for each row, of shape (n_rows,)."""
+        return np.full(len(matrix), self.share)
+
+
+class LogisticRegression:
+    """Logistic regression on standardised features, by Newton's method.
+
+    A missing value is replaced by the training median and marked by a column of
+    its own. The ridge penalty keeps collinear windows and separable data finite.
+
+    Args:
+        ridge: Weight of the squared coefficients, in rows.
+    """
+
+    def __init__(self, ridge: float = 10.0) -> None:
+        self.ridge = ridge
+
+    def fit(self, matrix: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+        """Fit to a matrix of shape (n_rows, n_features)."""
+        matrix = np.asarray(matrix, dtype=float)
+        missing = np.isnan(matrix)
+        known = ~missing.all(axis=0)
+        self._median = np.zeros(matrix.shape[1])
+        self._median[known] = np.nanmedian(matrix[:, known], axis=0)
+        self._has_gaps = missing.any(axis=0) & known
+        columns = self._fill(matrix)
+        self._mean = columns.mean(axis=0)
+        spread = columns.std(axis=0)
+        self._spread = np.where(spread > 1e-9, spread, 1.0)
+        self._varies = spread > 1e-9
+        self._weights = _newton(
+            self._design(matrix), np.asarray(labels, dtype=float), self.ridge
+        )
+        return self
+
+    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
+        """The probability of each row, of shape (n_rows,)."""
+        return sigmoid(self._design(np.asarray(matrix, dtype=float)) @ self._weights)
+
+    def _fill(self, matrix: np.ndarray) -> np.ndarray:
+        missing = np.isnan(matrix)
+        filled = np.where(missing, self._median, matrix)
+        return np.hstack([filled, missing[:, self._has_gaps]])
+
+    def _design(self, matrix: np.ndarray) -> np.ndarray:
+        scaled = (self._fill(matrix) - self._mean) / self._spread
+        # Later data may lie far outside of what was learnt from.
+        scaled = np.clip(scaled[:, self._varies], -5, 5)
+        return np.hstack([np.ones((len(matrix), 1)), scaled])
+
+
+class RecencyRule:
+    """The longer nobody of an account has come, the likelier it leaves.
+
+    Args:
+        position: The column of the matrix that holds the days since the last
+            visit; ``None`` if there is none.
+    """
+
+    def __init__(self, position: int | None) -> None:
+        self.position = position
+        self._regression = LogisticRegression(ridge=1.0)
+
+    def fit(self, matrix: np.ndarray, labels: np.ndarray) -> RecencyRule:
+        """Turn days into probabilities."""
+        days = self._days(matrix)
+        self._longest = float(np.nanmax(days)) if not np.isnan(days).all() else 0.0
+        self._regression.fit(self._filled(days), labels)
+        return self
+
+    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
+        """The probability of each row, of shape (n_rows,)."""
+        return self._regression.predict_proba(self._filled(self._days(matrix)))
+
+    def _days(self, matrix: np.ndarray) -> np.ndarray:
+        if self.position is None:
+            return np.zeros(len(matrix))
+        return np.asarray(matrix[:, self.position], dtype=float)
+
+    def _filled(self, days: np.ndarray) -> np.ndarray:
+        # No visit at all is longer ago than any visit.
+        return np.where(np.isnan(days), self._longest + 1, days)[:, None]
+
+
+def sigmoid(margins: np.ndarray) -> np.ndarray:
+    """The probability of each log-odds."""
+    return 1 / (1 + np.exp(-np.clip(margins, -50, 50)))
+
+
+def _newton(design: np.ndarray, labels: np.ndarray, ridge: float) -> np.ndarray:
+    """The ridge-penalised logistic weights; the first column is not penalised."""
+    penalty = np.full(design.shape[1], ridge)
+    penalty[0] = 1e-9
+    weights = np.zeros(design.shape[1])
+    share = np.clip(labels.mean(), 1e-6, 1 - 1e-6)
+    weights[0] = np.log(share / (1 - share))
+    for _ in range(50):
+        probabilities = sigmoid(design @ weights)
+        gradient = design.T @ (probabilities - labels) + penalty * weights
+        curvature = np.maximum(probabilities * (1 - probabilities), 1e-9)
+        hessian = (design * curvature[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        # Far from the optimum a full Newton step may overshoot.
+        weights -= step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < 1e-8:
+            break
+    return weights

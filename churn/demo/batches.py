@@ -1,0 +1,361 @@
+"""The batch sources: CRM extracts, invoices and support calls of one day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from churn.demo import identifiers
+from churn.demo.company import PLANS, ROLES, Company, price_cents
+from churn.demo.landing_zone import csv_bytes, write_gzip
+from churn.demo.lifecycle import CANCELLED, OPEN, RESTARTED, Lifecycle
+from churn.demo.settings import DAY_MS, Settings
+
+ACCOUNTS_HEADER = (
+    "batch_date,loaded_at,account_id,company_name,industry,signup_date,plan,seats,"
+    "monthly_recurring_revenue,cancelled_service,new_customer"
+)
+CONTACTS_HEADER = "user_id,account_id,role,batch_date,loaded_at"
+INVOICES_HEADER = "invoice_id,account_id,invoice_date,due_date,amount,status,loaded_at"
+CALLS_HEADER = "call_id,account_id,started_at,duration_seconds,topic,loaded_at"
+
+TOPICS = ("billing", "delivery", "quality", "cancellation_question", "usage")
+
+NORMAL, MISSING, LATE, HALF, TWICE = "normal", "missing", "late", "half", "twice"
+
+_PAYMENT_TERM_DAYS = 14
+# Days after the due date on which unpaid invoices are looked at again.
+_SECOND_LOOKS = (5, 12, 21)
+# How long the CRM's `new_customer` flag stays on after a restart.
+_NEW_CUSTOMER_FLAG_DAYS = 7
+_NEVER = -100_000
+
+
+def batch_schedule(settings: Settings) -> list[str]:
+    """What becomes of the CRM batch of each day: ``(days,)``.
+
+    Some fail, twice two days in a row at the most; one comes late, one holds
+    only part of the accounts, one is delivered twice. The last days are normal.
+    """
+    schedule = [NORMAL] * settings.days
+    slots = np.arange(6, settings.days - 4, 4)
+    slots = settings.stream("schedule").permutation(slots).tolist()
+    for kind in (LATE, HALF, TWICE):
+        if slots:
+            schedule[slots.pop()] = kind
+    if slots:
+        failed = slots.pop()
+        schedule[failed] = schedule[failed + 1] = MISSING
+    for _ in range(round(settings.days * 0.012)):
+        if slots:
+            schedule[slots.pop()] = MISSING
+    return schedule
+
+
+def contact_days(schedule: list[str]) -> set[int]:
+    """Days whose batch brings the contacts: the first, then every week."""
+    days: set[int] = set()
+    latest = -7
+    for day, kind in enumerate(schedule):
+        if day - latest >= 7 and kind in (NORMAL, TWICE):
+            days.add(day)
+            latest = day
+    return days
+
+
+def write_crm_batch(
+    settings: Settings, company: Company, lifecycle: Lifecycle, day: int, out: Path
+) -> None:
+    """Write the Sqoop batch of one day, if there is one."""
+    schedule = batch_schedule(settings)
+    kind = schedule[day]
+    if kind == MISSING:
+        return
+    random = settings.stream("crm", day)
+    folder = out / f"salesforce/batch_date={settings.day_text(day)}"
+    loaded_ms = settings.start_ms + (day + 1) * DAY_MS
+    loaded_ms += int(random.integers(2 * 3_600, 4 * 3_600)) * 1_000
+    if kind == LATE:
+        loaded_ms += 13 * 3_600_000
+
+    accounts = np.flatnonzero(company.signup_day <= day)
+    if kind == HALF:
+        accounts = accounts[random.random(len(accounts)) < 0.4]
+    cancelled, restarted = _outcome_columns(settings, company, lifecycle, day, random)
+    middles = _account_texts(company, lifecycle, day, accounts, random)
+    for delivery in range(2 if kind == TWICE else 1):
+        loaded_at = _timestamp(loaded_ms + delivery * 2_400_000)
+        head = f"{settings.day_text(day)},{loaded_at},"
+        rows = [
+            f"{head}{middle},{cancelled[account]},{restarted[account]}"
+            for account, middle in zip(accounts.tolist(), middles, strict=True)
+        ]
+        name = "accounts.csv.gz" if delivery == 0 else "accounts-again.csv.gz"
+        write_gzip(folder / name, csv_bytes(ACCOUNTS_HEADER, rows))
+
+    if day in contact_days(schedule):
+        tail = f",{settings.day_text(day)},{_timestamp(loaded_ms)}"
+        users = np.flatnonzero(company.signup_day[company.user_account] <= day)
+        rows = [
+            f"{user_id},{company.account_id[account]},{ROLES[role]}{tail}"
+            for user_id, account, role in zip(
+                identifiers.user_ids(users),
+                company.user_account[users].tolist(),
+                company.role[users].tolist(),
+                strict=True,
+            )
+        ]
+        write_gzip(folder / "contacts.csv.gz", csv_bytes(CONTACTS_HEADER, rows))
+
+
+def _outcome_columns(
+    settings: Settings,
+    company: Company,
+    lifecycle: Lifecycle,
+    day: int,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """``cancelled_service`` and ``new_customer`` of all accounts, as texts."""
+    happened = lifecycle.row_day <= day
+    row_account = lifecycle.row_account[happened]
+    row_day = lifecycle.row_day[happened]
+    row_kind = lifecycle.row_kind[happened]
+    cancelled_on = np.full(company.accounts, _NEVER)
+    restarted_on = np.full(company.accounts, _NEVER)
+    is_restart = row_kind == RESTARTED
+    # Rows are in order of day, so that the latest value overwrites the others.
+    cancelled_on[row_account[~is_restart]] = row_day[~is_restart]
+    restarted_on[row_account[is_restart]] = row_day[is_restart]
+
+    if settings.dialect == "flags":
+        is_cancelled_today = np.zeros(company.accounts, bool)
+        today = (row_day == day) & (row_kind == CANCELLED)
+        is_cancelled_today[row_account[today]] = True
+        stands_cancelled = is_cancelled_today | (
+            (cancelled_on > _NEVER) & (lifecycle.state[day] != OPEN)
+        )
+        is_new = (lifecycle.state[day] == OPEN) & (
+            day - restarted_on < _NEW_CUSTOMER_FLAG_DAYS
+        )
+        off = np.where(random.random(company.accounts) < 0.7, "N", "")
+        return (
+            np.where(stands_cancelled, "Y", off),
+            np.where(is_new, "Y", off),
+        )
+
+    # Two findings for whoever reads the CRM with care: trials cancelled before
+    # the signup, and restarts of accounts that never left.
+    number = np.arange(company.accounts) % 250
+    plain = cancelled_on == _NEVER
+    before = plain & (number == 17)
+    cancelled_on[before] = company.signup_day[before] - 20
+    spurious = plain & (restarted_on == _NEVER) & (number == 31)
+    spurious &= day >= company.signup_day + 40
+    restarted_on[spurious] = company.signup_day[spurious] + 40
+    cancelled = _date_texts(settings, cancelled_on, random)
+    restarted = _date_texts(settings, restarted_on, random)
+    if day % 90 in (20, 21, 22):
+        # For three days, somebody's typo where nothing was.
+        typo = np.flatnonzero(plain & (company.signup_day <= day))[:1]
+        cancelled[typo] = "31.02.2025"
+    return cancelled, restarted
+
+
+def _date_texts(
+    settings: Settings, day_numbers: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """Dates as Sqoop writes them, with its ways to write nothing."""
+    draw = random.random(len(day_numbers))
+    texts = np.where(draw < 0.03, "\\N", np.where(draw < 0.04, "null", ""))
+    texts = texts.astype(object)
+    known = np.flatnonzero(day_numbers > _NEVER)
+    dates = np.datetime_as_string(
+        settings.start_day + day_numbers[known].astype("timedelta64[D]")
+    ).astype(object)
+    texts[known] = dates + np.where(draw[known] < 0.03, " 00:00:00.0", "").astype(
+        object
+    )
+    return texts
+
+
+def _account_texts(
+    company: Company,
+    lifecycle: Lifecycle,
+    day: int,
+    accounts: np.ndarray,
+    random: np.random.Generator,
+) -> list[str]:
+    """The columns from ``account_id`` to ``monthly_recurring_revenue``."""
+    plan, seats = attributes(company, lifecycle, day)
+    cents = price_cents(plan, seats, company.price_factor)
+    heads = company.crm_head
+    draw = random.random(len(accounts))
+    return [
+        heads[account]
+        + (" 00:00:00.0," if chance < 0.004 else ",")
+        + f"{PLANS[plan_index]},"
+        + ("\\N" if chance > 0.9985 else str(seat_count))
+        + f",{amount / 100:.2f}"
+        for account, plan_index, seat_count, amount, chance in zip(
+            accounts.tolist(),
+            plan[accounts].tolist(),
+            seats[accounts].tolist(),
+            cents[accounts].tolist(),
+            draw.tolist(),
+            strict=True,
+        )
+    ]
+
+
+def attributes(
+    company: Company, lifecycle: Lifecycle, day: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Plan and seats of all accounts at the end of one day: ``(n_accounts,)``."""
+    happened = lifecycle.change_day <= day
+    account = lifecycle.change_account[happened]
+    plan = company.plan.copy()
+    seats = company.seats.copy()
+    plan[account] = lifecycle.change_plan[happened]
+    seats[account] = lifecycle.change_seats[happened]
+    return plan, seats
+
+
+def write_invoices(
+    settings: Settings, company: Company, lifecycle: Lifecycle, day: int, out: Path
+) -> None:
+    """Write the states of invoices that were decided or changed on one day."""
+    loads = settings.stream("billing", day).random(2)
+    hour = 4.5 if loads[0] >= 0.01 else 10.0
+    loaded_ms = settings.start_ms + (day + 1) * DAY_MS
+    loaded_at = _timestamp(loaded_ms + int((hour + loads[1]) * 3_600_000))
+
+    rows = [
+        f"{invoice.text},{invoice.status},{loaded_at}"
+        for invoice in _invoices_due(settings, company, lifecycle, day)
+    ]
+    for days_ago in _SECOND_LOOKS:
+        for invoice in _invoices_due(settings, company, lifecycle, day - days_ago):
+            if invoice.changes_after == days_ago:
+                rows.append(f"{invoice.text},{invoice.later_status},{loaded_at}")
+    if rows:
+        path = out / f"billing/dt={settings.day_text(day)}/invoices.csv.gz"
+        write_gzip(path, csv_bytes(INVOICES_HEADER, rows))
+
+
+@dataclass(frozen=True)
+class _Invoice:
+    """One invoice: its columns but the last two, and how it fared."""
+
+    text: str
+    status: str
+    changes_after: int
+    later_status: str
+
+
+def _invoices_due(
+    settings: Settings, company: Company, lifecycle: Lifecycle, day: int
+) -> list[_Invoice]:
+    """The invoices due on one day; the same whenever it is asked."""
+    issued = day - _PAYMENT_TERM_DAYS
+    if issued < 0:
+        return []
+    issued_on = settings.day_text(issued)
+    accounts = np.flatnonzero(
+        (company.billing_day == int(issued_on[8:])) & (lifecycle.state[issued] == OPEN)
+    )
+    if not len(accounts):
+        return []
+    random = settings.stream("invoices", day)
+    draw = random.random((3, len(accounts)))
+    mood = lifecycle.mood[day][accounts].astype(np.float64)
+    late = 1.0 / (1.0 + np.exp(2.9 - 1.3 * mood))
+    failed = 1.0 / (1.0 + np.exp(4.1 - 0.9 * mood))
+    plan, seats = attributes(company, lifecycle, issued)
+    cents = price_cents(plan, seats, company.price_factor)[accounts]
+    invoices = []
+    for account, amount, is_late, is_failed, (pays, look, refund) in zip(
+        accounts.tolist(),
+        cents.tolist(),
+        (draw[0] < late).tolist(),
+        (draw[0] > 1.0 - failed).tolist(),
+        (draw[[1, 2, 1]].T).tolist(),
+        strict=True,
+    ):
+        status = "late" if is_late else "failed" if is_failed else "paid"
+        changes_after, later_status = 0, ""
+        if status != "paid" and pays < 0.8:
+            changes_after = _SECOND_LOOKS[int(look * 3)]
+            later_status = "paid"
+        elif status == "paid" and refund < 0.008:
+            changes_after = _SECOND_LOOKS[int(look * 3)]
+            later_status = "refunded"
+        number = f"INV-{issued_on.replace('-', '')}-{account + 1:06d}"
+        text = (
+            f"{number},{company.account_id[account]},{issued_on},"
+            f"{settings.day_text(day)},{amount / 100:.2f}"
+        )
+        invoices.append(_Invoice(text, status, changes_after, later_status))
+    return invoices
+
+
+def write_calls(
+    settings: Settings, company: Company, lifecycle: Lifecycle, day: int, out: Path
+) -> None:
+    """Write the support calls of one day."""
+    random = settings.stream("support", day)
+    loads = random.random(2)
+    hour = 5.0 if loads[0] >= 0.01 else 9.5
+    loaded_ms = settings.start_ms + (day + 1) * DAY_MS
+    loaded_at = _timestamp(loaded_ms + int((hour + 0.8 * loads[1]) * 3_600_000))
+
+    mood = lifecycle.mood[day].astype(np.float64)
+    size = np.sqrt(company.user_count / 3.0)
+    rate = 0.016 * np.exp(0.85 * mood) * size
+    rate *= np.where(lifecycle.state[day] == OPEN, 1.0, 0.08)
+    rate *= company.signup_day <= day
+    account = np.repeat(np.arange(company.accounts), random.poisson(rate))
+    count = len(account)
+    if not count:
+        return
+    caller = mood[account]
+    weights = np.stack(
+        [
+            0.8 * np.exp(0.3 * caller),
+            np.full(count, 0.9),
+            0.6 * np.exp(0.4 * caller),
+            0.14 * np.exp(1.1 * caller),
+            np.full(count, 1.3),
+        ]
+    )
+    edges = np.cumsum(weights / weights.sum(axis=0), axis=0)
+    topic = (random.random(count) > edges[:-1]).sum(axis=0)
+    seconds = np.exp(random.normal(5.5 + 0.15 * caller, 0.7))
+    duration = np.clip(np.rint(seconds), 12, 7_200).astype(np.int64)
+    clock = np.sort(random.uniform(6.5, 18.5, count)) * 3_600_000
+    started_ms = settings.start_ms + day * DAY_MS + clock.astype(np.int64)
+    rows = [
+        f"CALL-{settings.day_text(day).replace('-', '')}-{number:05d},"
+        f"{company.account_id[who]},{_timestamp(at)},{length},{TOPICS[about]},{loaded_at}"
+        for number, (who, at, length, about) in enumerate(
+            zip(
+                account.tolist(),
+                started_ms.tolist(),
+                duration.tolist(),
+                topic.tolist(),
+                strict=True,
+            ),
+            start=1,
+        )
+    ]
+    # Now and then the call centre writes a call twice.
+    rows += [row for row in rows if random.random() < 0.005]
+    path = out / f"support/dt={settings.day_text(day)}/calls.csv.gz"
+    write_gzip(path, csv_bytes(CALLS_HEADER, rows))
+
+
+def _timestamp(milliseconds: int) -> str:
+    """``2025-03-01 02:10:03`` of milliseconds since the epoch."""
+    moment = np.datetime64(milliseconds // 1_000, "s")
+    return str(moment).replace("T", " ")

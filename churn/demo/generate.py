@@ -1,0 +1,172 @@
+"""Writes the landing zone of a demo company, many days at a time."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from churn.demo import batches, delivery, truth
+from churn.demo.company import Company, found_company
+from churn.demo.landing_zone import TRUTH, compress, csv_bytes
+from churn.demo.lifecycle import Lifecycle, live
+from churn.demo.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+
+
+class _Worker:
+    """What one process needs to make any day."""
+
+    def __init__(self, settings: Settings, state: Path, out: Path) -> None:
+        self.settings = settings
+        self.out = out
+        self.company: Company = found_company(settings)
+        self.lifecycle = Lifecycle.load(state)
+
+    def make_day(self, day: int) -> tuple[int, list[str], list[str]]:
+        """Write one day of all sources; return its count and its truth."""
+        made = (self.settings, self.company, self.lifecycle, day)
+        if day < self.settings.days:
+            batches.write_crm_batch(*made, self.out)
+            batches.write_invoices(*made, self.out)
+            batches.write_calls(*made, self.out)
+        count, broken = delivery.deliver_day(*made, self.out)
+        return count, broken, truth.hazard_rows(*made)
+
+
+_worker: _Worker | None = None
+
+
+def _start_worker(settings: Settings, state: Path, out: Path) -> None:
+    global _worker
+    _worker = _Worker(settings, state, out)
+
+
+def _make_day(day: int) -> tuple[int, list[str], list[str]]:
+    assert _worker is not None
+    return _worker.make_day(day)
+
+
+def generate(
+    settings: Settings,
+    out: Path,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write a landing zone into the folder ``out``, which must not exist.
+
+    The files appear under ``out`` at once when all are written: a generation
+    that is killed leaves no half landing zone behind.
+
+    Args:
+        settings: The company to make up.
+        out: Folder to write.
+        workers: Processes; default one per core. The bytes do not depend on it.
+        progress: Called with a step's name, what is done of it, and its total.
+
+    Returns:
+        The number of clickstream records written.
+    """
+    workers = min(workers or os.cpu_count() or 1, settings.days + 1)
+    tell = progress or (lambda *_: None)
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".churn-demo-") as name:
+            state = Path(name)
+            company = found_company(settings)
+            tell_lives = partial(tell, "lives of the accounts, day by day")
+            live(settings, company, state, tell_lives).save(state)
+            records = _write_days(settings, state, unfinished, workers, tell)
+        _write_visitors(settings, company, unfinished)
+        about = json.dumps(asdict(settings), default=str, indent=2)
+        (unfinished / "demo.json").write_text(about + "\n")
+        if out.exists():
+            out.rmdir()
+        unfinished.rename(out)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return records
+
+
+def _write_days(
+    settings: Settings, state: Path, out: Path, workers: int, tell: Progress
+) -> int:
+    """Write all days, the morning after the last one included."""
+    days = range(settings.days + 1)
+    (out / TRUTH).mkdir()
+    records = 0
+    with (
+        open(out / TRUTH / "broken_records.csv.gz", "wb") as broken_file,
+        open(out / TRUTH / "monthly_hazard.csv.gz", "wb") as hazard_file,
+    ):
+        broken_file.write(compress(csv_bytes(delivery.TRUTH_HEADER, [])))
+        hazard_file.write(compress(csv_bytes(truth.HAZARD_HEADER, [])))
+        for done, (count, broken, hazard) in enumerate(
+            _made_days(settings, state, out, workers, days), start=1
+        ):
+            records += count
+            for file, rows in ((broken_file, broken), (hazard_file, hazard)):
+                if rows:
+                    file.write(compress("\n".join([*rows, ""]).encode()))
+            tell(f"days ({records:,} records)", done, len(days))
+    return records
+
+
+def _made_days(
+    settings: Settings, state: Path, out: Path, workers: int, days: Iterable[int]
+) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Make days in this process or in several, and yield them in order."""
+    if workers == 1:
+        worker = _Worker(settings, state, out)
+        yield from map(worker.make_day, days)
+        return
+    # Fresh processes: a fork would copy whatever threads the caller has.
+    with multiprocessing.get_context("spawn").Pool(
+        workers, initializer=_start_worker, initargs=(settings, state, out)
+    ) as pool:
+        yield from pool.imap(_make_day, days, chunksize=2)
+
+
+def _write_visitors(settings: Settings, company: Company, out: Path) -> None:
+    with open(out / TRUTH / "visitors.csv.gz", "wb") as file:
+        file.write(compress(csv_bytes(truth.VISITORS_HEADER, [])))
+        for rows in truth.visitor_rows(settings, company):
+            file.write(compress("\n".join([*rows, ""]).encode()))
+
+
+class ProgressLine:
+    """Tells how far a step is: one line that is rewritten on a terminal.
+
+    Elsewhere, say in a log, one line every ten seconds and at each step's end.
+    """
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stderr.isatty()
+        self.told_at = time.monotonic()
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        """Tell that ``done`` of ``total`` parts of ``step`` are done."""
+        now = time.monotonic()
+        pause = 0.2 if self.is_terminal else 10.0
+        if done < total and now - self.told_at < pause:
+            return
+        self.told_at = now
+        start, end = ("\r\x1b[K", "") if self.is_terminal else ("", "\n")
+        if self.is_terminal and done == total:
+            end = "\n"
+        print(
+            f"{start}   {step}: {done} of {total}", end=end, file=sys.stderr, flush=True
+        )

@@ -1,0 +1,80 @@
+"""What the company hides from its models: the truth behind the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from churn.demo import identifiers
+from churn.demo.company import Company
+from churn.demo.lifecycle import OPEN, Lifecycle
+from churn.demo.settings import Settings
+
+HAZARD_HEADER = (
+    "account_id,as_of_date,monthly_hazard,churn_probability_30_days,dissatisfaction"
+)
+VISITORS_HEADER = "visitor_id,kind,user_id,account_id"
+_CHUNK = 50_000
+
+
+def hazard_rows(
+    settings: Settings, company: Company, lifecycle: Lifecycle, day: int
+) -> list[str]:
+    """One row per open account of a day that is in ``truth_day``; else none."""
+    found = np.flatnonzero(lifecycle.truth_day == day)
+    if not len(found):
+        return []
+    # Open in the morning: it had signed up, and had not left, before the day.
+    state = lifecycle.state[max(day - 1, 0)]
+    accounts = np.flatnonzero((state == OPEN) & (company.signup_day < day))
+    now = lifecycle.truth_now[found[0]][accounts].tolist()
+    ahead = lifecycle.truth_ahead[found[0]][accounts].tolist()
+    mood = lifecycle.mood[day][accounts].tolist()
+    text = settings.day_text(day)
+    return [
+        f"{company.account_id[account]},{text},{hazard:.5f},{probability:.5f},{low:.3f}"
+        for account, hazard, probability, low in zip(
+            accounts.tolist(), now, ahead, mood, strict=True
+        )
+    ]
+
+
+def visitor_rows(settings: Settings, company: Company) -> Iterator[list[str]]:
+    """The person behind each visitor, in chunks of rows.
+
+    ``kind`` is ``person`` (a user's device), ``server`` (a user known by the
+    user's identifier alone), ``kiosk`` (a device of many) or ``stranger``.
+    """
+    owner = np.repeat(np.arange(company.users), company.device_count)
+    for start in range(0, company.devices, _CHUNK):
+        devices = np.arange(start, min(start + _CHUNK, company.devices))
+        visitors = identifiers.anonymous_ids(devices, settings.seed)
+        own = devices[devices < company.first_kiosk]
+        users = owner[own]
+        rows = [
+            f"{visitor},person,{user},{company.account_id[account]}"
+            for visitor, user, account in zip(
+                visitors[: len(own)],
+                identifiers.user_ids(users),
+                company.user_account[users].tolist(),
+                strict=True,
+            )
+        ]
+        rows += [
+            f"{visitor},{'kiosk' if device < company.first_stranger else 'stranger'},,"
+            for visitor, device in zip(
+                visitors[len(own) :], devices[len(own) :].tolist(), strict=True
+            )
+        ]
+        yield rows
+    for start in range(0, company.users, _CHUNK):
+        users = np.arange(start, min(start + _CHUNK, company.users))
+        yield [
+            f"{user},server,{user},{company.account_id[account]}"
+            for user, account in zip(
+                identifiers.user_ids(users),
+                company.user_account[users].tolist(),
+                strict=True,
+            )
+        ]

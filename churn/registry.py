@@ -1,0 +1,333 @@
+"""The registry of models: what a row holds, and which model is the champion."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xgboost as xgb
+
+from churn.evaluation import METRICS, Estimate, draw_accounts, log_losses
+from churn.features import Feature, UnknownFeatureError
+from churn.training import (
+    ACCOUNT,
+    AS_OF_DATE,
+    LABEL,
+    MODEL,
+    Calibration,
+    ChurnModel,
+    TrainingResult,
+    TrainingSettings,
+    fingerprint_data,
+    fingerprint_training,
+    train,
+    why_not_trainable,
+)
+
+# A challenger is worse if this share of the bootstrap draws says so.
+SURE_ENOUGH = 0.95
+
+SPLIT_PARTS = ("train", "validation", "test")
+HEADLINE_METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "calibration_error")
+
+REGISTRY_SCHEMA = pa.schema(
+    [
+        ("model_version", pa.string()),
+        ("trained_at", pa.timestamp("us")),
+        ("is_champion", pa.bool_()),
+        ("promotion_reason", pa.string()),
+        ("split_method", pa.string()),
+        ("split_reason", pa.string()),
+        *[(f"{part}_rows", pa.int64()) for part in SPLIT_PARTS],
+        *[(f"{part}_churned_rows", pa.int64()) for part in SPLIT_PARTS],
+        *[
+            (f"{part}_{edge}", pa.date32())
+            for part in SPLIT_PARTS
+            for edge in ("from", "to")
+        ],
+        *[
+            (f"{part}_{metric}", pa.float64())
+            for part in ("validation", "test")
+            for metric in HEADLINE_METRICS
+        ],
+        ("metrics", pa.string()),
+        ("baselines", pa.string()),
+        ("parameters", pa.string()),
+        ("feature_names", pa.string()),
+        ("typical_values", pa.string()),
+        ("text_codes", pa.string()),
+        ("calibration", pa.string()),
+        ("data_fingerprint", pa.string()),
+        ("training_fingerprint", pa.string()),
+        ("library_versions", pa.string()),
+        ("training_seconds", pa.float64()),
+        ("model", pa.string()),
+    ]
+)
+
+METRICS_SCHEMA = pa.schema(
+    [
+        ("model_version", pa.string()),
+        ("predictor", pa.string()),
+        ("split", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("lower_bound", pa.float64()),
+        ("upper_bound", pa.float64()),
+    ]
+)
+
+
+class RegistryError(ValueError):
+    """The registry does not hold the model that was asked for."""
+
+
+def learn(
+    rows: pd.DataFrame,
+    features: Sequence[Feature],
+    registry: pd.DataFrame | None,
+    settings: TrainingSettings,
+    known_by: Any = None,
+) -> pa.Table:
+    """The rows that today's data adds to the registry or changes in it.
+
+    Args:
+        rows: ``churn_training_set``.
+        features: The features to learn from.
+        registry: The models so far, ``None`` for none.
+        settings: What the run was told.
+        known_by: The as-of date of the run; labels that became known after it
+            are not learnt from. ``None`` for no bound.
+
+    Returns:
+        Nothing where nothing can be learnt, or where the registry has this very
+        training; else the new model, and with it the champion it replaces.
+    """
+    if known_by is not None:
+        known_on = pd.to_datetime(rows[AS_OF_DATE]) + pd.Timedelta(
+            days=settings.gap_days
+        )
+        rows = rows[known_on <= pd.Timestamp(known_by)]
+    problem = why_not_trainable(rows)
+    if problem:
+        print(f"cannot learn yet: {problem}")
+        return REGISTRY_SCHEMA.empty_table()
+    if registry is None:
+        registry = REGISTRY_SCHEMA.empty_table().to_pandas()
+    names = [feature.name for feature in features]
+    fingerprint = fingerprint_training(
+        fingerprint_data(rows, names), features, settings
+    )
+    if fingerprint in set(registry["training_fingerprint"]):
+        return REGISTRY_SCHEMA.empty_table()
+
+    result = train(rows, features, settings)
+    champion = champion_of(registry)
+    is_promoted, reason = judge(result, champion, settings)
+    written = [as_row(result, is_promoted, reason)]
+    if is_promoted and champion is not None:
+        written.append({**champion, "is_champion": False})
+    return as_table(written)
+
+
+def judge(
+    challenger: TrainingResult,
+    champion: Mapping[str, Any] | None,
+    settings: TrainingSettings,
+) -> tuple[bool, str]:
+    """Whether a new model replaces the champion, and why, in one sentence.
+
+    Both models give probabilities to the newest rows that the challenger did not
+    grow trees on. Accounts are drawn with replacement, the same for both; the
+    challenger is refused only if its log loss is higher in nearly all draws.
+    """
+    if champion is None:
+        return True, "The first model."
+    parts = challenger.split.parts()
+    version = champion["model_version"]
+    held_out = "test" if "test" in parts else "validation"
+    if held_out not in parts:
+        return True, (
+            f"No held-out rows to compare with {version} on: it has seen newer data."
+        )
+    chosen = parts[held_out]
+    rows = challenger.rows.iloc[chosen]
+    try:
+        champion_model = model_of(champion)
+        champion_matrix = champion_model.matrix(rows)
+    except UnknownFeatureError as error:
+        return True, f"{version} cannot be compared: {error}."
+    labels = rows[LABEL].to_numpy(dtype=float)
+    new = log_losses(labels, challenger.model.predict_proba(challenger.matrix[chosen]))
+    old = log_losses(labels, champion_model.predict_proba(champion_matrix))
+    draws = np.concatenate(
+        [
+            weights @ (new - old) / weights.sum(axis=1)
+            for weights in draw_accounts(
+                rows[ACCOUNT].to_numpy(dtype=str), settings.draws, settings.seed
+            )
+        ]
+    )
+    share_worse = float((draws > 0).mean())
+    is_worse = share_worse >= SURE_ENOUGH
+    return not is_worse, (
+        f"Log loss {new.mean():.5f} against {old.mean():.5f} of {version} on "
+        f"{len(rows)} {held_out} rows, higher in {share_worse:.0%} of "
+        f"{len(draws)} draws of accounts: {'worse' if is_worse else 'not worse'}."
+    )
+
+
+def champion_of(registry: pd.DataFrame) -> dict[str, Any] | None:
+    """The registry's champion, the newest if ever there were two."""
+    if registry.empty:
+        return None
+    champions = registry[registry["is_champion"].astype(bool)]
+    if champions.empty:
+        return None
+    return champions.sort_values(["trained_at", "model_version"]).iloc[-1].to_dict()
+
+
+def choose(
+    registry: pd.DataFrame, pinned_version: str | None = None
+) -> dict[str, Any] | None:
+    """The model to score with: the pinned one, else the champion.
+
+    Returns:
+        Its row, or ``None`` while the registry has no champion.
+
+    Raises:
+        RegistryError: The pinned version is not in the registry.
+    """
+    if pinned_version is None:
+        return champion_of(registry)
+    pinned = registry[registry["model_version"] == str(pinned_version)]
+    if pinned.empty:
+        known = ", ".join(sorted(registry["model_version"])) or "none"
+        raise RegistryError(
+            f"The variable champion_model_version is {pinned_version}, but "
+            f"churn_models holds {known}: correct it, or remove it to score with "
+            "the champion."
+        )
+    return pinned.iloc[0].to_dict()
+
+
+def model_of(row: Mapping[str, Any]) -> ChurnModel:
+    """The model that a row of the registry holds."""
+    return ChurnModel(
+        booster_json=row["model"],
+        feature_names=json.loads(row["feature_names"]),
+        codes=json.loads(row["text_codes"]),
+        calibration=Calibration(**json.loads(row["calibration"])),
+        typical_values=json.loads(row["typical_values"]),
+    )
+
+
+def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, Any]:
+    """The registry's row for a trained model."""
+    model, split = result.model, result.split
+    days = pd.to_datetime(result.rows[AS_OF_DATE])
+    newest = days.max().strftime("%Y-%m-%d")
+    row: dict[str, Any] = {
+        # The newest date learnt from or judged on, and what makes it unique.
+        "model_version": f"{newest}_{result.training_fingerprint[:8]}",
+        "trained_at": datetime.now(UTC).replace(tzinfo=None),
+        "is_champion": is_champion,
+        "promotion_reason": reason,
+        "split_method": split.method,
+        "split_reason": split.reason,
+    }
+    for part in SPLIT_PARTS:
+        chosen = split.parts().get(part, np.array([], dtype=int))
+        row[f"{part}_rows"] = len(chosen)
+        row[f"{part}_churned_rows"] = int(result.rows[LABEL].iloc[chosen].sum())
+        row[f"{part}_from"] = days.iloc[chosen].min().date() if len(chosen) else None
+        row[f"{part}_to"] = days.iloc[chosen].max().date() if len(chosen) else None
+    own = result.metrics[MODEL]
+    for part in ("validation", "test"):
+        for metric in HEADLINE_METRICS:
+            estimate = own.get(part, {}).get(metric, Estimate(None))
+            row[f"{part}_{metric}"] = estimate.value
+    row |= {
+        "metrics": _json(own),
+        "baselines": _json({k: v for k, v in result.metrics.items() if k != MODEL}),
+        "parameters": _json(result.parameters),
+        "feature_names": _json(model.feature_names),
+        "typical_values": _json(model.typical_values),
+        "text_codes": _json(model.codes),
+        "calibration": _json(
+            {
+                "slope": model.calibration.slope,
+                "intercept": model.calibration.intercept,
+            }
+        ),
+        "data_fingerprint": result.data_fingerprint,
+        "training_fingerprint": result.training_fingerprint,
+        "library_versions": _json(
+            {
+                "xgboost": xgb.__version__,
+                "numpy": np.__version__,
+                "pandas": pd.__version__,
+                "python": platform.python_version(),
+            }
+        ),
+        "training_seconds": result.seconds,
+        "model": model.booster_json,
+    }
+    return row
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of the registry as a table of its own types, even when empty."""
+    return pa.Table.from_pylist(
+        [{name: _plain(row[name]) for name in REGISTRY_SCHEMA.names} for row in rows],
+        schema=REGISTRY_SCHEMA,
+    )
+
+
+def metrics_table(registry: pd.DataFrame) -> pa.Table:
+    """One row per model, predictor, part of the split and metric."""
+    rows = []
+    for model in registry.sort_values("model_version").to_dict("records"):
+        predictors = {
+            MODEL: json.loads(model["metrics"]),
+            **json.loads(model["baselines"]),
+        }
+        for predictor, parts in predictors.items():
+            for part, metrics in parts.items():
+                for metric in METRICS:
+                    value, low, high = metrics.get(metric, (None, None, None))
+                    rows.append(
+                        {
+                            "model_version": model["model_version"],
+                            "predictor": predictor,
+                            "split": part,
+                            "metric": metric,
+                            "value": value,
+                            "lower_bound": low,
+                            "upper_bound": high,
+                        }
+                    )
+    return pa.Table.from_pylist(rows, schema=METRICS_SCHEMA)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """A value read from a data frame as Arrow expects it."""
+    if (
+        value is None
+        or value is pd.NaT
+        or (isinstance(value, float) and value != value)
+    ):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime()
+    return value

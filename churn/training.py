@@ -1,0 +1,517 @@
+"""From observed rows to a calibrated XGBoost model.
+
+The same rows, settings and library version give the same model, byte for byte:
+rows and features are put in one order first, and seeds and threads are fixed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xgboost as xgb
+
+from churn.baselines import (
+    RECENCY_FEATURE,
+    LogisticRegression,
+    Prevalence,
+    RecencyRule,
+    sigmoid,
+)
+from churn.evaluation import Estimate, evaluate, log_loss
+from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix, learn_codes
+from churn.splitting import Split, split_by_time
+
+LABEL = "is_churned"
+ACCOUNT = "account_id"
+AS_OF_DATE = "as_of_date"
+REVENUE = "monthly_recurring_revenue"
+
+MODEL = "model"
+MOST_ROUNDS = 600
+# Rounds without a better validation loss after which training stops.
+PATIENCE = 30
+# Rounds where no validation rows can stop training.
+FIXED_ROUNDS = 40
+# Below this many numbers, a second thread waits more than it works.
+_CELLS_WORTH_THREADS = 5_000_000
+
+# The first trial of every search, cautious because the weekly rows of one
+# account repeat each other.
+FIRST_TRIAL = {
+    "max_depth": 3,
+    "eta": 0.06,
+    "min_child_weight": 10.0,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "lambda": 5.0,
+}
+SEARCH_SPACE = {
+    "max_depth": (2, 3, 4, 5),
+    "eta": (0.03, 0.06, 0.1),
+    "min_child_weight": (3.0, 10.0, 30.0, 60.0),
+    "subsample": (0.6, 0.8, 1.0),
+    "colsample_bytree": (0.3, 0.6, 0.9),
+    "lambda": (1.0, 5.0, 20.0),
+}
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """What a training run can be told.
+
+    Attributes:
+        gap_days: Days from an as-of date until its label is known.
+        seed: Seed of every random draw.
+        search_trials: Sets of parameters that are tried, at least 1.
+        use_known_effects: Whether features whose effect is known may only move
+            the risk that way.
+        device: ``cpu`` or ``cuda``.
+        threads: Threads of XGBoost; fixed, since sums depend on it.
+        draws: Bootstrap draws of the intervals.
+    """
+
+    gap_days: int
+    seed: int
+    search_trials: int = 6
+    use_known_effects: bool = True
+    device: str = "cpu"
+    threads: int = 2
+    draws: int = 200
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Platt's line from margins to calibrated log-odds."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, margins: np.ndarray) -> np.ndarray:
+        """The calibrated probability of each margin."""
+        return sigmoid(self.slope * np.asarray(margins, dtype=float) + self.intercept)
+
+
+@dataclass
+class ChurnModel:
+    """A trained model with all that scoring needs.
+
+    Attributes:
+        booster_json: XGBoost's own JSON of the trees.
+        feature_names: The features, in the order of the trees.
+        codes: The numbers of the values of text features.
+        calibration: From margins to probabilities.
+        typical_values: The median of each feature among the training rows, as
+            the trees see it.
+    """
+
+    booster_json: str
+    feature_names: list[str]
+    codes: dict[str, dict[str, float]]
+    calibration: Calibration
+    typical_values: dict[str, float | None]
+    threads: int = 1
+
+    @cached_property
+    def booster(self) -> xgb.Booster:
+        """The trees, read from their JSON."""
+        booster = xgb.Booster({"nthread": self.threads})
+        booster.load_model(bytearray(self.booster_json.encode()))
+        return booster
+
+    def matrix(self, rows: pd.DataFrame) -> np.ndarray:
+        """The features of ``rows``, of shape (n_rows, n_features)."""
+        return as_matrix(rows, self.feature_names, self.codes)
+
+    def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """The log-odds of each row before calibration."""
+        return self.booster.predict(self._data(matrix), output_margin=True)
+
+    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
+        """The calibrated probability of each row, of shape (n_rows,)."""
+        if len(matrix) == 0:
+            return np.array([])
+        return self.calibration.apply(self.margins(matrix))
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """What each feature adds to each row's margin, by TreeSHAP.
+
+        Returns:
+            An array of shape (n_rows, n_features + 1), the last column the
+            margin that everyone starts from; a row adds up to its margin.
+        """
+        return self.booster.predict(self._data(matrix), pred_contribs=True)
+
+    def _data(self, matrix: np.ndarray) -> xgb.DMatrix:
+        return xgb.DMatrix(
+            matrix, feature_names=self.feature_names, nthread=self.threads
+        )
+
+
+@dataclass
+class TrainingResult:
+    """A trained model and what is known about it."""
+
+    model: ChurnModel
+    split: Split
+    grown_on: np.ndarray
+    rows: pd.DataFrame
+    matrix: np.ndarray
+    parameters: dict[str, Any]
+    metrics: dict[str, dict[str, dict[str, Estimate]]]
+    data_fingerprint: str
+    training_fingerprint: str
+    seconds: float
+
+
+def why_not_trainable(rows: pd.DataFrame) -> str | None:
+    """Why nothing can be learnt from these rows, or ``None`` if it can."""
+    if rows.empty:
+        return "no account has an observed label"
+    labels = rows[LABEL].astype(bool)
+    if labels.nunique() < 2:
+        outcome = "churned" if labels.iloc[0] else "stayed"
+        return f"all {len(rows)} rows with an observed label {outcome}"
+    return None
+
+
+def fingerprint_data(rows: pd.DataFrame, names: Sequence[str]) -> str:
+    """A digest of keys, labels and features that no order of rows can change."""
+    rows = in_one_order(rows)
+    digest = hashlib.sha256()
+    for name in [ACCOUNT, AS_OF_DATE, LABEL, *sorted(names)]:
+        column = rows[name]
+        if name == AS_OF_DATE:
+            column = pd.to_datetime(column).dt.strftime("%Y-%m-%d")
+        digest.update(f"{name}\n".encode())
+        if pd.api.types.is_numeric_dtype(column) or name == LABEL:
+            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            digest.update(np.ascontiguousarray(numbers).tobytes())
+        else:
+            texts = column.astype(object).where(column.notna(), "\0")
+            digest.update("\n".join(map(str, texts)).encode())
+    return digest.hexdigest()
+
+
+def fingerprint_training(
+    data_fingerprint: str, features: Sequence[Feature], settings: TrainingSettings
+) -> str:
+    """A digest of all that decides a model: equal digests, equal models."""
+    told = {
+        "data": data_fingerprint,
+        "features": sorted((f.name, f.known_effect) for f in features),
+        "settings": asdict(settings),
+        "first_trial": FIRST_TRIAL,
+        "search_space": SEARCH_SPACE,
+        "rounds": [MOST_ROUNDS, PATIENCE, FIXED_ROUNDS],
+        "xgboost": xgb.__version__,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def in_one_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows by as-of date and account, whatever order they came in."""
+    return rows.sort_values([AS_OF_DATE, ACCOUNT], ignore_index=True)
+
+
+def train(
+    rows: pd.DataFrame, features: Sequence[Feature], settings: TrainingSettings
+) -> TrainingResult:
+    """Train, calibrate and evaluate a model.
+
+    Parameters, rounds and calibration are chosen on the validation rows. The
+    trees are then grown once more on all rows whose labels were known when the
+    test rows began, since there is nothing else to learn from the newer ones,
+    and judged on the test rows. The model that is returned is the one that was
+    judged. Without test rows it is the one that the validation rows chose.
+
+    Args:
+        rows: ``churn_training_set``: observed labels with their features.
+        features: The features to learn from.
+        settings: What the run was told.
+    """
+    started = time.perf_counter()
+    features = sorted(features, key=lambda feature: feature.name)
+    names = [feature.name for feature in features]
+    rows = in_one_order(rows)
+    labels = rows[LABEL].to_numpy(dtype=np.float32)
+    split = split_by_time(rows[AS_OF_DATE], labels, settings.gap_days)
+    codes = learn_codes(rows.iloc[split.train], names)
+    matrix = as_matrix(rows, names, codes)
+    fixed = _fixed_parameters(matrix, features, settings)
+
+    if len(split.validation):
+        chosen = _search(matrix, labels, split, names, fixed, settings)
+    else:
+        chosen = _grow(matrix, labels, split.train, names, fixed, _WITHOUT_SEARCH)
+
+    def as_model(grown: _Grown, grown_on: np.ndarray) -> ChurnModel:
+        return ChurnModel(
+            booster_json=grown.booster.save_raw("json").decode(),
+            feature_names=names,
+            codes=codes,
+            calibration=grown.calibration,
+            typical_values=_medians(matrix[grown_on], names),
+        )
+
+    first = model = as_model(chosen, split.train)
+    grown_on = split.train
+    if len(split.test):
+        grown_on = split.before_test
+        again = _grow(matrix, labels, grown_on, names, fixed, chosen.choices)
+        model = as_model(replace(again, calibration=chosen.calibration), grown_on)
+    metrics = _evaluate_all(
+        {"train": first, "validation": first, "test": model},
+        rows,
+        matrix,
+        labels,
+        split,
+        settings,
+    )
+    data_fingerprint = fingerprint_data(rows, names)
+    return TrainingResult(
+        model=model,
+        split=split,
+        grown_on=grown_on,
+        rows=rows,
+        matrix=matrix,
+        parameters={**fixed, **chosen.choices},
+        metrics=metrics,
+        data_fingerprint=data_fingerprint,
+        training_fingerprint=fingerprint_training(data_fingerprint, features, settings),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def calibrate(margins: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Fit Platt's line on rows that the trees did not learn from.
+
+    Its targets are smoothed as Platt did and its slope is drawn towards 1, so
+    that a handful of churned rows cannot turn it steep, flat or around.
+    """
+    margins = np.asarray(margins, dtype=float)
+    labels = np.asarray(labels, dtype=float)
+    churned, stayed = labels.sum(), len(labels) - labels.sum()
+    targets = np.where(labels > 0, (churned + 1) / (churned + 2), 1 / (stayed + 2))
+    design = np.column_stack([np.ones_like(margins), margins])
+    prior, penalty = np.array([0.0, 1.0]), np.array([0.1, 2.0])
+    line = prior.copy()
+    for _ in range(100):
+        probabilities = sigmoid(design @ line)
+        gradient = design.T @ (probabilities - targets) + penalty * (line - prior)
+        curvature = np.maximum(probabilities * (1 - probabilities), 1e-9)
+        hessian = (design * curvature[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        line -= step * min(1.0, 1.0 / max(np.abs(step).max(), 1e-12))
+        if np.abs(step).max() < 1e-10:
+            break
+    # A line that falls would turn the ranking around.
+    return Calibration(slope=max(float(line[1]), 0.05), intercept=float(line[0]))
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """Trees, their calibration, and the choices that they were grown by."""
+
+    booster: xgb.Booster
+    calibration: Calibration
+    choices: dict[str, Any]
+
+
+# What is chosen where there are no validation rows to choose by.
+_WITHOUT_SEARCH = {**FIRST_TRIAL, "rounds": FIXED_ROUNDS, "churned_weight": 1.0}
+
+
+def _fixed_parameters(
+    matrix: np.ndarray, features: Sequence[Feature], settings: TrainingSettings
+) -> dict[str, Any]:
+    """The parameters of XGBoost that no search changes."""
+    fixed: dict[str, Any] = {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "tree_method": "hist",
+        "device": settings.device,
+        # Sums depend on the number of threads, so it depends on the data only.
+        "nthread": 1 if matrix.size < _CELLS_WORTH_THREADS else settings.threads,
+        "seed": settings.seed,
+    }
+    if settings.use_known_effects:
+        effects = {RAISES_RISK: 1, LOWERS_RISK: -1}
+        constraints = [effects.get(feature.known_effect, 0) for feature in features]
+        if any(constraints):
+            signs = ",".join(str(sign) for sign in constraints)
+            fixed["monotone_constraints"] = f"({signs})"
+    return fixed
+
+
+def _search(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    split: Split,
+    names: Sequence[str],
+    fixed: Mapping[str, Any],
+    settings: TrainingSettings,
+) -> _Grown:
+    """The trial with the lowest calibrated log loss on the validation rows."""
+    training = _data(matrix, labels, split.train, names, fixed)
+    validation = _data(matrix, labels, split.validation, names, fixed, like=training)
+
+    def attempt(trial: Mapping[str, Any], churned_weight: float = 1.0) -> _Grown:
+        for data, part in ((training, split.train), (validation, split.validation)):
+            data.set_weight(np.where(labels[part] > 0, churned_weight, 1.0))
+        booster = xgb.train(
+            {**fixed, **trial},
+            training,
+            num_boost_round=MOST_ROUNDS,
+            evals=[(validation, "validation")],
+            early_stopping_rounds=PATIENCE,
+            verbose_eval=False,
+        )
+        booster = booster[: booster.best_iteration + 1]
+        margins = booster.predict(validation, output_margin=True)
+        calibration = calibrate(margins, labels[split.validation])
+        loss = log_loss(labels[split.validation], calibration.apply(margins))
+        choices = {
+            **trial,
+            "rounds": booster.num_boosted_rounds(),
+            "churned_weight": churned_weight,
+            "validation_log_loss": loss,
+        }
+        return _Grown(booster, calibration, choices)
+
+    def loss_of(grown: _Grown) -> float:
+        return grown.choices["validation_log_loss"]
+
+    best = min(map(attempt, _trials(settings)), key=loss_of)
+    # A weight only if it helps the calibrated loss of the best parameters.
+    stayed_per_churned = (1 - labels[split.train]).sum() / labels[split.train].sum()
+    weighted = attempt(
+        {name: best.choices[name] for name in SEARCH_SPACE},
+        churned_weight=round(float(stayed_per_churned) ** 0.5, 4),
+    )
+    return min(best, weighted, key=loss_of)
+
+
+def _grow(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    names: Sequence[str],
+    fixed: Mapping[str, Any],
+    choices: Mapping[str, Any],
+) -> _Grown:
+    """Trees on some of the rows, by choices that were made before."""
+    data = _data(matrix, labels, part, names, fixed)
+    data.set_weight(np.where(labels[part] > 0, choices["churned_weight"], 1.0))
+    booster = xgb.train(
+        {**fixed, **{name: choices[name] for name in SEARCH_SPACE}},
+        data,
+        num_boost_round=choices["rounds"],
+    )
+    return _Grown(booster, Calibration(), dict(choices))
+
+
+def _data(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    names: Sequence[str],
+    fixed: Mapping[str, Any],
+    like: xgb.DMatrix | None = None,
+) -> xgb.QuantileDMatrix:
+    return xgb.QuantileDMatrix(
+        matrix[part],
+        label=labels[part],
+        feature_names=list(names),
+        nthread=fixed["nthread"],
+        ref=like,
+    )
+
+
+def _trials(settings: TrainingSettings) -> list[dict[str, Any]]:
+    """The parameters to try: the cautious ones, then seeded draws."""
+    generator = np.random.default_rng(settings.seed)
+    trials = [dict(FIRST_TRIAL)]
+    while len(trials) < settings.search_trials:
+        trials.append(
+            {
+                name: values[int(generator.integers(len(values)))]
+                for name, values in SEARCH_SPACE.items()
+            }
+        )
+    return trials
+
+
+def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None]:
+    typical: dict[str, float | None] = {}
+    for position, name in enumerate(names):
+        known = matrix[:, position]
+        known = known[~np.isnan(known)]
+        typical[name] = float(np.median(known)) if len(known) else None
+    return typical
+
+
+def _evaluate_all(
+    models: Mapping[str, ChurnModel],
+    rows: pd.DataFrame,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    split: Split,
+    settings: TrainingSettings,
+) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Metrics of the model and its baselines on each part of the split.
+
+    On the test rows all of them have learnt from the same rows before them, on
+    the others from the training rows. The training rows have no intervals: they
+    are shown to reveal overfitting, not to promise anything.
+    """
+    revenue = (
+        pd.to_numeric(rows[REVENUE], errors="coerce").to_numpy(dtype=float)
+        if REVENUE in rows
+        else None
+    )
+    accounts = pd.factorize(rows[ACCOUNT], sort=True)[0]
+    early = _baselines(matrix, labels, split.train, models["train"].feature_names)
+    late = (
+        _baselines(matrix, labels, split.before_test, models["test"].feature_names)
+        if len(split.test)
+        else {}
+    )
+    metrics: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for part, chosen in split.parts().items():
+        predictors = {
+            MODEL: models[part],
+            **(late if part == "test" else early),
+        }
+        for name, predictor in predictors.items():
+            metrics.setdefault(name, {})[part] = evaluate(
+                labels[chosen],
+                predictor.predict_proba(matrix[chosen]),
+                accounts=accounts[chosen],
+                revenue=None if revenue is None else revenue[chosen],
+                draws=0 if part == "train" else settings.draws,
+                seed=settings.seed,
+            )
+    return metrics
+
+
+def _baselines(
+    matrix: np.ndarray, labels: np.ndarray, part: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    """The baselines, fitted to some of the rows."""
+    recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
+    return {
+        name: baseline.fit(matrix[part], labels[part])
+        for name, baseline in {
+            "prevalence": Prevalence(),
+            "recency_rule": RecencyRule(recency),
+            "logistic_regression": LogisticRegression(),
+        }.items()
+    }

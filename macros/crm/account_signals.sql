@@ -1,0 +1,87 @@
+{#
+    A select of the starts and cancellations that the change history in the CTE
+    `changes` tells, in the dialect of `crm_outcome_dialect`: account_id,
+    source_column, signal_kind, signal_on, known_in_batch (the first batch that
+    told it) and is_in_first_batch (whether that was the account's first).
+
+    Dates: every distinct value of a column. Flags: every change from off to on
+    between two batches of the account, and on in its first batch; a state that
+    could not be read keeps the one before.
+#}
+{% macro account_signals(changes) -%}
+
+{%- set outcomes = [
+    ('cancelled_service', 'cancellation', 'cancelled_on', 'is_cancelled'),
+    ('new_customer', 'start', 'restarted_on', 'is_new_customer'),
+] -%}
+
+    select
+        account_id,
+        'signup_date' as source_column,
+        'start' as signal_kind,
+        signup_date as signal_on,
+        min(batch_date) as known_in_batch,
+        false as is_in_first_batch
+
+    from {{ changes }}
+
+    where signup_date is not null
+
+    group by account_id, signup_date
+
+    {%- for column, kind, day, flag in outcomes %}
+
+    union all
+    {% if var('crm_outcome_dialect') == 'dates' %}
+    select
+        account_id,
+        '{{ column }}' as source_column,
+        '{{ kind }}' as signal_kind,
+        {{ day }} as signal_on,
+        min(batch_date) as known_in_batch,
+        false as is_in_first_batch
+
+    from {{ changes }}
+
+    where {{ day }} is not null
+
+    group by account_id, {{ day }}
+    {%- else %}
+    select
+        account_id,
+        '{{ column }}' as source_column,
+        '{{ kind }}' as signal_kind,
+        batch_date as signal_on,
+        batch_date as known_in_batch,
+        batch_date = first_batch_date as is_in_first_batch
+
+    from (
+        select
+            account_id,
+            batch_date,
+            first_batch_date,
+            {{ flag }} as is_on,
+            lag({{ flag }}) over (
+                partition by account_id
+                order by batch_date
+            ) as was_on
+
+        from (
+            select
+                *,
+                min(batch_date) over (
+                    partition by account_id
+                ) as first_batch_date
+
+            from {{ changes }}
+
+            where change_kind in ('arrived', 'changed')
+        ) as seen_changes
+
+        where {{ flag }} is not null
+    ) as {{ flag }}_states
+
+    where is_on and not coalesce(was_on, false)
+    {%- endif %}
+    {%- endfor %}
+{%- endmacro %}

@@ -1,0 +1,79 @@
+{#
+    How DuckDB loads seeds: dbt's own macros, but for the raw tables.
+
+    Raw tables that `python -m churn.load` filled are left alone, with a line
+    that says so: the demo company must never take the place of real records.
+    Example: after `python -m churn.load data/landing`, `dbt seed` loads the
+    reference tables and says of `raw_events` that it is left alone.
+
+    The CSV is read as it is: a field in quotes is a text even if it is empty,
+    and `\N` and `null` are texts.
+#}
+
+{% macro duckdb__create_csv_table(model, agate_table) %}
+    {%- if is_filled_by_load(model) -%}
+        {{ return('') }}
+    {%- endif -%}
+    {{ return(default__create_csv_table(model, agate_table)) }}
+{% endmacro %}
+
+
+{% macro duckdb__reset_csv_table(
+    model, full_refresh, old_relation, agate_table
+) %}
+    {%- if is_filled_by_load(model) -%}
+        {%- do log(
+            'Left alone: ' ~ old_relation ~ ' holds what `python -m '
+            ~ 'churn.load` brought, not the demo company.', info=true
+        ) -%}
+        {{ return('') }}
+    {%- endif -%}
+    {{ return(default__reset_csv_table(
+        model, full_refresh, old_relation, agate_table
+    )) }}
+{% endmacro %}
+
+
+{% macro duckdb__load_csv_rows(model, agate_table) %}
+
+    {%- if is_filled_by_load(model) -%}
+        {{ return('') }}
+    {%- endif -%}
+
+    {%- set sql -%}
+        copy {{ this }} from
+            '{{ adapter.get_seed_file_path(model) | replace("'", "''") }}'
+        (
+            format csv,
+            header true,
+            auto_detect false,
+            delimiter '{{ config.get("delimiter", ",") }}',
+            quote '"',
+            escape '"',
+            nullstr '',
+            allow_quoted_nulls false
+        )
+    {%- endset -%}
+    {%- do adapter.add_query(sql, abridge_sql_log=True) -%}
+    {{ return(sql) }}
+
+{% endmacro %}
+
+
+{# Whether a seed is a raw table whose schema `churn.load` keeps its book in. #}
+{% macro is_filled_by_load(model) %}
+
+    {%- if 'raw' not in model.tags -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set book = adapter.get_relation(
+        database=model.database, schema=model.schema, identifier='loaded_files'
+    ) -%}
+    {%- if book is none -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {{ return(
+        run_query('select 1 as is_there from ' ~ book ~ ' limit 1') | length > 0
+    ) }}
+
+{% endmacro %}

@@ -1,0 +1,8 @@
+{#
+    The product categories that have a feature of their own, as the clickstream
+    names them. A category that is added here needs its columns in the YAML of
+    account_features, and an offer in seeds/offers.csv.
+#}
+{% macro browsed_categories() -%}
+    {{ return(['mattress', 'pillow', 'bed_frame', 'bedding', 'topper']) }}
+{%- endmacro %}

@@ -1,0 +1,54 @@
+{%- set arrivals = [
+    ('clickstream', 'raw_events', 'received_at'),
+    ('salesforce', 'raw_accounts', 'loaded_at'),
+    ('salesforce', 'raw_contacts', 'loaded_at'),
+    ('billing', 'raw_invoices', 'loaded_at'),
+    ('support', 'raw_calls', 'loaded_at'),
+] -%}
+
+with
+
+{% for source_name, table_name, arrived_at in arrivals -%}
+{{ table_name }} as (
+
+    select max(cast({{ arrived_at }} as timestamp)) as last_arrived_at
+
+    from {{ raw_table(source_name, table_name) }}
+
+),
+
+{% endfor -%}
+
+arrivals as (
+
+    {% for source_name, table_name, arrived_at in arrivals -%}
+    select
+        '{{ table_name }}' as raw_table,
+        last_arrived_at
+
+    from {{ table_name }}
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+
+),
+
+arrivals_with_clock as (
+
+    select
+        raw_table,
+        last_arrived_at,
+        cast(
+            {{ add_hours(
+                'max(last_arrived_at) over ()', -(var('landing_delay_hours') | int)
+            ) }} as date
+        ) as last_decided_day
+
+    from arrivals
+
+)
+
+select * from arrivals_with_clock

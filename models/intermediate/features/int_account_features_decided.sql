@@ -1,0 +1,318 @@
+{{ config(materialized='incremental', incremental_strategy='append') }}
+
+{%- set categories = browsed_categories() -%}
+{%- set counts = [
+    'visits', 'page_views', 'subscribe_hovers', 'subscribe_clicks',
+] -%}
+
+with
+
+as_of_dates as (
+
+    {{ new_as_of_dates() }}
+
+),
+
+standings as (
+
+    select * from {{ ref('int_account_standing') }}
+
+),
+
+cohorts as (
+
+    select * from {{ ref('int_cohort_churn') }}
+
+),
+
+contracts as (
+
+    select * from {{ ref('int_account_contract') }}
+
+),
+
+usage as (
+
+    select * from {{ ref('int_account_usage') }}
+
+),
+
+support as (
+
+    select * from {{ ref('int_account_support') }}
+
+),
+
+billing as (
+
+    select * from {{ ref('int_account_billing') }}
+
+),
+
+activity as (
+
+    select * from {{ ref('int_visitor_activity_daily') }}
+
+),
+
+clickstream_starts as (
+
+    select min(activity_date) as first_activity_on from activity
+
+),
+
+accounts as (
+
+    select
+        standings.*,
+        cast(date_trunc('month', standings.signed_up_on) as date)
+            as cohort_month,
+        {{ days_between(
+            'clickstream_starts.first_activity_on', 'as_of_dates.as_of_date'
+        ) }} as days_of_clickstream
+
+    from standings
+
+    inner join as_of_dates
+        on standings.as_of_date = as_of_dates.as_of_date
+
+    cross join clickstream_starts
+
+    where standings.is_open
+
+),
+
+-- No visit is 0 visits, but only where the clickstream goes back far enough.
+accounts_with_counts as (
+
+    select
+        accounts.as_of_date,
+        accounts.account_id,
+        accounts.signed_up_on,
+        accounts.cohort_month,
+        {{ days_between('accounts.signed_up_on', 'accounts.as_of_date') }}
+            as account_age_days,
+        {{ days_between('accounts.last_started_on', 'accounts.as_of_date') }}
+            as days_in_current_stay,
+        {{ days_between('accounts.cohort_month', 'accounts.as_of_date') }}
+            as cohort_age_days,
+        cohorts.cohort_gone_share,
+        cohorts.cohort_monthly_churn,
+        cohorts.newer_cohorts_gone_share,
+        cohorts.newer_cohorts_monthly_churn,
+        accounts.earlier_cancellations,
+        accounts.earlier_restarts,
+        accounts.earlier_pauses,
+        contracts.plan,
+        contracts.seats,
+        contracts.monthly_recurring_revenue,
+        contracts.seats_90d_before,
+        contracts.monthly_recurring_revenue_90d_before,
+        {%- for count in counts %}
+        {%- for column, days_needed in [
+            (count ~ '_7d', 7), (count ~ '_prior_7d', 14),
+            (count ~ '_28d', 28), (count ~ '_prior_28d', 56),
+            (count ~ '_90d', 90),
+        ] %}
+        case
+            when accounts.days_of_clickstream >= {{ days_needed }}
+                then coalesce(usage.{{ column }}, 0)
+        end as {{ column }},
+        {%- endfor %}
+        {%- endfor %}
+        {%- for days in [7, 28, 90] %}
+        case
+            when accounts.days_of_clickstream >= {{ days }}
+                then coalesce(usage.active_users_{{ days }}d, 0)
+        end as active_users_{{ days }}d,
+        {%- endfor %}
+        {%- for category in categories %}
+        case
+            when accounts.days_of_clickstream >= 90
+                then coalesce(usage.{{ category }}_views_90d, 0)
+        end as {{ category }}_views_90d,
+        {%- endfor %}
+        usage.days_since_last_visit,
+        {%- for column in [
+            'support_calls_7d', 'support_calls_28d', 'support_calls_90d',
+            'support_calls_prior_28d', 'support_call_seconds_28d',
+            'support_call_seconds_90d',
+        ] %}
+        coalesce(support.{{ column }}, 0) as {{ column }},
+        {%- endfor %}
+        {%- for topic in support_topics() %}
+        coalesce(support.{{ topic }}_calls_90d, 0) as {{ topic }}_calls_90d,
+        {%- endfor %}
+        support.days_since_last_call,
+        coalesce(billing.invoices_90d, 0) as invoices_90d,
+        {%- for status in ['late', 'failed', 'refunded'] %}
+        coalesce(billing.{{ status }}_invoices_90d, 0)
+            as {{ status }}_invoices_90d,
+        {%- endfor %}
+        billing.days_since_unpaid_invoice
+
+    from accounts
+
+    left join cohorts
+        on
+            accounts.as_of_date = cohorts.as_of_date
+            and accounts.cohort_month = cohorts.cohort_month
+
+    left join contracts
+        on
+            accounts.as_of_date = contracts.as_of_date
+            and accounts.account_id = contracts.account_id
+
+    left join usage
+        on
+            accounts.as_of_date = usage.as_of_date
+            and accounts.account_id = usage.account_id
+
+    left join support
+        on
+            accounts.as_of_date = support.as_of_date
+            and accounts.account_id = support.account_id
+
+    left join billing
+        on
+            accounts.as_of_date = billing.as_of_date
+            and accounts.account_id = billing.account_id
+
+),
+
+features as (
+
+    select
+        as_of_date,
+        account_id,
+
+        -- age and cohort
+        signed_up_on,
+        cohort_month,
+        account_age_days,
+        days_in_current_stay,
+        cohort_age_days,
+        cohort_gone_share,
+        cohort_monthly_churn,
+        newer_cohorts_gone_share,
+        newer_cohorts_monthly_churn,
+
+        -- earlier comings and goings
+        earlier_cancellations,
+        earlier_restarts,
+        earlier_pauses,
+
+        -- contract
+        plan,
+        seats,
+        monthly_recurring_revenue,
+        {{ ratio_of('monthly_recurring_revenue', 'seats') }}
+            as revenue_per_seat,
+        seats - seats_90d_before as seats_change_90d,
+        monthly_recurring_revenue - monthly_recurring_revenue_90d_before
+            as revenue_change_90d,
+
+        -- visits
+        visits_7d,
+        visits_28d,
+        visits_90d,
+        visits_prior_7d,
+        visits_prior_28d,
+        days_since_last_visit,
+        {{ trend_of('visits_7d', 'visits_prior_7d') }} as visits_trend_7d,
+        {{ trend_of('visits_28d', 'visits_prior_28d') }} as visits_trend_28d,
+        {{ ratio_of('visits_28d', 'active_users_28d') }}
+            as visits_per_active_user_28d,
+
+        -- pages
+        page_views_7d,
+        page_views_28d,
+        page_views_90d,
+        page_views_prior_28d,
+        {{ trend_of('page_views_28d', 'page_views_prior_28d') }}
+            as page_views_trend_28d,
+        {{ ratio_of('page_views_28d', 'active_users_28d') }}
+            as page_views_per_active_user_28d,
+        {{ ratio_of('page_views_28d', 'visits_28d') }}
+            as page_views_per_visit_28d,
+
+        -- users
+        active_users_7d,
+        active_users_28d,
+        active_users_90d,
+        {{ ratio_of('active_users_28d', 'seats') }} as active_users_per_seat_28d,
+
+        -- subscribe
+        subscribe_hovers_7d,
+        subscribe_hovers_28d,
+        subscribe_hovers_90d,
+        subscribe_hovers_prior_28d,
+        {{ trend_of('subscribe_hovers_28d', 'subscribe_hovers_prior_28d') }}
+            as subscribe_hovers_trend_28d,
+        {{ ratio_of('subscribe_hovers_28d', 'active_users_28d') }}
+            as subscribe_hovers_per_active_user_28d,
+        subscribe_clicks_7d,
+        subscribe_clicks_28d,
+        subscribe_clicks_90d,
+        {{ ratio_of('subscribe_clicks_28d', 'active_users_28d') }}
+            as subscribe_clicks_per_active_user_28d,
+        {{ ratio_of('subscribe_clicks_28d', 'subscribe_hovers_28d') }}
+            as hover_to_click_rate_28d,
+        {{ ratio_of('subscribe_clicks_90d', 'subscribe_hovers_90d') }}
+            as hover_to_click_rate_90d,
+
+        -- support
+        support_calls_7d,
+        support_calls_28d,
+        support_calls_90d,
+        support_calls_prior_28d,
+        {{ trend_of('support_calls_28d', 'support_calls_prior_28d') }}
+            as support_calls_trend_28d,
+        support_call_seconds_28d,
+        support_call_seconds_90d,
+        days_since_last_call,
+        cancellation_question_calls_90d,
+        {%- for topic in support_topics() %}
+        {{ ratio_of(topic ~ '_calls_90d', 'support_calls_90d') }}
+            as {{ topic }}_call_share_90d,
+        {%- endfor %}
+
+        -- invoices
+        invoices_90d,
+        late_invoices_90d,
+        failed_invoices_90d,
+        refunded_invoices_90d,
+        {{ ratio_of('late_invoices_90d + failed_invoices_90d', 'invoices_90d') }}
+            as unpaid_invoice_share_90d,
+        days_since_unpaid_invoice,
+
+        -- interests
+        {%- for category in categories %}
+        {{ category }}_views_90d,
+        {%- endfor %}
+        case
+            when {{ categories[0] }}_views_90d is not null
+                then
+                {%- for category in categories %}
+                    case when {{ category }}_views_90d > 0 then 1 else 0 end
+                    {%- if not loop.last %} +{% endif %}
+                {%- endfor %}
+        end as categories_browsed_90d,
+        case
+            greatest(
+                {%- for category in categories %}
+                {{ category }}_views_90d
+                {%- if not loop.last %},{% endif %}
+                {%- endfor %}
+            )
+            when 0 then null
+            {%- for category in categories %}
+            when {{ category }}_views_90d then '{{ category }}'
+            {%- endfor %}
+        end as top_category_90d
+
+    from accounts_with_counts
+
+)
+
+select * from features

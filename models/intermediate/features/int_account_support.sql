@@ -1,0 +1,63 @@
+{{ config(materialized='incremental', incremental_strategy='append') }}
+
+with
+
+calls as (
+
+    select * from {{ ref('stg_support__calls') }}
+
+    where is_on_time
+
+),
+
+as_of_dates as (
+
+    {{ new_as_of_dates() }}
+
+),
+
+calls_in_window as (
+
+    select
+        calls.*,
+        as_of_dates.as_of_date,
+        {{ days_between(
+            'cast(calls.started_at as date)', 'as_of_dates.as_of_date'
+        ) }} as days_before
+
+    from calls
+
+    inner join as_of_dates
+        on
+            cast(calls.started_at as date) < as_of_dates.as_of_date
+            and cast(calls.started_at as date)
+            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+
+),
+
+support as (
+
+    select
+        as_of_date,
+        account_id,
+        {% for days in [7, 28, 90] -%}
+        {{ counted_within('1', days) }} as support_calls_{{ days }}d,
+        {% endfor -%}
+        {{ counted_within('1', 28, skipped=28) }} as support_calls_prior_28d,
+        {{ counted_within('duration_seconds', 28) }}
+            as support_call_seconds_28d,
+        {{ counted_within('duration_seconds', 90) }}
+            as support_call_seconds_90d,
+        {% for topic in support_topics() -%}
+        cast(count(case when topic = '{{ topic }}' then 1 end) as bigint)
+            as {{ topic }}_calls_90d,
+        {% endfor -%}
+        min(days_before) as days_since_last_call
+
+    from calls_in_window
+
+    group by as_of_date, account_id
+
+)
+
+select * from support

@@ -1,0 +1,150 @@
+{{ config(materialized='incremental', incremental_strategy='append') }}
+
+{%- set categories = browsed_categories() -%}
+{%- set counts = [
+    'visits', 'page_views', 'subscribe_hovers', 'subscribe_clicks',
+] -%}
+
+with
+
+activity as (
+
+    select * from {{ ref('int_visitor_activity_daily') }}
+
+),
+
+category_views as (
+
+    select * from {{ ref('int_visitor_categories_daily') }}
+
+),
+
+visitor_accounts as (
+
+    select * from {{ ref('int_visitor_accounts') }}
+
+),
+
+as_of_dates as (
+
+    {{ new_as_of_dates() }}
+
+),
+
+category_views_per_visitor_day as (
+
+    select
+        visitor_id,
+        activity_date,
+        {%- for category in categories %}
+        sum(case when product_category = '{{ category }}' then views end)
+            as {{ category }}_views
+            {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from category_views
+
+    group by visitor_id, activity_date
+
+),
+
+visitor_days as (
+
+    select
+        activity.visitor_id,
+        activity.user_id,
+        activity.activity_date,
+        {%- for count in counts %}
+        activity.{{ count }},
+        {%- endfor %}
+        {%- for category in categories %}
+        category_views_per_visitor_day.{{ category }}_views
+            {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from activity
+
+    left join category_views_per_visitor_day
+        on
+            activity.visitor_id = category_views_per_visitor_day.visitor_id
+            and activity.activity_date
+            = category_views_per_visitor_day.activity_date
+
+),
+
+visitor_days_in_window as (
+
+    select
+        visitor_days.*,
+        as_of_dates.as_of_date,
+        {{ days_between(
+            'visitor_days.activity_date', 'as_of_dates.as_of_date'
+        ) }} as days_before
+
+    from visitor_days
+
+    inner join as_of_dates
+        on
+            visitor_days.activity_date < as_of_dates.as_of_date
+            and visitor_days.activity_date
+            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+
+),
+
+visitor_days_with_account as (
+
+    select
+        visitor_days_in_window.*,
+        coalesce(by_user.account_id, by_visitor.account_id) as account_id,
+        coalesce(by_user.user_id, by_visitor.user_id) as active_user_id
+
+    from visitor_days_in_window
+
+    left join visitor_accounts as by_user
+        on
+            visitor_days_in_window.visitor_id = by_user.visitor_id
+            and visitor_days_in_window.user_id = by_user.user_key
+            and by_user.known_from <= visitor_days_in_window.as_of_date
+            and by_user.shared_from > visitor_days_in_window.as_of_date
+
+    left join visitor_accounts as by_visitor
+        on
+            visitor_days_in_window.visitor_id = by_visitor.visitor_id
+            and by_visitor.user_key = ''
+            and by_visitor.known_from <= visitor_days_in_window.as_of_date
+            and by_visitor.shared_from > visitor_days_in_window.as_of_date
+
+),
+
+usage as (
+
+    select
+        as_of_date,
+        account_id,
+        {% for count in counts -%}
+        {{ counted_within(count, 7) }} as {{ count }}_7d,
+        {{ counted_within(count, 7, skipped=7) }} as {{ count }}_prior_7d,
+        {{ counted_within(count, 28) }} as {{ count }}_28d,
+        {{ counted_within(count, 28, skipped=28) }} as {{ count }}_prior_28d,
+        {{ counted_within(count, 90) }} as {{ count }}_90d,
+        {% endfor -%}
+        {% for days in [7, 28, 90] -%}
+        cast(count(distinct case
+            when days_before <= {{ days }} then active_user_id
+        end) as bigint) as active_users_{{ days }}d,
+        {% endfor -%}
+        {% for category in categories -%}
+        {{ counted_within(category ~ '_views', 90) }}
+            as {{ category }}_views_90d,
+        {% endfor -%}
+        min(case when visits > 0 then days_before end) as days_since_last_visit
+
+    from visitor_days_with_account
+
+    where account_id is not null
+
+    group by as_of_date, account_id
+
+)
+
+select * from usage

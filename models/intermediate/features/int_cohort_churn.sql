@@ -1,0 +1,81 @@
+{{ config(materialized='incremental', incremental_strategy='append') }}
+
+with
+
+standings as (
+
+    select * from {{ ref('int_account_standing') }}
+
+    {% if is_incremental() %}
+    where as_of_date not in (select as_of_date from {{ this }})
+    {% endif %}
+
+),
+
+standings_with_cohort as (
+
+    select
+        as_of_date,
+        is_open,
+        cast(date_trunc('month', signed_up_on) as date) as cohort_month,
+        {{ days_between(
+            'signed_up_on',
+            'case when is_open then as_of_date else last_cancelled_on end'
+        ) }} as days_stayed
+
+    from standings
+
+),
+
+cohorts as (
+
+    select
+        as_of_date,
+        cohort_month,
+        count(*) as count_accounts,
+        count(case when not is_open then 1 end) as count_gone,
+        sum(days_stayed) as total_days_stayed
+
+    from standings_with_cohort
+
+    group by as_of_date, cohort_month
+
+),
+
+cohorts_with_newer as (
+
+    select
+        *,
+        sum(count_accounts) over newer_cohorts as count_newer_accounts,
+        sum(count_gone) over newer_cohorts as count_newer_gone,
+        sum(total_days_stayed) over newer_cohorts as total_newer_days_stayed
+
+    from cohorts
+
+    window newer_cohorts as (
+        partition by as_of_date
+        order by cohort_month desc
+        rows between unbounded preceding and 1 preceding
+    )
+
+),
+
+cohort_churn as (
+
+    select
+        as_of_date,
+        cohort_month,
+        cast(count_accounts as bigint) as cohort_accounts,
+        cast(count_gone as double) / count_accounts as cohort_gone_share,
+        cast(30.0 * count_gone as double)
+        / nullif(total_days_stayed, 0) as cohort_monthly_churn,
+        cast(count_newer_gone as double)
+        / count_newer_accounts as newer_cohorts_gone_share,
+        cast(30.0 * count_newer_gone as double)
+        / nullif(total_newer_days_stayed, 0) as newer_cohorts_monthly_churn
+
+    from cohorts_with_newer
+
+)
+
+select * from cohort_churn

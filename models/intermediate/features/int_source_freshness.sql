@@ -1,0 +1,126 @@
+with
+
+as_of_dates as (
+
+    select * from {{ ref('int_as_of_dates') }}
+
+),
+
+events as (
+
+    select * from {{ ref('stg_clickstream__events') }}
+
+),
+
+batches as (
+
+    select * from {{ ref('int_crm_batches') }}
+
+),
+
+invoices as (
+
+    select * from {{ ref('stg_billing__invoices') }}
+
+),
+
+calls as (
+
+    select * from {{ ref('stg_support__calls') }}
+
+),
+
+latest_as_of_date as (
+
+    select
+        as_of_date,
+        {{ add_hours('as_of_date', var('landing_delay_hours')) }}
+            as window_closed_at
+
+    from as_of_dates
+
+    where is_latest
+
+),
+
+newest_clickstream as (
+
+    select max(events.received_at) as data_through
+
+    from events
+
+    inner join latest_as_of_date
+        on events.received_at < latest_as_of_date.window_closed_at
+
+),
+
+newest_batch as (
+
+    select max(batches.batch_date) as data_through
+
+    from batches
+
+    inner join latest_as_of_date
+        on batches.batch_date < latest_as_of_date.as_of_date
+
+    where batches.is_landed_on_time
+
+),
+
+newest_invoices as (
+
+    select max(invoices.loaded_at) as data_through
+
+    from invoices
+
+    inner join latest_as_of_date
+        on invoices.loaded_at < latest_as_of_date.window_closed_at
+
+),
+
+newest_calls as (
+
+    select max(calls.loaded_at) as data_through
+
+    from calls
+
+    inner join latest_as_of_date
+        on calls.loaded_at < latest_as_of_date.window_closed_at
+
+),
+
+freshness as (
+
+    select
+        latest_as_of_date.as_of_date,
+        newest_clickstream.data_through as clickstream_data_through,
+        newest_batch.data_through as crm_data_through,
+        newest_invoices.data_through as billing_data_through,
+        newest_calls.data_through as support_data_through,
+        coalesce(
+            {{ days_between(
+                'cast(newest_clickstream.data_through as date)',
+                'latest_as_of_date.as_of_date'
+            ) }} > {{ var('stale_after_days') }},
+            true
+        )
+        or coalesce(
+            {{ days_between(
+                'newest_batch.data_through', 'latest_as_of_date.as_of_date'
+            ) }} > {{ var('stale_after_days') }},
+            true
+        ) as is_stale
+
+    from latest_as_of_date
+
+    cross join newest_clickstream
+
+    cross join newest_batch
+
+    cross join newest_invoices
+
+    cross join newest_calls
+
+)
+
+select * from freshness

@@ -1,0 +1,30 @@
+{{ config(materialized='view') }}
+
+with
+
+features as (
+
+    select * from {{ ref('int_account_features_decided') }}
+
+),
+
+as_of_dates as (
+
+    select * from {{ ref('int_as_of_dates') }}
+
+),
+
+-- Days that were scored once, but are neither on the grid nor the latest, stay
+-- decided and are left out here.
+features_of_dates as (
+
+    select features.*
+
+    from features
+
+    inner join as_of_dates
+        on features.as_of_date = as_of_dates.as_of_date
+
+)
+
+select * from features_of_dates

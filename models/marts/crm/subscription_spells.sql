@@ -1,0 +1,123 @@
+with
+
+signals as (
+
+    select * from {{ ref('int_account_signals') }}
+
+),
+
+batches as (
+
+    select * from {{ ref('int_crm_batches') }}
+
+),
+
+last_landed_batch as (
+
+    select max(batch_date) as batch_date
+
+    from batches
+
+    where is_landed
+
+),
+
+turns as (
+
+    select
+        account_id,
+        effect,
+        signal_on as started_on,
+        lead(signal_on) over (
+            partition by account_id
+            order by signal_on, order_in_day
+        ) as ended_on,
+        lead(signal_on, 2) over (
+            partition by account_id
+            order by signal_on, order_in_day
+        ) as restarted_on
+
+    from signals
+
+    where effect in ('opens', 'closes')
+
+),
+
+spells as (
+
+    select
+        turns.account_id,
+        turns.started_on,
+        turns.ended_on,
+        case
+            when turns.ended_on is null then null
+            when
+                {{ days_between('turns.ended_on', 'turns.restarted_on') }}
+                <= {{ var('churn_grace_days') }}
+                then 'pause'
+            when
+                {{ days_between(
+                    'turns.ended_on', 'last_landed_batch.batch_date'
+                ) }} >= {{ var('churn_grace_days') }}
+                then 'churn'
+            else 'pending'
+        end as end_kind
+
+    from turns
+
+    cross join last_landed_batch
+
+    where turns.effect = 'opens'
+
+),
+
+numbered_spells as (
+
+    select
+        *,
+        row_number() over (
+            partition by account_id
+            order by started_on
+        ) as spell_number,
+        lag(end_kind) over (
+            partition by account_id
+            order by started_on
+        ) as former_end_kind
+
+    from spells
+
+),
+
+spells_in_stays as (
+
+    select
+        *,
+        1 + sum(case when former_end_kind != 'pause' then 1 else 0 end) over (
+            partition by account_id
+            order by spell_number
+            rows between unbounded preceding and current row
+        ) as stay_number
+
+    from numbered_spells
+
+),
+
+subscription_spells as (
+
+    select
+        account_id,
+        cast(spell_number as integer) as spell_number,
+        cast(stay_number as integer) as stay_number,
+        started_on,
+        ended_on,
+        end_kind,
+        coalesce(former_end_kind = 'churn', false) as is_winback,
+        max(case when end_kind = 'churn' then ended_on end) over (
+            partition by account_id, stay_number
+        ) as stay_churned_on
+
+    from spells_in_stays
+
+)
+
+select * from subscription_spells

@@ -1,0 +1,104 @@
+{%- set is_dates = var('crm_outcome_dialect') == 'dates' -%}
+
+with
+
+source as (
+
+    select * from {{ raw_table('salesforce', 'raw_accounts') }}
+
+),
+
+texts as (
+
+    select
+        cast(batch_date as date) as batch_date,
+        cast(loaded_at as timestamp) as loaded_at,
+        {{ read_crm_text('account_id') }} as account_id,
+        {{ read_crm_text('company_name') }} as company_name,
+        {{ read_crm_text('industry') }} as industry,
+        {{ read_crm_text('signup_date') }} as signup_date_text,
+        {{ read_crm_text('plan') }} as plan,
+        {{ read_crm_text('seats') }} as seats_text,
+        {{ read_crm_text('monthly_recurring_revenue') }} as revenue_text,
+        {{ read_crm_text('cancelled_service') }} as cancelled_service,
+        {{ read_crm_text('new_customer') }} as new_customer
+
+    from source
+
+),
+
+typed as (
+
+    select
+        *,
+        {{ read_crm_date('signup_date_text') }} as signup_date,
+        {{ read_crm_number('seats_text') }} as seats_number,
+        {{ read_crm_number('revenue_text') }} as monthly_recurring_revenue,
+        {% if is_dates -%}
+        {{ read_crm_date('cancelled_service') }} as cancelled_on,
+        {{ read_crm_date('new_customer') }} as restarted_on,
+        cast(null as boolean) as is_cancelled,
+        cast(null as boolean) as is_new_customer
+        {%- else -%}
+        cast(null as date) as cancelled_on,
+        cast(null as date) as restarted_on,
+        {{ read_crm_flag('cancelled_service') }} as is_cancelled,
+        {{ read_crm_flag('new_customer') }} as is_new_customer
+        {%- endif %}
+
+    from texts
+
+),
+
+accounts as (
+
+    select
+        batch_date,
+        loaded_at,
+        account_id,
+        company_name,
+        industry,
+        signup_date,
+        plan,
+        case
+            when
+                seats_number = floor(seats_number)
+                and seats_number between 0 and 1000000000
+                then cast(seats_number as integer)
+        end as seats,
+        monthly_recurring_revenue,
+        cancelled_service,
+        new_customer,
+        cancelled_on,
+        restarted_on,
+        is_cancelled,
+        is_new_customer,
+        {{ arrived_on_time('loaded_at', 'batch_date') }} as is_on_time,
+
+        case
+            when signup_date is null then signup_date_text
+        end as unreadable_signup_date,
+        case
+            when
+                seats_number is null
+                or seats_number != floor(seats_number)
+                or seats_number not between 0 and 1000000000
+                then seats_text
+        end as unreadable_seats,
+        case
+            when monthly_recurring_revenue is null then revenue_text
+        end as unreadable_monthly_recurring_revenue,
+        case
+            when cancelled_on is null and is_cancelled is null
+                then cancelled_service
+        end as unreadable_cancelled_service,
+        case
+            when restarted_on is null and is_new_customer is null
+                then new_customer
+        end as unreadable_new_customer
+
+    from typed
+
+)
+
+select * from accounts

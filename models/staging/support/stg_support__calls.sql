@@ -1,0 +1,57 @@
+with
+
+source as (
+
+    select * from {{ raw_table('support', 'raw_calls') }}
+
+),
+
+records as (
+
+    select
+        {{ read_crm_text('call_id') }} as call_id,
+        {{ read_crm_text('account_id') }} as account_id,
+        {{ try_cast_to('started_at', 'timestamp') }} as started_at,
+        {{ try_cast_to('duration_seconds', 'integer') }} as duration_seconds,
+        lower({{ read_crm_text('topic') }}) as topic,
+        cast(loaded_at as timestamp) as loaded_at
+
+    from source
+
+),
+
+ranked_records as (
+
+    select
+        *,
+        row_number() over (
+            partition by call_id
+            order by
+                loaded_at, started_at, account_id, duration_seconds, topic
+        ) as preference
+
+    from records
+
+    where call_id is not null and account_id is not null
+
+),
+
+calls as (
+
+    select
+        call_id,
+        account_id,
+        started_at,
+        duration_seconds,
+        topic,
+        loaded_at,
+        {{ arrived_on_time('loaded_at', 'cast(started_at as date)') }}
+            as is_on_time
+
+    from ranked_records
+
+    where preference = 1
+
+)
+
+select * from calls

@@ -1,0 +1,10 @@
+"""Lay out the metrics that the registry holds, one per row."""
+
+from churn.frames import as_frame
+from churn.registry import metrics_table
+
+
+def model(dbt, session):
+    """Return one row per model, predictor, split and metric."""
+    dbt.config(materialized="table")
+    return metrics_table(as_frame(dbt.ref("churn_models")))

@@ -1,0 +1,31 @@
+"""Learn from the observed labels, if they tell anything new."""
+
+from churn.features import read_features
+from churn.frames import as_frame, existing_rows
+from churn.registry import learn
+from churn.training import TrainingSettings
+
+
+def model(dbt, session):
+    """Return the models to add to the registry, or to change in it."""
+    dbt.config(
+        materialized="incremental",
+        unique_key="model_version",
+        # A registry that could be dropped would be none.
+        full_refresh=False,
+    )
+    freshness = as_frame(dbt.ref("int_source_freshness"))
+    settings = TrainingSettings(
+        gap_days=dbt.config.meta_get("label_known_after_days"),
+        seed=dbt.config.meta_get("model_seed"),
+        search_trials=dbt.config.meta_get("search_trials"),
+        use_known_effects=dbt.config.meta_get("use_known_effects"),
+        device=dbt.config.meta_get("training_device"),
+    )
+    return learn(
+        rows=as_frame(dbt.ref("churn_training_set")),
+        features=read_features(as_frame(dbt.ref("feature_dictionary"))),
+        registry=existing_rows(dbt, session) if dbt.is_incremental else None,
+        settings=settings,
+        known_by=freshness["as_of_date"].max(),
+    )

@@ -1,0 +1,22 @@
+"""Score today's customers with the champion, and say why."""
+
+from churn.features import read_features
+from churn.frames import as_frame, existing_rows
+from churn.scoring import RiskBands, score
+
+
+def model(dbt, session):
+    """Return one row per account of the latest as-of date."""
+    dbt.config(materialized="table")
+    return score(
+        accounts=as_frame(dbt.ref("int_accounts_to_score")),
+        registry=as_frame(dbt.ref("churn_models")),
+        features=read_features(as_frame(dbt.ref("feature_dictionary"))),
+        offers=as_frame(dbt.ref("offers")),
+        bands=RiskBands(
+            medium_from=dbt.config.meta_get("medium_risk_from"),
+            high_from=dbt.config.meta_get("high_risk_from"),
+        ),
+        pinned_version=dbt.config.meta_get("champion_model_version"),
+        last_scores=existing_rows(dbt, session),
+    )

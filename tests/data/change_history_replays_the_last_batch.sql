@@ -1,0 +1,77 @@
+{{ config(meta={'why': 'Whoever reads the history instead of the batches must
+see the same accounts.'}) }}
+
+-- Accounts of the last landed batch whose latest change is not what that batch
+-- holds, and accounts that the history believes to be there and are not.
+with
+
+ranked_batches as (
+
+    select
+        batch_date,
+        loaded_at,
+        row_number() over (order by batch_date desc) as recency
+
+    from {{ ref('int_crm_batches') }}
+
+    where is_landed
+
+),
+
+last_batch as (
+
+    select * from ranked_batches
+
+    where recency = 1
+
+),
+
+accounts as (
+
+    select distinct accounts.account_id
+
+    from {{ ref('stg_salesforce__accounts') }} as accounts
+
+    inner join last_batch
+        on
+            accounts.batch_date = last_batch.batch_date
+            and accounts.loaded_at = last_batch.loaded_at
+
+    where accounts.account_id is not null
+
+),
+
+ranked_changes as (
+
+    select
+        account_id,
+        change_kind,
+        row_number() over (
+            partition by account_id
+            order by batch_date desc
+        ) as recency
+
+    from {{ ref('int_account_changes') }}
+
+    where change_kind != 'batch'
+
+),
+
+present as (
+
+    select account_id from ranked_changes
+
+    where recency = 1 and change_kind != 'vanished'
+
+)
+
+select
+    accounts.account_id as in_batch,
+    present.account_id as in_history
+
+from accounts
+
+full outer join present
+    on accounts.account_id = present.account_id
+
+where accounts.account_id is null or present.account_id is null

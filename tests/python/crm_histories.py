@@ -1,0 +1,159 @@
+"""Random CRM batches, as dirty and as badly delivered as the real ones."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+
+FIRST_BATCH = date(2025, 1, 1)
+FLAG_TEXTS = ["Y", "y", "1", "true", "TRUE", "N", "0", "False", None, "", "\\N", "?"]
+
+
+@dataclass
+class Delivery:
+    """One delivery of one batch: (signup_date, cancelled_service, new_customer)."""
+
+    batch_date: date
+    loaded_at: datetime
+    rows: dict[str, tuple[str | None, str | None, str | None]]
+
+
+@dataclass
+class Company:
+    """What a CRM delivered, in the order of the batches."""
+
+    dialect: str
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def frame(self, deliveries: list[Delivery] | None = None) -> pd.DataFrame:
+        """Rows of raw_accounts."""
+        return pd.DataFrame(
+            [
+                {
+                    "batch_date": delivery.batch_date,
+                    "loaded_at": delivery.loaded_at,
+                    "account_id": account,
+                    "plan": "basic",
+                    "signup_date": signup,
+                    "cancelled_service": cancelled,
+                    "new_customer": restarted,
+                }
+                for delivery in deliveries or self.deliveries
+                for account, (signup, cancelled, restarted) in delivery.rows.items()
+            ]
+        )
+
+
+def random_company(
+    seed: int, dialect: str, accounts: int, last_day: int = 240
+) -> Company:
+    """A company whose every account has a random history.
+
+    Batches arrive on a random share of the days, some twice, some late, some as
+    broken copies. Values are told late and ahead, overwritten, taken back,
+    written in several ways and sometimes unreadable; accounts come, vanish and
+    come back.
+    """
+    chance = random.Random(seed)
+    share_of_days = chance.choice([0.15, 0.3, 0.6, 0.9])
+    batch_days = [
+        FIRST_BATCH + timedelta(days=day)
+        for day in range(last_day)
+        if chance.random() < share_of_days or day in (0, last_day - 1)
+    ]
+    told = {
+        f"a{number:05d}": _random_history(chance, dialect, batch_days)
+        for number in range(accounts)
+    }
+
+    company = Company(dialect)
+    for position, batch_date in enumerate(batch_days):
+        rows = {
+            account: history[position]
+            for account, history in told.items()
+            if history[position] is not None
+        }
+        landed = datetime.combine(batch_date, datetime.min.time()) + timedelta(
+            hours=24 + chance.choice([3, 5, 5, 5, 7, 40, 400])
+        )
+        roll = chance.random()
+        if roll < 0.08:
+            kept = chance.uniform(0.0, 0.62)
+            part = {key: row for key, row in rows.items() if chance.random() < kept}
+            company.deliveries.append(Delivery(batch_date, landed, part))
+            landed += timedelta(hours=chance.choice([1, 30]))
+            if roll < 0.04:
+                continue
+        company.deliveries.append(Delivery(batch_date, landed, rows))
+        if roll > 0.95:
+            again = {
+                key: row for key, row in rows.items() if roll > 0.97 or key > "a00010"
+            }
+            company.deliveries.append(
+                Delivery(batch_date, landed + timedelta(minutes=9), again)
+            )
+    return company
+
+
+def _random_history(
+    chance: random.Random, dialect: str, batch_days: list[date]
+) -> list[tuple[str | None, str | None, str | None] | None]:
+    """What each batch tells of one account; None where it is not in it."""
+    first = 0 if chance.random() < 0.6 else chance.randrange(len(batch_days))
+    signup = batch_days[first] - timedelta(days=chance.choice([0, 1, 2, 30, 400]))
+    values = [
+        _written(chance, signup) if chance.random() < 0.97 else None,
+        None if dialect == "dates" or chance.random() < 0.5 else "N",
+        None if dialect == "dates" or chance.random() < 0.5 else "0",
+    ]
+    restlessness = chance.choice([0.0, 0.02, 0.05, 0.15, 0.4])
+    history: list[tuple[str | None, str | None, str | None] | None] = []
+    is_there = True
+    last_change = signup
+    for position, batch in enumerate(batch_days):
+        if position < first:
+            history.append(None)
+            continue
+        if chance.random() < restlessness:
+            column = chance.choice([1, 1, 2, 2, 2, 0]) if chance.random() < 0.9 else 0
+            if column == 0 and chance.random() < 0.8:
+                is_there = not is_there
+            elif dialect == "flags" and column > 0:
+                values[column] = chance.choice(FLAG_TEXTS)
+                if chance.random() < 0.2:
+                    values[3 - column] = chance.choice(["Y", "N", None])
+            else:
+                day = chance.choice(
+                    [
+                        batch,
+                        batch,
+                        batch - timedelta(days=chance.randrange(4)),
+                        last_change,
+                        last_change + timedelta(days=chance.randrange(90)),
+                        batch + timedelta(days=chance.randrange(40)),
+                        signup + timedelta(days=chance.randrange(-5, 6)),
+                    ]
+                )
+                last_change = day
+                values[column] = _written(chance, day)
+                if column > 0 and chance.random() < 0.15:
+                    values[3 - column] = _written(chance, day)
+        history.append(tuple(values) if is_there else None)
+    return history
+
+
+def _written(chance: random.Random, day: date) -> str | None:
+    """A day as some Sqoop copy writes it, or nothing, or nonsense."""
+    return chance.choice(
+        [
+            day.isoformat(),
+            day.isoformat(),
+            f"{day.isoformat()} 00:00:00.0",
+            f"{day.isoformat()}T10:00:00Z",
+        ]
+        * 20
+        + [None, "", "\\N", "NULL", f"{day:%d/%m/%Y}", "soon", "2025-02-30"]
+    )

@@ -1,0 +1,99 @@
+"""Bad input is refused in one sentence, before any table is touched."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import DbtProject
+
+RAW_ONLY = ("--exclude", "resource_type:seed")
+
+
+def flat(text: str) -> str:
+    """The text with all white space folded, since dbt wraps its messages."""
+    return " ".join(text.split())
+
+
+def tables(project: DbtProject) -> set[str]:
+    return {
+        name
+        for (name,) in project.query(
+            "select table_name from information_schema.tables "
+            "where table_schema = 'main'"
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("landing_delay_hours", -1),
+        ("landing_delay_hours", "six"),
+        ("session_timeout_minutes", 0),
+        ("churn_horizon_days", 1.5),
+        ("churn_grace_days", True),
+        ("crm_outcome_dialect", "colours"),
+        ("as_of_frequency", "hourly"),
+        ("as_of_date", "2025-02-30"),
+        ("high_risk_from", 0.01),
+    ],
+)
+def test_an_impossible_variable_is_named(
+    module_project: DbtProject, name: str, value: object
+) -> None:
+    finished = module_project.dbt("parse", check=False, **{name: value})
+    assert finished.returncode != 0
+    said = flat(finished.stdout)
+    assert name in said
+    assert "must be" in said
+    assert "dbt_project.yml" in said
+
+
+def test_a_missing_raw_table_is_named(project: DbtProject) -> None:
+    project.create_raw_tables()
+    project.execute("drop table raw.raw_calls")
+    finished = project.dbt("build", *RAW_ONLY, check=False)
+    assert finished.returncode != 0
+    assert "raw_calls" in flat(finished.stdout)
+    assert "does not exist" in flat(finished.stdout)
+    assert tables(project) == set()
+
+
+def test_a_missing_column_is_named(project: DbtProject) -> None:
+    project.create_raw_tables()
+    project.execute("alter table raw.raw_accounts drop column cancelled_service")
+    finished = project.dbt("build", *RAW_ONLY, check=False)
+    assert finished.returncode != 0
+    assert "has no column `cancelled_service`" in flat(finished.stdout)
+    assert tables(project) == set()
+
+
+def test_the_line_runs_on_empty_sources_and_says_so(project: DbtProject) -> None:
+    project.create_raw_tables()
+    finished = project.dbt("build", *RAW_ONLY)
+    said = flat(finished.stdout)
+    for table in ("events", "accounts", "contacts", "invoices", "calls"):
+        assert f'"raw_{table}" is empty' in said
+    assert "cannot learn yet" in said
+    assert project.query("select count(*) from churn_scores") == [(0,)]
+
+
+def test_raw_tables_may_live_in_another_schema(project: DbtProject) -> None:
+    project.create_raw_tables()
+    project.execute(
+        "create schema lake",
+        "create table lake.clicks as select * from raw.raw_events",
+        *(
+            f"create table lake.raw_{table} as select * from raw.raw_{table}"
+            for table in ("accounts", "contacts", "invoices", "calls")
+        ),
+        "drop schema raw cascade",
+    )
+    project.dbt(
+        "run",
+        "--select",
+        "+stg_clickstream__events",
+        *RAW_ONLY,
+        raw_schema="lake",
+        raw_events_table="clicks",
+    )
+    assert project.query("select count(*) from stg_clickstream__events") == [(0,)]

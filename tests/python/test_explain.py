@@ -1,0 +1,83 @@
+"""One account's timeline, and one clear sentence where there is none."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+from conftest import DbtProject
+
+from churn import explain
+
+
+@pytest.fixture
+def company(project: DbtProject) -> DbtProject:
+    """The tables that a timeline is read from, written by hand."""
+    project.execute(
+        """create table int_account_changes as
+            select 'a1' as account_id, date '2025-03-01' as batch_date,
+                'arrived' as change_kind, 'basic' as plan, 12 as seats,
+                120.5::double as monthly_recurring_revenue,
+                'Sleepwell' as company_name""",
+        """create table int_account_signals as
+            select 'a1' as account_id, date '2025-02-01' as signal_on,
+                1 as order_in_day, 'signup_date' as source_column,
+                'opens' as effect, date '2025-03-01' as first_known_in_batch
+            union all
+            select 'a1', date '2025-04-01', 2, 'cancelled_service', 'closes',
+                date '2025-04-02'""",
+        """create table subscription_spells as
+            select 'a1' as account_id, 1 as spell_number,
+                date '2025-02-01' as started_on, date '2025-04-01' as ended_on,
+                'churn' as end_kind, false as is_winback""",
+        """create table churn_labels as
+            select 'a1' as account_id, as_of_date, 'observed' as label_status,
+                as_of_date > date '2025-03-02' as is_churned,
+                case when as_of_date > date '2025-03-02'
+                    then date '2025-04-01' end as churned_on
+            from (values (date '2025-02-17'), (date '2025-02-24'),
+                (date '2025-03-03')) as days (as_of_date)""",
+        """create table churn_scores as
+            select 'a1' as account_id, date '2025-03-10' as as_of_date,
+                0.25::double as churn_probability, 'high' as risk_band,
+                'fewer visits' as reason_1, null as reason_2, null as reason_3""",
+    )
+    return project
+
+
+def test_timeline_tells_what_happened_and_what_is_made_of_it(
+    company: DbtProject,
+) -> None:
+    text = explain.explain(company.database, "main", "a1")
+    for line in (
+        "Account a1 (Sleepwell)",
+        "  2025-03-01  arrived: plan basic, 12 seats, 120.5 a month",
+        "  2025-04-01  cancelled (cancelled_service, told by the batch of 2025-04-02)",
+        "  1  from 2025-02-01 until 2025-04-01: churn",
+        "  as of 2025-02-17 to 2025-02-24  stays (2 dates)",
+        "  as of 2025-03-03  churns on 2025-04-01 (1 date)",
+        "  2025-03-10  25.0%, high: fewer visits",
+    ):
+        assert line in text.splitlines()
+
+
+def test_unknown_account_is_said_in_one_sentence(
+    company: DbtProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain.main(["a2", "--database", str(company.database)]) == 1
+    said = capsys.readouterr().err
+    assert said == "No batch holds an account `a2`; there are, for example, a1.\n"
+
+
+def test_missing_or_foreign_database_is_said_in_one_sentence(
+    project: DbtProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain.main(["a1", "--database", str(project.database)]) == 1
+    assert capsys.readouterr().err.startswith("There is no database")
+
+    duckdb.connect(str(project.database)).close()
+    assert explain.main(["a1", "--database", str(project.database)]) == 1
+    assert "run `dbt build` first" in capsys.readouterr().err
+
+    project.database.write_text("no database")
+    assert explain.main(["a1", "--database", str(project.database)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,114 @@
+"""SCENARIOS.md, the unit tests and the whole line agree on the named histories."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from datetime import datetime, timedelta
+from types import ModuleType
+
+import pandas as pd
+import pytest
+from conftest import ROOT, DbtProject
+
+
+def load_histories() -> ModuleType:
+    path = ROOT / "tests" / "scenarios" / "histories.py"
+    spec = importlib.util.spec_from_file_location("histories", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["histories"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+histories = load_histories()
+HOW_TO_MEND = "run: python tests/scenarios/histories.py"
+
+
+def test_at_least_25_histories_with_names_of_their_own() -> None:
+    names = [history.name for history in histories.HISTORIES]
+    assert len(names) == len(set(names)) >= 25
+    assert {history.dialect for history in histories.HISTORIES} == {"dates", "flags"}
+
+
+def test_fixtures_of_the_unit_tests_are_current() -> None:
+    for name, text in histories.fixtures().items():
+        assert (histories.FIXTURES / f"{name}.csv").read_text() == text, HOW_TO_MEND
+
+
+def test_scenarios_are_current() -> None:
+    assert histories.SCENARIOS.read_text() == histories.scenarios(), HOW_TO_MEND
+
+
+def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
+    drawn = set(re.findall(r"^#### (\w+)$", histories.section(), re.MULTILINE))
+    told = {
+        row["account_id"]
+        for dialect in ("dates", "flags")
+        for row in histories.changes(dialect)
+    }
+    assert drawn == told
+    tested = (ROOT / "models/marts/crm/subscription_spells.yml").read_text()
+    tested += (ROOT / "models/marts/crm/churn_labels.yml").read_text()
+    for fixture in ("histories_signals", "histories_spells", "histories_labels"):
+        assert f"fixture: {fixture}\n" in tested
+
+
+@pytest.mark.parametrize("dialect", ["dates", "flags"])
+def test_whole_line_agrees_from_raw_batches_on(
+    project: DbtProject, dialect: str
+) -> None:
+    told = [history for history in histories.HISTORIES if history.dialect == dialect]
+    rows = []
+    day = datetime(2025, 1, 1)
+    while day.date() <= histories.LAST_BATCH:
+        if day.date() not in histories.MISSING_BATCHES:
+            # Enough others that nobody's coming or going looks like a broken copy.
+            accounts = {
+                f"other {number}": ("2024-01-01", "", "") for number in range(99)
+            }
+            accounts |= {history.name: history.value_on(day.date()) for history in told}
+            rows += [
+                {
+                    "batch_date": day,
+                    "loaded_at": day + timedelta(hours=29),
+                    "account_id": account,
+                    "signup_date": values[0],
+                    "cancelled_service": values[1],
+                    "new_customer": values[2],
+                }
+                for account, values in accounts.items()
+                if values is not None
+            ]
+        day += timedelta(days=1)
+
+    project.create_raw_tables()
+    project.write("raw.raw_accounts", pd.DataFrame(rows))
+    project.dbt(
+        "run",
+        "--select",
+        "+churn_labels",
+        load_demo_seeds=False,
+        crm_outcome_dialect=dialect,
+    )
+
+    names = {history.name for history in told}
+    spells = project.query(
+        """select account_id, spell_number, stay_number, started_on, ended_on,
+            coalesce(end_kind, ''), is_winback, stay_churned_on
+        from subscription_spells where not starts_with(account_id, 'other')"""
+    )
+    assert set(spells) == {
+        tuple(row.values()) for row in histories.spells() if row["account_id"] in names
+    }
+    days = ", ".join(f"date '{day}'" for day in histories.AS_OF_DATES)
+    labels = project.query(
+        f"""select account_id, as_of_date, spell_number, stay_number, is_churned,
+            label_status, churned_on
+        from churn_labels
+        where as_of_date in ({days}) and not starts_with(account_id, 'other')"""
+    )
+    assert set(labels) == {
+        tuple(row.values()) for row in histories.labels() if row["account_id"] in names
+    }
