@@ -68,6 +68,17 @@
 {% endmacro %}
 
 
+{# The names of the dictionary's columns, without those in `besides`. #}
+{% macro dictionary_names(besides=[]) %}
+
+    {{ return(
+        clickstream_dictionary() | map(attribute='name')
+        | reject('in', besides) | list
+    ) }}
+
+{% endmacro %}
+
+
 {# All paths of the dictionary, each once, in a fixed order. #}
 {% macro dictionary_paths(dictionary) %}
 

@@ -6,10 +6,10 @@
     A stamp is the time of a run, not of a record: however old a record is, the
     run that takes it is new.
 #}
-{% macro latest_taken_at(relation) %}
+{% macro latest_taken_at(relation, stamp='taken_at') %}
 
     {%- set latest = run_query(
-        'select max(taken_at) as taken_at from ' ~ relation
+        'select max(' ~ stamp ~ ') as taken_at from ' ~ relation
     ).columns[0].values()[0] if execute else none -%}
     {{ return(timestamp_literal(latest or modules.datetime.datetime(1, 1, 1))) }}
 

@@ -14,7 +14,11 @@ records as (
 
 events as (
 
-    select * from {{ ref('base_clickstream__events') }} where is_counted
+    select *
+
+    from {{ ref('base_clickstream__events') }}
+
+    where is_counted
 
 ),
 

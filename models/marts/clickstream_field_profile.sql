@@ -1,3 +1,7 @@
+{%- set value_types = [
+    'text', 'number', 'boolean', 'object', 'array', 'null'
+] %}
+
 with
 
 path_counts as (
@@ -11,7 +15,7 @@ paths as (
     select
         json_path,
         sum(records) as records,
-        {%- for type in ['text', 'number', 'boolean', 'object', 'array', 'null'] %}
+        {%- for type in value_types %}
         max(case when has_{{ type }} then ', {{ type }}' else '' end)
             as {{ type }}_type,
         {%- endfor %}

@@ -10,7 +10,11 @@ visitor_sessions as (
 
 identities as (
 
-    select * from {{ ref('identities') }} where not is_shared_device
+    select *
+
+    from {{ ref('identities') }}
+
+    where not is_shared_device
 
 ),
 
@@ -50,13 +54,15 @@ sessions as (
     from visitor_sessions
 
     left join ordered_links as user_links
-        on visitor_sessions.visitor_id = user_links.visitor_id
-        and visitor_sessions.user_id = user_links.user_id
-        and user_links.link_of_user = 1
+        on
+            visitor_sessions.visitor_id = user_links.visitor_id
+            and visitor_sessions.user_id = user_links.user_id
+            and user_links.link_of_user = 1
 
     left join ordered_links as visitor_links
-        on visitor_sessions.visitor_id = visitor_links.visitor_id
-        and visitor_links.link_of_visitor = 1
+        on
+            visitor_sessions.visitor_id = visitor_links.visitor_id
+            and visitor_links.link_of_visitor = 1
 
 )
 

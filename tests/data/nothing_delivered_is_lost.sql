@@ -1,4 +1,4 @@
-{#- In total, from the tables that people read, without the counts' own model. -#}
+{#- From the tables that people read, without the counts' own model. -#}
 with
 
 taken as (

@@ -7,8 +7,9 @@ select
 
 from {{ ref('stg_clickstream__events') }} as events
 
-where lower(trim(events.raw_event_name)) not in (
-    select event_names.raw_name from {{ ref('event_names') }} as event_names
-)
+where
+    lower(trim(events.raw_event_name)) not in (
+        select event_names.raw_name from {{ ref('event_names') }} as event_names
+    )
 
 group by 1

@@ -14,10 +14,15 @@ import pytest
 from conftest import ROOT, DbtProject
 
 START = datetime(2025, 3, 1)
-LINE = (
-    "event_names +sessions +int_visitor_activity_daily +int_visitor_categories_daily "
-    "+stg_clickstream__rejects +clickstream_daily_counts +clickstream_field_profile"
-).split()
+LINE = [
+    "event_names",
+    "+sessions",
+    "+int_visitor_activity_daily",
+    "+int_visitor_categories_daily",
+    "+stg_clickstream__rejects",
+    "+clickstream_daily_counts",
+    "+clickstream_field_profile",
+]
 TABLES = {
     "stg_clickstream__events": "*",
     "stg_clickstream__rejects": "*",

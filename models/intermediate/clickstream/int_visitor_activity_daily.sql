@@ -54,7 +54,8 @@ visitor_days as (
         max(event_at) as last_event_at,
         count(
             case
-                when previous_event_at is null
+                when
+                    previous_event_at is null
                     or event_at > {{ add_minutes(
                         'previous_event_at', var('session_timeout_minutes')
                     ) }}

@@ -45,7 +45,8 @@ taken_files as (
         count(*) as count_records,
         max(
             case
-                when reject_reason is not null
+                when
+                    reject_reason is not null
                     and dictionary_version <> '{{ dictionary_version() }}'
                     then 1
                 else 0

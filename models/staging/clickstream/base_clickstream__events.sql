@@ -7,14 +7,10 @@
     )
 }}
 
-{%- set columns = ['event_id'] -%}
-{%- for column in clickstream_dictionary() if column.name != 'event_id' -%}
-    {%- do columns.append(column.name) -%}
-{%- endfor -%}
-{%- do columns.extend([
+{%- set columns = ['event_id'] + dictionary_names(['event_id']) + [
     'event_at', 'received_at', 'visitor_id', 'is_repaired', 'is_clock_skewed',
     'source_file', 'taken_at'
-]) %}
+] %}
 
 with
 
@@ -106,11 +102,11 @@ ordered_receipts as (
         row_number() over (
             partition by event_id
             order by
-                case when is_counted then 0 else 1 end,
-                received_at,
-                source_file,
+                case when is_counted then 0 else 1 end asc,
+                received_at asc,
+                source_file asc,
                 taken_at desc,
-                content
+                content asc
         ) as receipt_number
 
     from repeated_receipts
@@ -129,7 +125,7 @@ first_receipts as (
 
 ),
 
-{#- A visitor who loses an event to another must be known to what is built on. #}
+{#- A visitor who loses an event to another must be known downstream. #}
 
 former_visitors as (
 
@@ -171,8 +167,10 @@ events as (
             else last_taken_at
         end as taken_at,
         true as is_counted,
-        known_content is not null
-            and (was_revised = 1 or not is_unchanged) as is_revised
+        (
+            known_content is not null
+            and (was_revised = 1 or not is_unchanged)
+        ) as is_revised
 
     from first_receipts
 
@@ -180,13 +178,9 @@ events as (
 
     select
         {%- for column in columns %}
-        {%- if column in ['event_id', 'visitor_id'] %}
-        {{ column }},
-        {%- elif column == 'taken_at' %}
-        last_taken_at as taken_at,
-        {%- else %}
-        null as {{ column }},
-        {%- endif %}
+        {{ 'null' if column not in ['event_id', 'visitor_id', 'taken_at']
+            else 'last_taken_at' if column == 'taken_at'
+            else column }} as {{ column }},
         {%- endfor %}
         false as is_counted,
         false as is_revised

@@ -1,12 +1,8 @@
 {%- set columns = [
     'payload', 'received_at', 'source_file', 'reject_reason', 'reject_detail'
-] -%}
-{%- for column in clickstream_dictionary() -%}
-    {%- do columns.append(column.name) -%}
-{%- endfor -%}
-{%- do columns.extend([
+] + dictionary_names() + [
     'event_at', 'visitor_id', 'is_clock_skewed', 'taken_at'
-]) -%}
+] -%}
 
 with
 

@@ -29,12 +29,7 @@ files_to_take as (
 
     from repaired_records
 
-    where taken_at > (
-        select coalesce(
-            max(delivered_taken_at), cast('0001-01-01' as timestamp)
-        )
-        from {{ this }}
-    )
+    where taken_at > {{ latest_taken_at(this, 'delivered_taken_at') }}
 
     union
 

@@ -4,7 +4,11 @@ with
 
 events as (
 
-    select * from {{ ref('base_clickstream__events') }} where is_counted
+    select *
+
+    from {{ ref('base_clickstream__events') }}
+
+    where is_counted
 
 ),
 
