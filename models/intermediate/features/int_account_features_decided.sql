@@ -300,10 +300,9 @@ features as (
         {% for category in categories -%}
         {{ category }}_views_90d,
         {% endfor -%}
-        {% for column in category_columns -%}
-        cast({{ column }} > 0 as integer) {{ '+' if not loop.last }}
-        {% endfor -%}
-        as categories_browsed_90d,
+        cast({{
+            category_columns | join(' > 0 as integer) + cast(')
+        }} > 0 as integer) as categories_browsed_90d,
         case greatest({{ category_columns | join(', ') }})
             when 0 then null
             {%- for category in categories %}
