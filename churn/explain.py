@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -91,13 +91,20 @@ class Account:
         }
         if not needed <= self.columns("sessions"):
             return []
-        return self.connection.execute(
+        weeks = self.connection.execute(
             f"""select cast(date_trunc('week', started_at) as date), count(*),
                 sum(page_views), sum(subscribe_hovers), sum(subscribe_clicks)
             from {self.schema}.sessions where account_id = ?
             group by 1 order by 1""",
             [self.account_id],
         ).fetchall()
+        # A week without a visit says something too.
+        filled: list[tuple] = []
+        for week in weeks:
+            while filled and filled[-1][0] + timedelta(weeks=1) < week[0]:
+                filled.append((filled[-1][0] + timedelta(weeks=1), 0, 0, 0, 0))
+            filled.append(week)
+        return filled
 
     def like(self) -> list[str]:
         """Some accounts that do exist."""

@@ -1,6 +1,6 @@
 """The demo company: people with moods, and the dirty data they leave behind.
 
-``python -m churn.demo --accounts 1000 --days 365 --seed 7 --out data/demo``
+``python -m churn.demo --accounts 1000 --days 365 --seed 42 --out data/demo``
 writes a landing zone of all five sources; ``python -m churn.load`` reads it.
 The same arguments give the same bytes, whatever the number of processes.
 

@@ -92,6 +92,7 @@ def _spoil(
     """The records that something befalls, in order of their own receipt."""
     delivered: list[_Record] = []
     glued: _Record | None = None
+    is_hopeless = _has_hopeless_clock(events)
     for row in order[kinds[order] >= 0].tolist():
         kind = dirt.KINDS[kinds[row]]
         tracker, at = int(events.tracker[row]), int(received[row])
@@ -100,7 +101,8 @@ def _spoil(
         if kind.kind == "delivered_again_later":
             seconds = np.exp(random.uniform(0.0, np.log(2.5e6)))
             again_at += 1 + int(seconds * 1_000)
-        truth.tell(kind.kind, event_ids[row], tracker, again_at, kind.outcome)
+        outcome = dirt.REJECT if is_hopeless[row] else kind.outcome
+        truth.tell(kind.kind, event_ids[row], tracker, again_at, outcome)
         if kind.spoil is not None:
             delivered.append(_Record(at, kind.spoil(record, tracker, random)))
         elif kind.kind == "back_to_back":
@@ -140,10 +142,9 @@ def _tell_of_clocks_and_delays(
     truth: _Truth,
 ) -> None:
     """Note records that are well-formed, but with an odd time or a late one."""
-    tells_sent = (events.tracker == 1) | (events.tracker == 2)
-    is_reset = events.clock_off_ms < -20 * 365 * DAY_MS
+    is_hopeless = _has_hopeless_clock(events)
     for row in np.flatnonzero((events.clock_off_ms != 0) & (kinds < 0)).tolist():
-        outcome = dirt.REJECT if is_reset[row] and not tells_sent[row] else dirt.EVENT
+        outcome = dirt.REJECT if is_hopeless[row] else dirt.EVENT
         truth.tell(
             dirt.CLOCK_YEARS_OFF,
             event_ids[row],
@@ -160,6 +161,16 @@ def _tell_of_clocks_and_delays(
             int(received[row]),
             dirt.EVENT,
         )
+
+
+def _has_hopeless_clock(events: Events) -> np.ndarray:
+    """Whether nobody can tell when it happened: ``(n_events,)`` booleans.
+
+    So it is on a device whose clock was reset, and that does not say when it
+    sent the record.
+    """
+    tells_sent = (events.tracker == 1) | (events.tracker == 2)
+    return (events.clock_off_ms < -20 * 365 * DAY_MS) & ~tells_sent
 
 
 class _Truth:

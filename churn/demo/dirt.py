@@ -2,7 +2,7 @@
 
 Each kind of dirt spoils one record, and says what should become of it:
 
-- ``event``: well-formed JSON, or JSON in an odd wrapping; the event comes out;
+- ``event``: JSON, if oddly wrapped, with what an event must have: it comes out;
 - ``repaired``: not JSON, yet a tolerant parser reads it without guessing;
 - ``reject``: nothing can be made of it;
 - ``duplicate``: the event has been delivered before.
@@ -195,7 +195,7 @@ def _unreadable_time(record: str, tracker: int, random: np.random.Generator) -> 
 
 
 KINDS: tuple[Dirt, ...] = (
-    Dirt("byte_order_mark", 0.0003, REPAIRED, _byte_order_mark),
+    Dirt("byte_order_mark", 0.0003, EVENT, _byte_order_mark),
     Dirt("stray_whitespace", 0.0006, EVENT, _stray_whitespace),
     Dirt("pretty_printed", 0.0003, EVENT, _pretty_printed),
     Dirt("single_quotes", 0.0003, REPAIRED, _single_quotes),

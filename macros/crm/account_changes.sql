@@ -187,8 +187,12 @@ account_states as (
 
 sequenced_states as (
 
+    {#- Narrow on purpose: what a state holds is joined to the few changes. #}
     select
-        *,
+        account_id,
+        batch_number,
+        fingerprint,
+        is_taken,
         lag(batch_number) over (
             partition by account_id
             order by batch_number
@@ -215,23 +219,36 @@ last_batch as (
 seen_changes as (
 
     select
-        account_id,
-        batch_date,
+        account_states.account_id,
+        account_states.batch_date,
         case
-            when former_batch_number = batch_number - 1 then 'changed'
+            when
+                sequenced_states.former_batch_number
+                = sequenced_states.batch_number - 1
+                then 'changed'
             else 'arrived'
         end as change_kind,
-        {{ fields | join(',\n        ') }},
-        fingerprint
+        {% for field in fields -%}
+        account_states.{{ field }},
+        {% endfor -%}
+        account_states.fingerprint
 
     from sequenced_states
 
+    inner join account_states
+        on
+            sequenced_states.account_id = account_states.account_id
+            and sequenced_states.batch_number = account_states.batch_number
+            and not account_states.is_taken
+
     where
-        not is_taken
+        not sequenced_states.is_taken
         and (
-            former_batch_number is null
-            or former_batch_number != batch_number - 1
-            or former_fingerprint != fingerprint
+            sequenced_states.former_batch_number is null
+            or sequenced_states.former_batch_number
+            != sequenced_states.batch_number - 1
+            or sequenced_states.former_fingerprint
+            != sequenced_states.fingerprint
         )
 
 ),

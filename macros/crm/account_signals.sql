@@ -27,7 +27,7 @@
 
     where signup_date is not null
 
-    group by account_id, signup_date
+    group by 1, 4
 
     {%- for column, kind, day, flag in outcomes %}
 
@@ -45,7 +45,7 @@
 
     where {{ day }} is not null
 
-    group by account_id, {{ day }}
+    group by 1, 4
     {%- else %}
     select
         account_id,

@@ -28,16 +28,16 @@ last_batch as (
 
 accounts as (
 
-    select distinct accounts.account_id
+    select distinct held.account_id
 
-    from {{ ref('stg_salesforce__accounts') }} as accounts
+    from {{ ref('stg_salesforce__accounts') }} as held
 
     inner join last_batch
         on
-            accounts.batch_date = last_batch.batch_date
-            and accounts.loaded_at = last_batch.loaded_at
+            held.batch_date = last_batch.batch_date
+            and held.loaded_at = last_batch.loaded_at
 
-    where accounts.account_id is not null
+    where held.account_id is not null
 
 ),
 

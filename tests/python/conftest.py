@@ -26,6 +26,7 @@ class DbtProject:
     """
 
     folder: Path
+    root: Path = ROOT
 
     @property
     def database(self) -> Path:
@@ -41,15 +42,15 @@ class DbtProject:
             command += ["--vars", json.dumps(variables)]
         finished = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.root,
             env={
                 **os.environ,
                 "CHURN_DUCKDB_PATH": str(self.database),
-                "DBT_PROFILES_DIR": str(ROOT),
+                "DBT_PROFILES_DIR": str(self.root),
                 "DBT_TARGET_PATH": str(self.folder / "target"),
                 "DBT_LOG_PATH": str(self.folder / "logs"),
                 "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": str(self.root),
             },
             capture_output=True,
             text=True,

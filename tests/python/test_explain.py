@@ -36,6 +36,11 @@ def company(project: DbtProject) -> DbtProject:
                     then date '2025-04-01' end as churned_on
             from (values (date '2025-02-17'), (date '2025-02-24'),
                 (date '2025-03-03')) as days (as_of_date)""",
+        """create table sessions as
+            select 'a1' as account_id, started_at, 2 as page_views,
+                1 as subscribe_hovers, 0 as subscribe_clicks
+            from (values (timestamp '2025-03-04 10:00:00'),
+                (timestamp '2025-03-18 10:00:00')) as visits (started_at)""",
         """create table churn_scores as
             select 'a1' as account_id, date '2025-03-10' as as_of_date,
                 0.25::double as churn_probability, 'high' as risk_band,
@@ -55,6 +60,7 @@ def test_timeline_tells_what_happened_and_what_is_made_of_it(
         "  1  from 2025-02-01 until 2025-04-01: churn",
         "  as of 2025-02-17 to 2025-02-24  stays (2 dates)",
         "  as of 2025-03-03  churns on 2025-04-01 (1 date)",
+        "  2025-03-10  0 visits, 0 page views, 0 hovers over and 0 clicks on subscribe",
         "  2025-03-10  25.0%, high: fewer visits",
     ):
         assert line in text.splitlines()

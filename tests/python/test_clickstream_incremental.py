@@ -1,0 +1,228 @@
+"""Whatever the order of arrival, incremental tables equal a full refresh."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import shutil
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT, DbtProject
+
+START = datetime(2025, 3, 1)
+LINE = (
+    "event_names +sessions +int_visitor_activity_daily +int_visitor_categories_daily "
+    "+stg_clickstream__rejects +clickstream_daily_counts +clickstream_field_profile"
+).split()
+TABLES = {
+    "stg_clickstream__events": "*",
+    "stg_clickstream__rejects": "*",
+    "sessions": "*",
+    "identities": "*",
+    "clickstream_daily_counts": "*",
+    "clickstream_field_profile": "*",
+    "int_visitor_activity_daily": "* exclude (taken_at)",
+    "int_visitor_categories_daily": "* exclude (taken_at)",
+}
+
+
+def build(project: DbtProject, *arguments: str, command: str = "build") -> None:
+    project.dbt(command, *arguments, "-s", *LINE, load_demo_seeds=False)
+
+
+def records(draw: random.Random, count: int) -> pd.DataFrame:
+    """Events of few visitors, so that late ones extend, bridge and repeat others."""
+    rows = []
+    for number in range(count):
+        at = START + timedelta(seconds=draw.randrange(5 * 86_400))
+        late = draw.choice([1, 60, 3_600, 8 * 3_600, 40 * 86_400])
+        received_at = at + timedelta(seconds=draw.randrange(1, late + 1))
+        event = {
+            # One in three identifiers comes again, with other content.
+            "event_id": f"e{draw.randrange(count * 2)}",
+            "event": draw.choice(["page_view", "subscribe_hover", "view_item"]),
+            "ts": at.isoformat() + "Z",
+            "anonymous_id": f"v{draw.randrange(12)}",
+            "user_id": draw.choice([None, None, f"u{draw.randrange(8)}"]),
+            "category": draw.choice([None, "pillow", "topper"]),
+        }
+        if number % 7 == 0:
+            del event["event_id"]
+        payload = json.dumps(event)
+        if number % 11 == 0:
+            payload = payload.replace('"', "'").replace("null", "None")
+        if number % 13 == 0:
+            payload = payload[: draw.randrange(1, len(payload))]
+        if number % 17 == 0:
+            payload += json.dumps({**event, "event_id": f"second {number}"})
+        source_file = f"file {draw.randrange(20)}"
+        rows.append((payload, received_at, source_file))
+        if number % 10 == 0:
+            rows.append((payload, received_at + timedelta(hours=3), source_file))
+    frame = pd.DataFrame(rows, columns=["payload", "received_at", "source_file"])
+    return frame.astype({"received_at": "datetime64[us]"})
+
+
+def prepare(project: DbtProject) -> None:
+    project.create_raw_tables()
+    contacts = pd.DataFrame(
+        {
+            "user_id": [f"u{number}" for number in range(8)],
+            "account_id": [f"A{number % 5}" for number in range(8)],
+            "role": "user",
+            "batch_date": START.date(),
+            "loaded_at": START + timedelta(days=1),
+        }
+    ).astype({"loaded_at": "datetime64[us]"})
+    project.write("raw.raw_contacts", contacts)
+
+
+def contents(project: DbtProject) -> dict[str, list[str]]:
+    return {
+        table: sorted(map(str, project.query(f"select {columns} from {table}")))
+        for table, columns in TABLES.items()
+    }
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_batches_in_any_order_equal_a_full_refresh(
+    project: DbtProject, seed: int
+) -> None:
+    project.dbt("seed", "-s", "event_names", load_demo_seeds=False)
+    draw = random.Random(seed)
+    arrivals = records(draw, 1_200).sample(frac=1, random_state=seed)
+    prepare(project)
+    # Files grow from batch to batch, and records lie in no order of time.
+    cuts = [0, *sorted(draw.sample(range(1, len(arrivals)), 3)), len(arrivals)]
+    for first, last in itertools.pairwise(cuts):
+        project.write("raw.raw_events", arrivals.iloc[first:last])
+        build(project, command="run")
+    incremental = contents(project)
+
+    build(project, "--full-refresh", command="run")
+    full_refresh = contents(project)
+    for table, rows in full_refresh.items():
+        assert rows, table
+        assert incremental[table] == rows, table
+
+
+def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
+    prepare(project)
+    project.write("raw.raw_events", records(random.Random(3), 200))
+    build(project)
+    before = contents(project)
+    stamps = project.query("select max(taken_at) from int_visitor_sessions")
+    # Retention: what was taken stays when the raw table forgets it.
+    project.execute("delete from raw.raw_events where source_file < 'file 2'")
+    build(project)
+    assert contents(project) == before
+    assert stamps == project.query("select max(taken_at) from int_visitor_sessions")
+    assert not project.query(
+        "select table_name from information_schema.tables "
+        "where table_name like '%dbt_tmp%'"
+    )
+
+
+def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
+    tmp_path: Path,
+) -> None:
+    """The YAML is the only file that is touched."""
+    root = tmp_path / "project"
+    shutil.copytree(
+        ROOT,
+        root,
+        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "*.duckdb"),
+    )
+    project = DbtProject(tmp_path, root)
+    prepare(project)
+    known = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
+    unknown = {"ereignis": "login", "event_id": "unknown", "ts": 1740823445, "uid": "u"}
+    project.write(
+        "raw.raw_events",
+        pd.DataFrame(
+            {
+                "payload": [
+                    json.dumps({**known, "campaign": {"name": "spring"}}),
+                    json.dumps({**unknown, "campaign": {"name": "autumn"}}),
+                    str({**unknown, "event_id": "repaired", "user_id": None}),
+                    "hopeless",
+                ],
+                "received_at": pd.Timestamp("2025-03-01 10:05"),
+                "source_file": "file",
+            }
+        ),
+    )
+    build(project)
+    assert project.query(
+        "select reject_reason, count(*) from stg_clickstream__rejects "
+        "group by 1 order by 1"
+    ) == [("missing_required_field", 2), ("not_json", 1)]
+
+    dictionary = root / "models/staging/clickstream/stg_clickstream__events.yml"
+    text = dictionary.read_text()
+    text = text.replace(
+        "              - $.event_name\n",
+        "              - $.event_name\n              - $.ereignis\n",
+        1,
+    )
+    text = text.replace(
+        "      - name: sent_at\n",
+        """      - name: campaign
+        description: The campaign that brought the visitor here.
+        data_type: varchar
+        config:
+          meta:
+            json_paths: [$.campaign.name]
+      - name: sent_at
+""",
+        1,
+    )
+    dictionary.write_text(text)
+    build(project)
+    assert project.query(
+        "select event_id, campaign, is_repaired from stg_clickstream__events order by 1"
+    ) == [
+        ("known", "spring", False),
+        ("repaired", None, True),
+        ("unknown", "autumn", False),
+    ]
+    assert project.query(
+        "select payload, reject_reason from stg_clickstream__rejects"
+    ) == [("hopeless", "not_json")]
+    assert project.query(
+        "select is_documented from clickstream_field_profile "
+        "where json_path = '$.campaign.name'"
+    ) == [(True,)]
+    incremental = contents(project)
+    build(project, "--full-refresh")
+    assert contents(project) == incremental
+
+
+def test_a_path_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    shutil.copytree(
+        ROOT,
+        root,
+        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "*.duckdb"),
+    )
+    project = DbtProject(tmp_path, root)
+    project.create_raw_tables()
+    dictionary = root / "models/staging/clickstream/stg_clickstream__events.yml"
+    dictionary.write_text(
+        dictionary.read_text().replace("- $.sentAt\n", "- sentAt\n", 1)
+    )
+    finished = project.dbt(
+        "run",
+        "-s",
+        "base_clickstream__delivered_records",
+        check=False,
+        load_demo_seeds=False,
+    )
+    assert finished.returncode != 0
+    assert "The column `sent_at` of stg_clickstream__events has the path `sentAt`" in (
+        finished.stdout
+    )
