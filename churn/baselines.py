@@ -18,7 +18,11 @@ class Prevalence:
 
     share: float = 0.0
 
-    def fit(self, matrix: np.ndarray, labels: np.ndarray) -> Prevalence:
+    def fit(
+        self,
+        matrix: np.ndarray,  # noqa: ARG002 - every baseline is fitted alike
+        labels: np.ndarray,
+    ) -> Prevalence:
         """Take the share of the labels that are true."""
         self.share = float(np.mean(labels))
         return self

@@ -6,3 +6,13 @@
 {% macro browsed_categories() -%}
     {{ return(['mattress', 'pillow', 'bed_frame', 'bedding', 'topper']) }}
 {%- endmacro %}
+
+
+{# The columns that count the views of each of these categories. #}
+{% macro browsed_category_columns() -%}
+    {%- set columns = [] -%}
+    {%- for category in browsed_categories() -%}
+        {%- do columns.append(category ~ '_views_90d') -%}
+    {%- endfor -%}
+    {{ return(columns) }}
+{%- endmacro %}

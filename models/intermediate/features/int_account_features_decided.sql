@@ -1,6 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='append') }}
 
 {%- set categories = browsed_categories() -%}
+{%- set category_columns = browsed_category_columns() -%}
 {%- set counts = [
     'visits', 'page_views', 'subscribe_hovers', 'subscribe_clicks',
 ] -%}
@@ -242,7 +243,8 @@ features as (
         active_users_7d,
         active_users_28d,
         active_users_90d,
-        {{ ratio_of('active_users_28d', 'seats') }} as active_users_per_seat_28d,
+        {{ ratio_of('active_users_28d', 'seats') }}
+            as active_users_per_seat_28d,
 
         -- subscribe
         subscribe_hovers_7d,
@@ -288,29 +290,20 @@ features as (
         late_invoices_90d,
         failed_invoices_90d,
         refunded_invoices_90d,
-        {{ ratio_of('late_invoices_90d + failed_invoices_90d', 'invoices_90d') }}
+        {{ ratio_of(
+            'late_invoices_90d + failed_invoices_90d', 'invoices_90d'
+        ) }}
             as unpaid_invoice_share_90d,
         days_since_unpaid_invoice,
 
         -- interests
-        {%- for category in categories %}
+        {% for category in categories -%}
         {{ category }}_views_90d,
-        {%- endfor %}
-        case
-            when {{ categories[0] }}_views_90d is not null
-                then
-                {%- for category in categories %}
-                    case when {{ category }}_views_90d > 0 then 1 else 0 end
-                    {%- if not loop.last %} +{% endif %}
-                {%- endfor %}
-        end as categories_browsed_90d,
-        case
-            greatest(
-                {%- for category in categories %}
-                {{ category }}_views_90d
-                {%- if not loop.last %},{% endif %}
-                {%- endfor %}
-            )
+        {% endfor -%}
+        cast({{
+            category_columns | join(' > 0 as integer) + cast(')
+        }} > 0 as integer) as categories_browsed_90d,
+        case greatest({{ category_columns | join(', ') }})
             when 0 then null
             {%- for category in categories %}
             when {{ category }}_views_90d then '{{ category }}'

@@ -35,16 +35,15 @@ category_views_per_visitor_day as (
 
     select
         visitor_id,
-        activity_date,
-        {%- for category in categories %}
+        {% for category in categories -%}
         sum(case when product_category = '{{ category }}' then views end)
-            as {{ category }}_views
-            {%- if not loop.last %},{% endif %}
-        {%- endfor %}
+            as {{ category }}_views,
+        {% endfor -%}
+        activity_date
 
     from category_views
 
-    group by 1, 2
+    group by visitor_id, activity_date
 
 ),
 
@@ -53,14 +52,13 @@ visitor_days as (
     select
         activity.visitor_id,
         activity.user_id,
-        activity.activity_date,
-        {%- for count in counts %}
+        {% for count in counts -%}
         activity.{{ count }},
-        {%- endfor %}
-        {%- for category in categories %}
-        category_views_per_visitor_day.{{ category }}_views
-            {%- if not loop.last %},{% endif %}
-        {%- endfor %}
+        {% endfor -%}
+        {% for category in categories -%}
+        category_views_per_visitor_day.{{ category }}_views,
+        {% endfor -%}
+        activity.activity_date
 
     from activity
 
@@ -143,7 +141,7 @@ usage as (
 
     where account_id is not null
 
-    group by 1, 2
+    group by as_of_date, account_id
 
 )
 
