@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,19 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# What dbt has parsed in this test run, by the variables it was parsed with: a
+# full parse takes dbt longer than most tests do. All workers share it.
+PARSED = Path(tempfile.gettempdir()) / (
+    f"churn-parsed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove what was parsed, once all workers have ended."""
+    if not hasattr(config, "workerinput"):
+        for folder in Path(tempfile.gettempdir()).glob("churn-parsed-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass
@@ -37,15 +53,23 @@ class DbtProject:
         self, *arguments: str, check: bool = True, **variables: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run one dbt command, with ``variables`` as its ``--vars``."""
-        command = [str(Path(sys.executable).parent / "dbt"), *arguments]
+        command = [
+            str(Path(sys.executable).parent / "dbt"),
+            *arguments,
+            "--project-dir",
+            str(self.root),
+        ]
         if variables:
             command += ["--vars", json.dumps(variables)]
+        self._recall_parsed(variables)
         finished = subprocess.run(
             command,
-            cwd=self.root,
+            cwd=self.folder,
             env={
                 **os.environ,
-                "CHURN_DUCKDB_PATH": str(self.database),
+                # dbt parses anew when the profile changes, hence the same
+                # relative path for every project.
+                "CHURN_DUCKDB_PATH": self.database.name,
                 "DBT_PROFILES_DIR": str(self.root),
                 "DBT_TARGET_PATH": str(self.folder / "target"),
                 "DBT_LOG_PATH": str(self.folder / "logs"),
@@ -56,9 +80,31 @@ class DbtProject:
             text=True,
             check=False,
         )
+        self._remember_parsed(variables)
         if check and finished.returncode != 0:
             pytest.fail(f"{' '.join(command)}\n{finished.stdout}\n{finished.stderr}")
         return finished
+
+    def _parsed(self, variables: dict[str, Any]) -> tuple[Path, Path]:
+        """Where dbt keeps what it parsed, and where this test run does."""
+        key = json.dumps(variables, sort_keys=True, default=str)
+        name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.msgpack"
+        return self.folder / "target" / "partial_parse.msgpack", PARSED / name
+
+    def _recall_parsed(self, variables: dict[str, Any]) -> None:
+        in_target, kept = self._parsed(variables)
+        if self.root == ROOT and kept.exists():
+            in_target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(kept, in_target)
+
+    def _remember_parsed(self, variables: dict[str, Any]) -> None:
+        in_target, kept = self._parsed(variables)
+        if self.root == ROOT and in_target.exists() and not kept.exists():
+            PARSED.mkdir(exist_ok=True)
+            # Another worker may read while this one writes: copy, then rename.
+            draft = kept.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(in_target, draft)
+            draft.replace(kept)
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of one query."""
