@@ -36,6 +36,8 @@ REVENUE = "monthly_recurring_revenue"
 
 MODEL = "model"
 MOST_ROUNDS = 600
+# Penalties among which the validation rows choose for the logistic baseline.
+RIDGES = (10.0, 100.0, 1000.0)
 # Rounds without a better validation loss after which training stops.
 PATIENCE = 30
 # Rounds where no validation rows can stop training.
@@ -479,9 +481,11 @@ def _evaluate_all(
         else None
     )
     accounts = pd.factorize(rows[ACCOUNT], sort=True)[0]
-    early = _baselines(matrix, labels, split.train, models["train"].feature_names)
+    names = models["train"].feature_names
+    ridge = _ridge(matrix, labels, split)
+    early = _baselines(matrix, labels, split.train, names, ridge)
     late = (
-        _baselines(matrix, labels, split.before_test, models["test"].feature_names)
+        _baselines(matrix, labels, split.before_test, names, ridge)
         if len(split.test)
         else {}
     )
@@ -503,8 +507,26 @@ def _evaluate_all(
     return metrics
 
 
+def _ridge(matrix: np.ndarray, labels: np.ndarray, split: Split) -> float:
+    """The logistic baseline's penalty, chosen as fairly as the model's settings."""
+    if not len(split.validation):
+        return RIDGES[0]
+
+    def loss_with(ridge: float) -> float:
+        fitted = LogisticRegression(ridge).fit(matrix[split.train], labels[split.train])
+        return log_loss(
+            labels[split.validation], fitted.predict_proba(matrix[split.validation])
+        )
+
+    return min(RIDGES, key=loss_with)
+
+
 def _baselines(
-    matrix: np.ndarray, labels: np.ndarray, part: np.ndarray, names: Sequence[str]
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    names: Sequence[str],
+    ridge: float,
 ) -> dict[str, Any]:
     """The baselines, fitted to some of the rows."""
     recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
@@ -513,6 +535,6 @@ def _baselines(
         for name, baseline in {
             "prevalence": Prevalence(),
             "recency_rule": RecencyRule(recency),
-            "logistic_regression": LogisticRegression(),
+            "logistic_regression": LogisticRegression(ridge),
         }.items()
     }
