@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [--records N] [--repeats N]``."""
+"""Run the benchmarks: ``python -m benchmarks [clickstream] [labels] [options]``."""
 
 from __future__ import annotations
 
@@ -8,26 +8,56 @@ import platform
 
 import duckdb
 
-from benchmarks import clickstream
+from benchmarks import clickstream, labels
 
 
 def main() -> None:
-    """Measure and print a table."""
+    """Measure and print a table for each benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "benchmarks",
+        nargs="*",
+        metavar="benchmark",
+        help="which to run, of clickstream and labels (default: all)",
+    )
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument(
+        "--batches-kept",
+        type=int,
+        default=7,
+        help="full CRM batches in the raw table when the measured day begins",
+    )
     options = parser.parse_args()
+    chosen = options.benchmarks or ["clickstream", "labels"]
+    for name in chosen:
+        if name not in ("clickstream", "labels"):
+            parser.error(f"there is no benchmark {name}: clickstream or labels")
 
     print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"DuckDB {duckdb.__version__}, {options.records:,} records"
+        f"DuckDB {duckdb.__version__}"
     )
-    print(f"{'':40}{'seconds':>10}{'floor':>10}{'ratio':>8}")
-    for measured in clickstream.measure(options.records, options.repeats):
-        print(
-            f"{measured.name:40}{measured.seconds:>10.2f}"
-            f"{measured.floor_seconds:>10.2f}{measured.ratio:>8.2f}"
-        )
+    if "clickstream" in chosen:
+        print(f"\nClickstream, {options.records:,} records")
+        print(f"{'':40}{'seconds':>10}{'floor':>10}{'ratio':>8}")
+        for measured in clickstream.measure(options.records, options.repeats):
+            print(
+                f"{measured.name:40}{measured.seconds:>10.2f}"
+                f"{measured.floor_seconds:>10.2f}{measured.ratio:>8.2f}"
+            )
+    if "labels" in chosen:
+        print(f"\nCRM, {options.accounts:,} accounts")
+        print(f"{'':40}{'seconds':>10}{'peak GB':>10}")
+        for measured in labels.measure(options.accounts, options.batches_kept):
+            print(
+                f"{measured.name:40}{measured.seconds:>10.1f}"
+                f"{measured.peak_bytes / 1e9:>10.2f}"
+            )
+            print(f"  {measured.rows}")
+            slowest = ", ".join(f"{name} {s:.1f} s" for name, s in measured.slowest)
+            print(f"  slowest: {slowest}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,269 @@
+"""The CRM line at the size of a large company.
+
+One day's run on top of a year of change history, and all labels of that year. A
+year of full batches would be 365 rows an account, which nobody needs to generate
+to measure a line that never reads them again. So two real batches pass through
+dbt, the first day's and the last but one; what the days between them would have
+left in the change history is written there directly. Then the last day's batch
+is what the measured run reads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.running import DbtRun, connect, run_dbt
+
+DAYS = 365
+FIRST_DAY = "2025-01-06"
+
+# Everything that a day's batch passes through before it becomes a label.
+HISTORY = [
+    "stg_salesforce__accounts",
+    "stg_salesforce__contacts",
+    "int_source_arrivals",
+    "int_crm_deliveries",
+    "int_crm_deliveries_judged",
+    "int_crm_batches",
+    "int_account_changes",
+    "int_account_changes_on_time",
+    "int_account_signals",
+    "int_account_attributes_history",
+    "int_account_users",
+    "int_as_of_dates",
+    "int_naive_churn",
+    "subscription_spells",
+    "crm_findings",
+]
+LABELS = ["subscription_spells", "churn_labels"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured run.
+
+    Attributes:
+        name: What ran.
+        seconds: By the clock, dbt's start included.
+        peak_bytes: The most memory that dbt held at once, DuckDB included.
+        rows: What it was about, in words.
+        slowest: The three slowest models with their seconds.
+    """
+
+    name: str
+    seconds: float
+    peak_bytes: int
+    rows: str
+    slowest: list[tuple[str, float]]
+
+    @classmethod
+    def of(cls, name: str, run: DbtRun, rows: str) -> Measurement:
+        """The measurement of a dbt run."""
+        by_seconds = sorted(run.model_seconds.items(), key=lambda item: -item[1])
+        return cls(name, run.seconds, run.peak_bytes, rows, by_seconds[:3])
+
+
+def measure(accounts: int, batches_kept: int) -> list[Measurement]:
+    """Measure one day's CRM run and the labels of a year of as-of dates.
+
+    Args:
+        accounts: How many accounts each batch holds.
+        batches_kept: Full batches that lie in `raw_accounts` when the measured
+            run starts, at least 2: the new one, and those before it.
+
+    Returns:
+        The day's run, and the labels.
+
+    Raises:
+        ValueError: fewer than two batches are kept.
+    """
+    if batches_kept < 2:
+        raise ValueError("At least 2 batches are kept: the new one and the last.")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with connect(folder) as connection:
+            create_raw_tables(connection, accounts)
+            add_batch(connection, 0)
+        run_dbt(folder, "run", "--select", *HISTORY)
+        with connect(folder) as connection:
+            write_history(connection)
+            connection.execute("delete from raw.raw_accounts")
+            for day in range(DAYS - batches_kept, DAYS - 1):
+                add_batch(connection, day)
+        run_dbt(folder, "run", "--select", *HISTORY)
+        with connect(folder) as connection:
+            add_batch(connection, DAYS - 1)
+        day = run_dbt(folder, "run", "--select", *HISTORY)
+        labels = run_dbt(folder, "run", "--select", *LABELS)
+        with connect(folder) as connection:
+            changes, history_days, raw_rows, dates, labels_count = connection.execute(
+                """
+                select
+                    (select count(*) from int_account_changes
+                        where change_kind != 'batch'),
+                    (select count(*) from int_account_changes
+                        where change_kind = 'batch'),
+                    (select count(*) from raw.raw_accounts),
+                    (select count(distinct as_of_date) from churn_labels),
+                    (select count(*) from churn_labels)
+                """
+            ).fetchone()
+    return [
+        Measurement.of(
+            "one day's CRM run",
+            day,
+            f"{accounts:,} accounts, {raw_rows:,} raw rows kept; history of "
+            f"{history_days} batches: {changes:,} changes",
+        ),
+        Measurement.of(
+            "labels of a year",
+            labels,
+            f"{labels_count:,} labels of {dates} as-of dates",
+        ),
+    ]
+
+
+def create_raw_tables(connection: duckdb.DuckDBPyConnection, accounts: int) -> None:
+    """Create the raw tables, and what is true of each account on each day.
+
+    In the year about one in four accounts cancels, four in ten of those come
+    back after 1 to 150 days, and six in ten accounts change plan or seats once.
+    """
+    connection.execute(
+        f"""
+        create schema raw;
+        create table raw.raw_events (
+            payload varchar, received_at timestamp, source_file varchar);
+        create table raw.raw_accounts (
+            batch_date date, loaded_at timestamp, account_id varchar,
+            company_name varchar, industry varchar, signup_date varchar,
+            plan varchar, seats varchar, monthly_recurring_revenue varchar,
+            cancelled_service varchar, new_customer varchar);
+        create table raw.raw_contacts (
+            user_id varchar, account_id varchar, role varchar,
+            batch_date date, loaded_at timestamp);
+        create table raw.raw_invoices (
+            invoice_id varchar, account_id varchar, invoice_date date,
+            due_date date, amount double, status varchar, loaded_at timestamp);
+        create table raw.raw_calls (
+            call_id varchar, account_id varchar, started_at timestamp,
+            duration_seconds integer, topic varchar, loaded_at timestamp);
+
+        create schema made_up;
+        create table made_up.accounts as
+        select
+            '001' || lpad(cast(number as varchar), 12, '0') as account_id,
+            'Company ' || number as company_name,
+            ['hotel', 'student housing', 'hospital'][1 + number % 3] as industry,
+            date '{FIRST_DAY}' - cast(hash(number) % 1500 as integer) - 1
+                as signup_date,
+            5 + cast(hash(number, 1) % 200 as integer) as seats,
+            case when hash(number, 2) % 100 < 60
+                then cast(hash(number, 3) % {DAYS} as integer)
+            end as changed_on_day,
+            case when hash(number, 4) % 100 < 25
+                then cast(hash(number, 5) % {DAYS} as integer)
+            end as cancelled_on_day,
+            case when hash(number, 6) % 100 < 40
+                then cancelled_on_day + 1 + cast(hash(number, 7) % 150 as integer)
+            end as restarted_on_day
+        from range({accounts}) as numbers (number);
+        """
+    )
+
+
+def add_batch(connection: duckdb.DuckDBPyConnection, day: int) -> None:
+    """Deliver the full batch of one day, counted from the first."""
+    connection.execute(
+        f"""
+        insert into raw.raw_accounts
+        select
+            date '{FIRST_DAY}' + {day},
+            timestamp '{FIRST_DAY} 03:00:00' + interval {day + 1} day,
+            account_id,
+            company_name,
+            industry,
+            cast(signup_date as varchar),
+            case when changed_on_day <= {day} then 'plus' else 'basic' end,
+            cast(seats as varchar),
+            cast(seats * 12.5 as varchar),
+            case when cancelled_on_day <= {day}
+                then cast(date '{FIRST_DAY}' + cancelled_on_day as varchar)
+            end,
+            case when restarted_on_day <= {day}
+                then cast(date '{FIRST_DAY}' + restarted_on_day as varchar)
+            end
+        from made_up.accounts
+        """
+    )
+
+
+def write_history(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave what the days between the first and the last two batches told.
+
+    Each change of an account is one row, as dbt would have written it but for
+    its fingerprint, which only has to differ from the one before. The next
+    batch that dbt reads finds those accounts changed once more.
+    """
+    last = DAYS - 2
+    connection.execute(
+        f"""
+        insert into int_crm_deliveries by name
+        select
+            date '{FIRST_DAY}' + cast(day as integer) as batch_date,
+            timestamp '{FIRST_DAY} 03:00:00' + to_days(cast(day as integer) + 1)
+                as loaded_at,
+            counted.* exclude (batch_date, loaded_at)
+        from range(1, {last}) as days (day), int_crm_deliveries as counted
+        """
+    )
+    for table in ("int_account_changes", "int_account_changes_on_time"):
+        connection.execute(
+            f"""
+            insert into {table} by name
+            select
+                batches.* replace (
+                    deliveries.batch_date as batch_date,
+                    deliveries.loaded_at as loaded_at
+                )
+            from int_crm_deliveries as deliveries
+            cross join (
+                select * from {table} where change_kind = 'batch'
+            ) as batches
+            where deliveries.batch_date > batches.batch_date;
+
+            insert into {table} by name
+            select
+                first_states.* replace (
+                    date '{FIRST_DAY}' + days.day as batch_date,
+                    'changed' as change_kind,
+                    case when changed_on_day <= days.day
+                        then 'plus' else 'basic'
+                    end as plan,
+                    case when cancelled_on_day <= days.day
+                        then date '{FIRST_DAY}' + cancelled_on_day
+                    end as cancelled_on,
+                    case when restarted_on_day <= days.day
+                        then date '{FIRST_DAY}' + restarted_on_day
+                    end as restarted_on,
+                    md5(first_states.fingerprint || days.day) as fingerprint
+                )
+            from {table} as first_states
+            inner join (
+                select distinct
+                    account_id, changed_on_day, cancelled_on_day,
+                    restarted_on_day, unnest([
+                        changed_on_day, cancelled_on_day, restarted_on_day
+                    ]) as day
+                from made_up.accounts
+            ) as days
+                on first_states.account_id = days.account_id
+            where
+                first_states.change_kind = 'arrived'
+                and days.day between 1 and {last - 1};
+            """
+        )
