@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
+    # The steps print too: each line in its turn, also into a file.
+    sys.stdout.reconfigure(line_buffering=True)
 
     company = f"{options.accounts}-accounts-{options.days}-days-seed-{options.seed}"
     landing_zone = DATA / company
