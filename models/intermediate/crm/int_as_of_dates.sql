@@ -1,3 +1,5 @@
+{{ config(post_hook='{{ say_if_not_decided(this) }}') }}
+
 {#- 1900-01-01 was a Monday. -#}
 {%- set days_since_monday = 'mod(' ~ days_between(
     "cast('1900-01-01' as date)", 'days.as_of_date'

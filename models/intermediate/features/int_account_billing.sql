@@ -2,9 +2,9 @@
 
 with
 
-invoices as (
+states as (
 
-    select * from {{ ref('stg_billing__invoices') }}
+    select * from {{ ref('base_billing__invoice_states') }}
 
     where is_on_time
 
@@ -16,22 +16,65 @@ as_of_dates as (
 
 ),
 
-invoices_in_window as (
+invoices_ever_in_window as (
 
-    select
-        invoices.account_id,
-        invoices.status,
-        as_of_dates.as_of_date,
-        {{ days_between('invoices.due_date', 'as_of_dates.as_of_date') }}
-            as days_before
+    select distinct
+        states.invoice_id,
+        as_of_dates.as_of_date
 
-    from invoices
+    from states
 
     inner join as_of_dates
         on
-            invoices.due_date < as_of_dates.as_of_date
-            and invoices.due_date
+            states.due_date < as_of_dates.as_of_date
+            and states.due_date
             >= {{ add_days('as_of_dates.as_of_date', -90) }}
+
+),
+
+-- An invoice may be postponed: what a day knows is the last state of then.
+ranked_states as (
+
+    select
+        states.*,
+        invoices_ever_in_window.as_of_date,
+        row_number() over (
+            partition by invoices_ever_in_window.as_of_date, states.invoice_id
+            order by
+                states.loaded_at desc,
+                states.account_id asc,
+                states.due_date asc,
+                states.invoice_date asc,
+                states.status asc,
+                states.amount asc
+        ) as recency
+
+    from states
+
+    inner join invoices_ever_in_window
+        on
+            states.invoice_id = invoices_ever_in_window.invoice_id
+            and states.loaded_at < {{ add_hours(
+                'invoices_ever_in_window.as_of_date',
+                var('landing_delay_hours')
+            ) }}
+
+),
+
+invoices_in_window as (
+
+    select
+        account_id,
+        status,
+        as_of_date,
+        {{ days_between('due_date', 'as_of_date') }} as days_before
+
+    from ranked_states
+
+    where
+        recency = 1
+        and due_date < as_of_date
+        and due_date >= {{ add_days('as_of_date', -90) }}
 
 ),
 

@@ -20,7 +20,7 @@ batches as (
 
 invoices as (
 
-    select * from {{ ref('stg_billing__invoices') }}
+    select * from {{ ref('base_billing__invoice_states') }}
 
 ),
 
