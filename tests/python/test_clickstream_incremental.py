@@ -22,6 +22,7 @@ LINE = [
     "+stg_clickstream__rejects",
     "+clickstream_daily_counts",
     "+clickstream_field_profile",
+    "+late_arrivals",
 ]
 TABLES = {
     "stg_clickstream__events": "*",
@@ -30,6 +31,7 @@ TABLES = {
     "identities": "*",
     "clickstream_daily_counts": "*",
     "clickstream_field_profile": "*",
+    "late_arrivals": "*",
     "int_visitor_activity_daily": "* exclude (taken_at)",
     "int_visitor_categories_daily": "* exclude (taken_at)",
 }
