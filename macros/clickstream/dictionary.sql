@@ -11,9 +11,7 @@
 
     {%- set dictionary = [] -%}
     {%- if execute -%}
-        {%- set model = graph.nodes.get(
-            'model.' ~ project_name ~ '.stg_clickstream__events'
-        ) -%}
+        {%- set model = node_named('stg_clickstream__events') -%}
         {%- for column in (model.columns.values() if model else []) -%}
             {%- set meta = column.get('config', {}).get('meta', {})
                 or column.get('meta', {}) -%}
