@@ -27,7 +27,7 @@
 
             {%- set columns = adapter.get_columns_in_relation(found)
                 | map(attribute='name') | map('lower') | list -%}
-            {%- set mapping = var(node.name ~ '_columns') -%}
+            {%- set mapping = columns_called_otherwise(node.name) -%}
             {%- for column in mapping if column not in node.columns -%}
                 {{ exceptions.raise_compiler_error(
                     'The variable `' ~ node.name ~ '_columns` names `' ~ column

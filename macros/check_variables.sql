@@ -20,7 +20,7 @@
         'stale_after_days': (0, 3650),
     } -%}
     {%- set choices = {
-        'crm_outcome_dialect': ['dates', 'flags'],
+        'crm_outcome_dialect': ['dates', 'flags', 'events'],
         'as_of_frequency': ['weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'use_known_effects': [true, false],
@@ -71,6 +71,13 @@
         {{ refuse_variable(
             'complete_batches', batches, 'a list of days written as YYYY-MM-DD'
         ) }}
+    {%- endfor -%}
+
+    {%- for name in ['cancellation_events', 'restart_events'] -%}
+        {%- if var(name) is string or var(name) is mapping
+              or var(name) is not iterable or not var(name) -%}
+            {{ refuse_variable(name, var(name), 'a list of event names') }}
+        {%- endif -%}
     {%- endfor -%}
 
     {%- for name in ['product_categories', 'left_out_features'] -%}

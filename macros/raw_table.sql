@@ -14,7 +14,7 @@
         {%- do ref(table_name) -%}
     {%- endif -%}
     {%- set relation = source(source_name, table_name) -%}
-    {%- set mapping = var(table_name ~ '_columns') -%}
+    {%- set mapping = columns_called_otherwise(table_name) -%}
     {#- Unknown while dbt parses, and in unit tests, whose rows are as ours. -#}
     {%- set columns = columns_of_source(source_name, table_name)
         if mapping and execute else [] -%}
@@ -32,6 +32,26 @@
     {%- endif -%}
 
 {%- endmacro %}
+
+
+{#
+    What the user's own table has for our columns: the variable
+    `<table_name>_columns`. Where outcomes are events of the clickstream, the
+    accounts need no outcome columns.
+#}
+{% macro columns_called_otherwise(table_name) %}
+
+    {%- set mapping = {} -%}
+    {%- if table_name == 'raw_accounts'
+          and var('crm_outcome_dialect') == 'events' -%}
+        {%- do mapping.update({
+            'cancelled_service': none, 'new_customer': none
+        }) -%}
+    {%- endif -%}
+    {%- do mapping.update(var(table_name ~ '_columns')) -%}
+    {{ return(mapping) }}
+
+{% endmacro %}
 
 
 {# The columns that the YAML of a source's table names. #}

@@ -69,7 +69,7 @@
             {%- endif -%}
         {%- elif not column -%}
             {%- if not var(switches[table]) -%}{{ return(false) }}{%- endif -%}
-        {%- elif var(table ~ '_columns').get(column, column) is none -%}
+        {%- elif columns_called_otherwise(table).get(column, column) is none -%}
             {{ return(false) }}
         {%- endif -%}
     {%- endfor -%}
