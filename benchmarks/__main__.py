@@ -53,10 +53,11 @@ def main() -> None:
             )
     if "labels" in chosen:
         print(f"\nCRM, {options.accounts:,} accounts")
-        print(f"{'':40}{'seconds':>10}{'peak GB':>10}")
+        print(f"{'':40}{'seconds':>10}{'of CPU':>10}{'peak GB':>10}")
         for measured in labels.measure(options.accounts, options.batches_kept):
             print(
                 f"{measured.name:40}{measured.seconds:>10.1f}"
+                f"{measured.cpu_seconds:>10.1f}"
                 f"{measured.peak_bytes / 1e9:>10.2f}"
             )
             print(f"  {measured.rows}")
