@@ -132,7 +132,9 @@ def write_records(path: Path, records: int) -> None:
                         || ',"extra":"' || repeat('x', 120) || '"}}'
                     end as line
                 from numbered
-            ) to '{path}' (format csv, header false, quote '', escape '', delimiter '\x01')
+            ) to '{path}' (
+                format csv, header false, quote '', escape '', delimiter '\x01'
+            )
             """
         )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
-from churn.features import Feature
+from churn.features import Columns, Feature
 from churn.training import ChurnModel
 
 MOST_REASONS = 3
@@ -15,13 +15,15 @@ MOST_REASONS = 3
 SMALLEST_CONTRIBUTION = 0.01
 IN_FAVOUR = "in its favour: "
 
+_NOTHING = -1
+
 
 def explain(
     model: ChurnModel,
-    rows: pd.DataFrame,
+    rows: pa.RecordBatch,
     features: Sequence[Feature],
     matrix: np.ndarray | None = None,
-) -> list[list[str | None]]:
+) -> np.ndarray:
     """The reasons of each row's score, the strongest first.
 
     The contribution of a feature to the margin of a row says how strong a reason
@@ -40,47 +42,66 @@ def explain(
         matrix: ``model.matrix(rows)``, if at hand.
 
     Returns:
-        For each row `MOST_REASONS` phrases, ``None`` where there are fewer.
+        Texts of shape (n_rows, `MOST_REASONS`), ``None`` where there are fewer.
     """
     if matrix is None:
         matrix = model.matrix(rows)
+    reasons = np.full((len(rows), MOST_REASONS), None, dtype=object)
     if len(rows) == 0:
-        return []
+        return reasons
     described = {feature.name: feature for feature in features}
-    themes = np.array(
-        [
-            described[name].theme if name in described else name
-            for name in model.feature_names
-        ]
-    )
-    contributions = model.contributions(matrix)[:, :-1]
-    order = np.argsort(-contributions, axis=1, kind="stable")
-    reasons = []
-    for number, row in enumerate(rows.to_dict("records")):
-        told: list[int] = []
-        for position in order[number]:
-            if (
-                len(told) == MOST_REASONS
-                or contributions[number, position] < SMALLEST_CONTRIBUTION
-            ):
-                break
-            if themes[position] not in themes[told]:
-                told.append(int(position))
-        prefix = ""
-        if not told:
-            told, prefix = [int(np.argmin(contributions[number]))], IN_FAVOUR
-        phrases: list[str | None] = []
-        for position in told:
-            name = model.feature_names[position]
-            feature = described.get(name) or Feature(name, name, name, name, name)
-            phrases.append(
-                prefix
-                + feature.phrase(
-                    row,
-                    float(matrix[number, position]),
-                    model.typical_values.get(name),
-                )
+    spoken_of = [
+        described.get(name) or Feature(name, name, name, name, name)
+        for name in model.feature_names
+    ]
+    # A row per feature: what follows goes feature by feature.
+    contributions = np.ascontiguousarray(model.contributions(matrix)[:, :-1].T)
+    told = _strongest(contributions, [feature.theme for feature in spoken_of])
+    nothing_raises = told[:, 0] == _NOTHING
+    told[nothing_raises, 0] = contributions[:, nothing_raises].argmin(axis=0)
+
+    row_of, place_of = np.nonzero(told != _NOTHING)
+    position_of = told[row_of, place_of]
+    order = np.argsort(position_of, kind="stable")
+    ends = np.searchsorted(position_of[order], np.arange(len(spoken_of)), side="right")
+    columns = Columns(rows, model.codes)
+    start = 0
+    for feature, end in zip(spoken_of, ends, strict=True):
+        group = order[start:end]
+        start = end
+        if len(group):
+            reasons[row_of[group], place_of[group]] = feature.phrases(
+                columns.take(row_of[group]), model.typical_values.get(feature.name)
             )
-        phrases += [None] * (MOST_REASONS - len(phrases))
-        reasons.append(phrases)
+    reasons[nothing_raises, 0] = IN_FAVOUR + reasons[nothing_raises, 0]
     return reasons
+
+
+def _strongest(contributions: np.ndarray, themes: Sequence[str]) -> np.ndarray:
+    """The features that raise each row's risk most, one of each theme.
+
+    Args:
+        contributions: Of shape (n_features, n_rows).
+        themes: The theme of each feature.
+
+    Returns:
+        Numbers of features, of shape (n_rows, `MOST_REASONS`), the strongest
+        first; -1 where nothing more is worth telling. Of equals the first counts.
+    """
+    number_of_theme = {theme: i for i, theme in enumerate(dict.fromkeys(themes))}
+    shape = (len(number_of_theme), contributions.shape[1])
+    best = np.full(shape, -np.inf, dtype=contributions.dtype)
+    speaker = np.full(shape, _NOTHING)
+    for position, theme in enumerate(themes):
+        number = number_of_theme[theme]
+        is_stronger = contributions[position] > best[number]
+        best[number][is_stronger] = contributions[position][is_stronger]
+        speaker[number][is_stronger] = position
+    rows = np.arange(shape[1])
+    told = np.full((shape[1], MOST_REASONS), _NOTHING)
+    for place in range(min(MOST_REASONS, len(number_of_theme))):
+        strongest = best.argmax(axis=0)
+        is_told = best[strongest, rows] >= SMALLEST_CONTRIBUTION
+        told[is_told, place] = speaker[strongest, rows][is_told]
+        best[strongest, rows] = -np.inf
+    return told

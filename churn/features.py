@@ -6,10 +6,13 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 # Text features are numbered by what their accounts pay: see `learn_codes`.
 PRICE_COLUMN = "monthly_recurring_revenue"
@@ -48,25 +51,110 @@ class Feature:
     missing: str | None = None
     known_effect: str | None = None
 
-    def phrase(
-        self, row: Mapping[str, Any], number: float, typical: float | None
-    ) -> str:
-        """Put the value of one account into words.
+    def phrases(self, columns: Columns, typical: float | None) -> np.ndarray:
+        """Put the values of some accounts into words.
+
+        Accounts that would be told the same are told once and copied: a million
+        accounts have few different numbers of visits.
 
         Args:
-            row: The account's columns.
-            number: The value as the model sees it (see `as_matrix`).
-            typical: The typical value that it is compared with.
+            columns: The accounts' columns.
+            typical: The typical value that theirs are compared with, as the
+                model sees it (see `as_matrix`).
 
         Returns:
-            The phrase for a high, a low or a missing value.
+            For each account the phrase for a high, a low or a missing value, an
+            array of texts.
         """
-        if math.isnan(number):
-            return self.missing or f"{self.label}: not known"
-        shown = {name: _shown(value) for name, value in row.items()}
-        shown["value"] = _shown(row[self.name])
-        is_low = typical is not None and number < typical
-        return _in_plain_words((self.low if is_low else self.high).format_map(shown))
+        numbers = columns.numbers_of(self.name)
+        told = np.empty(len(numbers), dtype=object)
+        is_missing = np.isnan(numbers)
+        is_low = np.zeros(len(numbers), dtype=bool)
+        if typical is not None:
+            is_low = numbers < typical
+        told[is_missing] = self.missing or f"{self.label}: not known"
+        for phrase, is_told in (
+            (self.low, is_low),
+            (self.high, ~is_low & ~is_missing),
+        ):
+            chosen = np.flatnonzero(is_told)
+            if len(chosen):
+                told[chosen] = self._say(phrase, columns, chosen)
+        return told
+
+    def _say(self, phrase: str, columns: Columns, chosen: np.ndarray) -> np.ndarray:
+        """One phrase with the values of the chosen accounts."""
+        names = sorted({field for _, field, _, _ in Formatter().parse(phrase) if field})
+        kind = np.zeros(len(chosen), dtype=np.int64)
+        for name in names:
+            column = self.name if name == "value" else name
+            different, number = columns.kinds_of(column, chosen)
+            # Numbered anew, so that the product of many columns cannot overflow.
+            kind = np.unique(kind * different + number, return_inverse=True)[1]
+        _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
+        rows = chosen[first]
+        shown = {
+            name: columns.values_of(self.name if name == "value" else name, rows)
+            for name in names
+        }
+        said = np.empty(len(rows), dtype=object)
+        for row in range(len(rows)):
+            values = {name: _shown(shown[name][row]) for name in names}
+            said[row] = _in_plain_words(phrase.format_map(values))
+        return said[kind]
+
+
+class Columns:
+    """Some accounts' columns, as the phrases read them.
+
+    Args:
+        rows: The accounts, with the columns that phrases name.
+        codes: The numbers of the values of text features.
+    """
+
+    def __init__(
+        self,
+        rows: pa.RecordBatch,
+        codes: Mapping[str, Mapping[str, float]] | None = None,
+        chosen: np.ndarray | None = None,
+    ) -> None:
+        self._rows = rows
+        self._codes = codes or {}
+        self._chosen = chosen
+
+    def take(self, chosen: np.ndarray) -> Columns:
+        """The same columns of the accounts at some positions."""
+        return Columns(self._rows, self._codes, chosen)
+
+    def numbers_of(self, name: str) -> np.ndarray:
+        """A feature's values as the model sees them."""
+        return as_numbers(self._column(name), self._codes.get(name))
+
+    def kinds_of(self, name: str, chosen: np.ndarray) -> tuple[int, np.ndarray]:
+        """How many different values there are, and the number of each one's."""
+        column = self._column(name).take(pa.array(chosen))
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            values = column.cast(pa.float64(), safe=False)
+            different, kind = np.unique(
+                values.to_numpy(zero_copy_only=False), return_inverse=True
+            )
+            return len(different), kind
+        encoded = column.dictionary_encode("encode")
+        kind = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        return len(encoded.dictionary), kind
+
+    def values_of(self, name: str, chosen: np.ndarray) -> list[Any]:
+        """The values themselves, ``None`` where there is none."""
+        return self._column(name).take(pa.array(chosen)).to_pylist()
+
+    def _column(self, name: str) -> pa.Array:
+        if name not in self._rows.schema.names:
+            raise UnknownFeatureError(
+                f"a phrase of a feature names the column {name}, which "
+                "account_features no longer has"
+            )
+        column = self._rows.column(name)
+        return column if self._chosen is None else column.take(pa.array(self._chosen))
 
 
 class _Number(float):
@@ -91,6 +179,8 @@ def _shown(value: Any) -> Any:
 def _in_plain_words(phrase: str) -> str:
     """A phrase with `no` for `only 0`, and what is counted once in singular."""
     phrase = phrase.replace("only 0 ", "no ")
+    if "1 " not in phrase:
+        return phrase
     phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
     return re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
 
@@ -151,7 +241,7 @@ def learn_codes(
 
 
 def as_matrix(
-    rows: pd.DataFrame,
+    rows: pd.DataFrame | pa.RecordBatch,
     names: Sequence[str],
     codes: Mapping[str, Mapping[str, float]] | None = None,
 ) -> np.ndarray:
@@ -169,7 +259,9 @@ def as_matrix(
     Raises:
         UnknownFeatureError: ``rows`` lack some of the features.
     """
-    absent = [name for name in names if name not in rows.columns]
+    is_frame = isinstance(rows, pd.DataFrame)
+    known = set(rows.columns if is_frame else rows.schema.names)
+    absent = [name for name in names if name not in known]
     if absent:
         raise UnknownFeatureError(
             f"the model needs the feature{'s' * (len(absent) > 1)} "
@@ -177,13 +269,39 @@ def as_matrix(
         )
     matrix = np.empty((len(rows), len(names)), dtype=np.float32, order="C")
     for position, name in enumerate(names):
-        column = rows[name]
-        if codes and name in codes:
-            column = column.map(codes[name])
-        matrix[:, position] = pd.to_numeric(column, errors="coerce").to_numpy(
-            dtype=np.float32, na_value=np.nan
-        )
+        column = pa.Array.from_pandas(rows[name]) if is_frame else rows.column(name)
+        matrix[:, position] = as_numbers(column, (codes or {}).get(name))
     return matrix
+
+
+def as_numbers(
+    column: pa.Array, codes: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """One feature's values as float32 numbers, missing values as NaN.
+
+    Args:
+        column: The values.
+        codes: The numbers of a text feature's values. Text that has no number
+            is a missing value.
+    """
+    if codes is not None:
+        known = pa.array(list(codes), pa.string())
+        numbers = pa.array(list(codes.values()), pa.float32())
+        column = numbers.take(pc.index_in(column.cast(pa.string()), known))
+    elif not _is_number(column.type):
+        return np.full(len(column), np.nan, dtype=np.float32)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    return column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
 
 
 def _is_text(column: pd.Series) -> bool:

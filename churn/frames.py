@@ -1,10 +1,15 @@
-"""What dbt hands to a Python model, as pandas data frames."""
+"""What dbt hands to a Python model, as pandas data frames or Arrow batches."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+
+# Enough rows that the cost of a batch does not matter, and few enough that a
+# hundred columns of them take some tens of megabytes.
+ROWS_PER_BATCH = 20_000
 
 
 def as_frame(relation: Any) -> pd.DataFrame:
@@ -15,21 +20,42 @@ def as_frame(relation: Any) -> pd.DataFrame:
     return relation
 
 
-def existing_rows(dbt: Any, session: Any) -> pd.DataFrame | None:
-    """What the table of the running model holds, ``None`` if there is no table.
+def as_batches(relation: Any, rows: int = ROWS_PER_BATCH) -> pa.RecordBatchReader:
+    """The rows of what ``dbt.ref`` returned, batch by batch.
+
+    Args:
+        relation: A DuckDB relation, which is read as the batches are taken, or
+            rows that are in memory already.
+        rows: The most rows of a batch.
+    """
+    if hasattr(relation, "to_arrow_reader"):
+        return relation.to_arrow_reader(rows)
+    if not isinstance(relation, pa.Table):
+        relation = pa.Table.from_pandas(as_frame(relation), preserve_index=False)
+    return relation.to_reader(rows)
+
+
+def existing_relation(dbt: Any, session: Any) -> Any | None:
+    """The table of the running model, ``None`` if there is none.
 
     Args:
         dbt: The object that dbt hands to a Python model.
         session: The engine's session: a DuckDB connection or a Spark session.
     """
     try:
-        return as_frame(session.sql(f"select * from {dbt.this}"))
+        return session.sql(f"select * from {dbt.this}")
     except Exception as error:
         # Each engine has an exception of its own; all of them say it in words.
         words = str(error).lower()
         if any(told in words for told in _NO_SUCH_TABLE):
             return None
         raise
+
+
+def existing_rows(dbt: Any, session: Any) -> pd.DataFrame | None:
+    """What the table of the running model holds, ``None`` if there is no table."""
+    relation = existing_relation(dbt, session)
+    return None if relation is None else as_frame(relation)
 
 
 _NO_SUCH_TABLE = ("does not exist", "not_found", "cannot be found", "not found")

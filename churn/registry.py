@@ -218,14 +218,15 @@ def choose(
     return pinned.iloc[0].to_dict()
 
 
-def model_of(row: Mapping[str, Any]) -> ChurnModel:
-    """The model that a row of the registry holds."""
+def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
+    """The model that a row of the registry holds, to be run on some threads."""
     return ChurnModel(
         booster_json=row["model"],
         feature_names=json.loads(row["feature_names"]),
         codes=json.loads(row["text_codes"]),
         calibration=Calibration(**json.loads(row["calibration"])),
         typical_values=json.loads(row["typical_values"]),
+        threads=threads,
     )
 
 

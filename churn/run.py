@@ -12,11 +12,16 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
+
+# What dbt says at the end of a test that warned. The project's own hook has said by
+# then what it means.
+ALREADY_EXPLAINED = {"RunResultWarning", "RunResultWarningMessage"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -111,6 +116,7 @@ def _dbt_build() -> int:
     command = [
         str(dbt),
         "--log-format=json",
+        "--no-use-colors",
         "build",
         "--exclude=resource_type:seed",
     ]
@@ -139,14 +145,17 @@ class Progress:
         except (ValueError, KeyError, TypeError):
             self._say(line.rstrip())
             return
-        if info["level"] in {"warn", "error"} or info["name"] == "JinjaLogInfo":
+        is_result = info["name"] in {"LogModelResult", "LogTestResult"}
+        if info["level"] == "error" or info["name"] == "JinjaLogInfo":
             self._say(info["msg"])
-        elif info["name"] == "MainReportVersion":
-            self._say(f"dbt {info['msg'].strip()}")
-        elif info["name"] in {"LogModelResult", "LogTestResult"}:
+        elif is_result:
             # dbt names the total differently for models and for tests.
             total = data.get("total") or data["num_models"]
             self._count(data["index"], total, data["node_info"]["node_name"])
+        elif info["name"] == "MainReportVersion":
+            self._say(f"dbt {info['msg'].strip()}")
+        elif info["level"] == "warn" and info["name"] not in ALREADY_EXPLAINED:
+            self._say(info["msg"])
 
     def finish(self) -> None:
         """End the line of progress."""
@@ -168,7 +177,10 @@ class Progress:
         if not text.strip():
             return
         self.finish()
-        print("\n".join(f"   {line}" for line in text.strip().splitlines()))
+        for line in text.strip().splitlines():
+            print(
+                textwrap.fill(line, 79, initial_indent="   ", subsequent_indent="   ")
+            )
         sys.stdout.flush()
 
 

@@ -1,18 +1,34 @@
-"""From a model and today's accounts to the table that sales reads."""
+"""From a model and today's accounts to the scores that sales reads.
+
+`score_batch` is the whole of it: a function from one Arrow batch of accounts to
+the batch of their scores, which depends on its arguments alone. A `Scorer` is
+plain data and can be pickled, so the same call runs in this process, batch by
+batch, and in the executors of Spark::
+
+    accounts.mapInArrow(scorer.score_batches, schema)
+
+An account's rank needs all scores, so it is not given here: `churn_scores`
+ranks them in SQL.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from churn.explaining import explain
+from churn.explaining import MOST_REASONS, explain
 from churn.features import Feature, UnknownFeatureError
+from churn.frames import as_batches
 from churn.registry import choose, model_of
+from churn.training import ChurnModel
 
 DEFAULT_OFFER = "default"
 
@@ -31,7 +47,6 @@ SCORES_SCHEMA = pa.schema(
         ("company_name", pa.string()),
         ("churn_probability", pa.float64()),
         ("risk_band", pa.string()),
-        ("risk_rank", pa.int64()),
         ("reason_1", pa.string()),
         ("reason_2", pa.string()),
         ("reason_3", pa.string()),
@@ -65,101 +80,162 @@ class RiskBands:
         )
 
 
-def score(
-    accounts: pd.DataFrame,
+@dataclass(frozen=True)
+class Scorer:
+    """All that scoring needs beside the accounts: plain data, to be pickled.
+
+    Attributes:
+        model: The model that scores.
+        model_version: Its name in ``churn_models``.
+        features: The features with their phrases.
+        offers: The offer of each product category, and of `DEFAULT_OFFER`.
+        bands: The bounds of the risk bands.
+        scored_at: When the scores were made, in UTC; one moment for all batches.
+        gives_reasons: Whether the scores get reasons, which take by far most of
+            the time.
+    """
+
+    model: ChurnModel
+    model_version: str
+    features: tuple[Feature, ...]
+    offers: dict[str, str]
+    bands: RiskBands
+    scored_at: datetime
+    gives_reasons: bool = True
+
+    def score_batches(
+        self, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        """The scores of each batch, one batch in memory at a time."""
+        for batch in batches:
+            yield score_batch(batch, self)
+
+
+def scorer_from(
     registry: pd.DataFrame,
     features: Sequence[Feature],
     offers: pd.DataFrame,
     bands: RiskBands,
     pinned_version: str | None = None,
-    last_scores: pd.DataFrame | None = None,
-) -> pa.Table:
-    """The scores of today's accounts, the riskiest first.
+    threads: int | None = None,
+) -> Scorer | None:
+    """The scorer of the champion, or of the pinned model.
 
     Args:
-        accounts: ``int_accounts_to_score``: features, company name and how old
-            each source is.
         registry: ``churn_models``.
         features: The features with their phrases.
         offers: ``product_category`` and ``offer``, one row for the category
             ``default``.
         bands: The bounds of the risk bands.
         pinned_version: The model to score with instead of the champion.
-        last_scores: What ``churn_scores`` holds, kept while there is no model.
+        threads: Threads of XGBoost in each process that scores; all cores of
+            this machine by default.
 
     Returns:
-        A table of `SCORES_SCHEMA`.
+        ``None`` while the registry holds no champion; that is said.
 
     Raises:
         RegistryError: The pinned version is not in the registry.
-        UnknownFeatureError: The model needs a feature that is no longer there.
     """
     chosen = choose(registry, pinned_version)
     if chosen is None:
-        kept = "no scores yet" if last_scores is None else "the last scores stay"
-        print(f"cannot score yet: churn_models holds no model; {kept}")
-        return as_scores(last_scores)
-    if accounts.empty:
-        return as_scores(None)
-    model = model_of(chosen)
-    accounts = accounts.sort_values("account_id", ignore_index=True)
+        print("cannot score yet: churn_models holds no model; the last scores stay")
+        return None
+    return Scorer(
+        model=model_of(chosen, threads or os.cpu_count() or 1),
+        model_version=chosen["model_version"],
+        features=tuple(features),
+        offers=dict(zip(offers["product_category"], offers["offer"], strict=True)),
+        bands=bands,
+        scored_at=datetime.now(UTC).replace(tzinfo=None),
+    )
+
+
+def score(
+    accounts: Any, scorer: Scorer | None, last_scores: Any = None
+) -> pa.RecordBatchReader:
+    """The scores of all accounts, batch by batch, as they are read.
+
+    Args:
+        accounts: The rows of ``int_accounts_to_score``, as `as_batches` takes
+            them.
+        scorer: The model and what goes with it, ``None`` while there is none.
+        last_scores: The scores so far, which stay while there is no model;
+            ``None`` if there are none.
+    """
+    if scorer is not None:
+        scored = scorer.score_batches(as_batches(accounts))
+    elif last_scores is not None:
+        scored = _as_scores(as_batches(last_scores))
+    else:
+        scored = iter(())
+    return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, scored)
+
+
+def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
+    """The scores of one batch of accounts, in the order of the accounts.
+
+    Args:
+        accounts: Rows of ``int_accounts_to_score``: features, company name and
+            how old each source is.
+        scorer: The model and what goes with it.
+
+    Returns:
+        A batch of `SCORES_SCHEMA`, one row per account.
+
+    Raises:
+        UnknownFeatureError: The model needs a feature that is no longer there.
+    """
+    model = scorer.model
     try:
         matrix = model.matrix(accounts)
     except UnknownFeatureError as error:
         raise UnknownFeatureError(
-            f"The model {chosen['model_version']} cannot score: {error}; set "
+            f"The model {scorer.model_version} cannot score: {error}; set "
             "champion_model_version to another model, or bring the column back."
         ) from None
     probabilities = model.predict_proba(matrix)
-    reasons = explain(model, accounts, features, matrix)
-    revenue = pd.to_numeric(accounts["monthly_recurring_revenue"], errors="coerce")
-    scores = pd.DataFrame(
-        {
-            "account_id": accounts["account_id"],
-            "as_of_date": accounts["as_of_date"],
-            "company_name": accounts["company_name"],
-            "churn_probability": probabilities,
-            "risk_band": bands.of(probabilities),
-            "reason_1": [told[0] for told in reasons],
-            "reason_2": [told[1] for told in reasons],
-            "reason_3": [told[2] for told in reasons],
-            "recommended_offer": recommend(accounts["top_category_90d"], offers),
-            "monthly_recurring_revenue": revenue,
-            "revenue_at_risk": probabilities * revenue,
-            "model_version": chosen["model_version"],
-            "scored_at": datetime.now(UTC).replace(tzinfo=None),
-            **{name: accounts[name] for name in FRESHNESS},
-        }
+    reasons = (
+        explain(model, accounts, scorer.features, matrix)
+        if scorer.gives_reasons
+        else np.full((len(accounts), MOST_REASONS), None, dtype=object)
     )
-    scores = scores.sort_values(
-        ["churn_probability", "account_id"], ascending=[False, True]
-    )
-    scores["risk_rank"] = np.arange(1, len(scores) + 1)
-    return as_scores(scores)
+    revenue = accounts.column("monthly_recurring_revenue").cast(pa.float64())
+    told: dict[str, Any] = {
+        "churn_probability": pa.array(probabilities, pa.float64()),
+        "risk_band": pa.array(scorer.bands.of(probabilities), pa.string()),
+        "recommended_offer": recommend(
+            accounts.column("top_category_90d"), scorer.offers
+        ),
+        "monthly_recurring_revenue": revenue,
+        "revenue_at_risk": pc.multiply(pa.array(probabilities), revenue),
+        "model_version": pa.array([scorer.model_version] * len(accounts)),
+        "scored_at": pa.array([scorer.scored_at] * len(accounts), pa.timestamp("us")),
+    }
+    for place in range(MOST_REASONS):
+        told[f"reason_{place + 1}"] = pa.array(reasons[:, place], pa.string())
+    for name in ("account_id", "as_of_date", "company_name", *FRESHNESS):
+        told[name] = accounts.column(name)
+    return _as_batch(told)
 
 
-def recommend(categories: pd.Series, offers: pd.DataFrame) -> pd.Series:
+def recommend(categories: pa.Array, offers: dict[str, str]) -> pa.Array:
     """The offer of each category, the default one where it has none."""
-    offer_of = dict(zip(offers["product_category"], offers["offer"], strict=True))
-    return categories.map(offer_of).fillna(offer_of.get(DEFAULT_OFFER))
+    known = pa.array(list(offers), pa.string())
+    told = pa.array(list(offers.values()), pa.string())
+    found = told.take(pc.index_in(categories.cast(pa.string()), known))
+    return found.fill_null(pa.scalar(offers.get(DEFAULT_OFFER), pa.string()))
 
 
-def as_scores(scores: pd.DataFrame | None) -> pa.Table:
-    """Scores as a table of their own types, even when empty."""
-    if scores is None or scores.empty:
-        return SCORES_SCHEMA.empty_table()
-    columns = []
-    for field in SCORES_SCHEMA:
-        column = (
-            scores[field.name]
-            if field.name in scores
-            else pd.Series(None, index=scores.index, dtype=object)
-        )
-        if pa.types.is_temporal(field.type):
-            column = pd.to_datetime(column)
-        columns.append(
-            pa.Array.from_pandas(column.reset_index(drop=True)).cast(
-                field.type, safe=False
-            )
-        )
-    return pa.Table.from_arrays(columns, schema=SCORES_SCHEMA)
+def _as_scores(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches of scores with the types of `SCORES_SCHEMA`."""
+    for batch in batches:
+        yield _as_batch({name: batch.column(name) for name in SCORES_SCHEMA.names})
+
+
+def _as_batch(columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    """A batch of `SCORES_SCHEMA`; times without a zone, since all are in UTC."""
+    return pa.RecordBatch.from_arrays(
+        [columns[field.name].cast(field.type, safe=False) for field in SCORES_SCHEMA],
+        schema=SCORES_SCHEMA,
+    )

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import xgboost as xgb
 
 from churn.baselines import (
@@ -129,7 +130,11 @@ class ChurnModel:
         booster.load_model(bytearray(self.booster_json.encode()))
         return booster
 
-    def matrix(self, rows: pd.DataFrame) -> np.ndarray:
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: the trees as text, and not their loaded form too."""
+        return {k: v for k, v in self.__dict__.items() if k != "booster"}
+
+    def matrix(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
         """The features of ``rows``, of shape (n_rows, n_features)."""
         return as_matrix(rows, self.feature_names, self.codes)
 

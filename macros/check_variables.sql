@@ -57,6 +57,18 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set batches = var('complete_batches') -%}
+    {%- if batches is string or batches is mapping or batches is not iterable -%}
+        {{ refuse_variable(
+            'complete_batches', batches, 'a list of days written as YYYY-MM-DD'
+        ) }}
+    {%- endif -%}
+    {%- for day in batches if not is_calendar_day(day | string) -%}
+        {{ refuse_variable(
+            'complete_batches', batches, 'a list of days written as YYYY-MM-DD'
+        ) }}
+    {%- endfor -%}
+
     {%- set share = var('smallest_batch_share') -%}
     {%- if share is not number or share is boolean or not 0 <= share <= 1 -%}
         {{ refuse_variable(

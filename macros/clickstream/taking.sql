@@ -1,7 +1,8 @@
 {#
-    The latest `taken_at` of a table that exists, as a timestamp literal; a time
-    before all others where it has no rows. What a model has yet to take are the
-    rows above it that carry a later one.
+    The latest `taken_at` of a table, as a timestamp literal; a time before all
+    others where it has no rows, or is not built yet and only compiled, for the
+    documentation or the linter. What a model has yet to take are the rows above
+    it that carry a later one.
 
     A stamp is the time of a run, not of a record: however old a record is, the
     run that takes it is new.
@@ -10,7 +11,8 @@
 
     {%- set latest = run_query(
         'select max(' ~ stamp ~ ') as taken_at from ' ~ relation
-    ).columns[0].values()[0] if execute else none -%}
+    ).columns[0].values()[0]
+        if execute and load_relation(relation) is not none else none -%}
     {{ return(timestamp_literal(latest or modules.datetime.datetime(1, 1, 1))) }}
 
 {% endmacro %}

@@ -5,8 +5,9 @@
 
     A delivery lands if its day has not landed yet and it holds at least
     `smallest_batch_share` of the accounts of the last one that did; the first
-    that holds any account lands whatever it holds. Later ones of a landed day
-    are repeats; all others are half. `number` names the column that numbers
+    that holds any account lands whatever it holds, and so do those of the days
+    in `complete_batches`. Later ones of a landed day are repeats; all others
+    are half. `number` names the column that numbers
     the deliveries to walk from 1 on; the others have null there.
 #}
 {% macro judge_deliveries(name, number) -%}
@@ -17,9 +18,14 @@ numbered.count_accounts > 0
                     former.landed_batch_date is null
                     or (
                         numbered.batch_date > former.landed_batch_date
-                        and numbered.count_accounts
-                        >= {{ var('smallest_batch_share') }}
-                        * former.landed_count_accounts
+                        and (
+                            numbered.count_accounts
+                            >= {{ var('smallest_batch_share') }}
+                            * former.landed_count_accounts
+                            {%- for day in var('complete_batches') %}
+                            or numbered.batch_date = cast('{{ day }}' as date)
+                            {%- endfor %}
+                        )
                     )
                 )
 {%- endset -%}

@@ -1,6 +1,3 @@
-{{ config(meta={'why': 'Whoever reads the history instead of the batches must
-see the same accounts.'}) }}
-
 -- Accounts of the last landed batch whose latest change is not what that batch
 -- holds, and accounts that the history believes to be there and are not.
 with

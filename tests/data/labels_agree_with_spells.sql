@@ -1,5 +1,3 @@
-{{ config(meta={'why': 'A positive label without a churn teaches noise.'}) }}
-
 -- Labels whose churn is no churn of a spell in the horizon, and observed ones
 -- that overlook one.
 with

@@ -1,5 +1,3 @@
-{{ config(meta={'why': 'Two open spells would count one customer twice.'}) }}
-
 -- Each spell starts behind the end of the one before: after a pause of at most
 -- the grace, or after a churn with a longer gap.
 with

@@ -30,6 +30,7 @@ def tables(project: DbtProject) -> set[str]:
         ("churn_grace_days", True),
         ("crm_outcome_dialect", "colours"),
         ("as_of_date", "2025-02-30"),
+        ("complete_batches", ["3 March"]),
         ("high_risk_from", 0.01),
     ],
 )

@@ -65,6 +65,14 @@ def test_scores_cover_todays_customers(company: DbtProject) -> None:
     ) == company.query("select account_id from churn_scores order by 1")
 
 
+def test_the_riskiest_comes_first(company: DbtProject) -> None:
+    ranked = company.query("select risk_rank, account_id from churn_scores order by 1")
+    in_order = company.query(
+        "select account_id from churn_scores order by churn_probability desc, 1"
+    )
+    assert ranked == [(i, account) for i, (account,) in enumerate(in_order, start=1)]
+
+
 def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
     before, scores = company.frame(FEATURES), company.frame(SCORES)
     user, account = company.query(
@@ -140,9 +148,15 @@ def test_no_feature_knows_the_future(company: DbtProject) -> None:
 
 def test_a_pinned_model_must_exist(company: DbtProject) -> None:
     refused = company.dbt(
-        "run", "--select", "churn_scores", check=False, champion_model_version="lost"
+        "run",
+        "--select",
+        "int_accounts_scored",
+        check=False,
+        champion_model_version="lost",
     )
     assert refused.returncode != 0
     assert "champion_model_version is lost, but churn_models holds" in refused.stdout
     (version,) = company.query("select model_version from churn_models")[0]
-    company.dbt("run", "--select", "churn_scores", champion_model_version=version)
+    company.dbt(
+        "run", "--select", "int_accounts_scored", champion_model_version=version
+    )

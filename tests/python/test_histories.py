@@ -49,8 +49,8 @@ def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
         for row in histories.changes(dialect)
     }
     assert drawn == told
-    tested = (ROOT / "models/marts/crm/subscription_spells.yml").read_text()
-    tested += (ROOT / "models/marts/crm/churn_labels.yml").read_text()
+    tested = (ROOT / "models/marts/subscription_spells.yml").read_text()
+    tested += (ROOT / "models/marts/churn_labels.yml").read_text()
     for fixture in ("histories_signals", "histories_spells", "histories_labels"):
         assert f"fixture: {fixture}\n" in tested
 

@@ -32,6 +32,16 @@ class Account:
     restart_in_first_batch: date | None = None
     batches: list[date] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
+    vanishings: list[Vanishing] = field(default_factory=list)
+
+
+@dataclass
+class Vanishing:
+    """A batch that lacks an account of the batch before, and what was told by then."""
+
+    batch: date
+    cancellations: set[date]
+    restarts: set[date]
 
 
 def clean(text: str | None) -> str | None:
@@ -69,7 +79,18 @@ def read_accounts(landed: list[Delivery], dialect: str) -> dict[str, Account]:
     """What the batches tell of each account, batch by batch."""
     accounts: dict[str, Account] = defaultdict(Account)
     flags: dict[tuple[str, str], bool] = {}
+    former: set[str] = set()
     for delivery in landed:
+        for name in former - set(delivery.rows):
+            account = accounts[name]
+            account.vanishings.append(
+                Vanishing(
+                    delivery.batch_date,
+                    set(account.cancellations),
+                    set(account.restarts),
+                )
+            )
+        former = set(delivery.rows)
         for name, row in delivery.rows.items():
             account = accounts[name]
             is_first = not account.batches
@@ -175,6 +196,23 @@ def live(account: Account, until: date) -> Life:
     return life
 
 
+def unexplained_vanishings(account: Account) -> set[date]:
+    """The batches that an account vanished from while it stood as a customer."""
+    signup = min(account.signups, default=date.min)
+    batches = set()
+    for vanishing in account.vanishings:
+        cancelled_on = max(
+            (day for day in vanishing.cancellations if day >= signup), default=None
+        )
+        came_back = any(
+            cancelled_on is not None and day >= cancelled_on
+            for day in vanishing.restarts
+        )
+        if cancelled_on is None or came_back:
+            batches.add(vanishing.batch)
+    return batches
+
+
 def end_kinds(life: Life, grace: int, last_batch: date) -> list[str | None]:
     """What each spell's end is."""
     kinds: list[str | None] = []
@@ -245,6 +283,10 @@ def expected(
         findings |= {
             (name, "unreadable_value", detail) for detail in account.unreadable
         }
+        findings |= {
+            (name, "account_vanished", str(batch))
+            for batch in unexplained_vanishings(account)
+        }
         if not account.signups:
             findings.add(
                 (name, "missing_signup_date", "no batch names a readable signup_date")
@@ -312,9 +354,10 @@ def test_models_agree_with_the_brute_force_reading(
         set(
             project.query(
                 """select account_id, finding,
-                    case when finding in ('half_batch', 'missing_batch')
-                        then cast(batch_date as varchar) else detail end
-                from crm_findings where finding != 'account_vanished'"""
+                    case when finding in (
+                        'half_batch', 'missing_batch', 'account_vanished'
+                    ) then cast(batch_date as varchar) else detail end
+                from crm_findings"""
             )
         )
         ^ findings

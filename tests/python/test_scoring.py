@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
-from churn.explaining import IN_FAVOUR, explain
-from churn.features import Feature, UnknownFeatureError, read_features
-from churn.registry import REGISTRY_SCHEMA, champion_of, learn, model_of
-from churn.scoring import SCORES_SCHEMA, RiskBands, score
+from churn.explaining import IN_FAVOUR, MOST_REASONS, SMALLEST_CONTRIBUTION, explain
+from churn.features import Columns, Feature, UnknownFeatureError, read_features
+from churn.registry import REGISTRY_SCHEMA, learn
+from churn.scoring import (
+    SCORES_SCHEMA,
+    RiskBands,
+    Scorer,
+    score,
+    score_batch,
+    scorer_from,
+)
 from churn.training import TrainingSettings
 
 OFFERS = pd.DataFrame(
@@ -42,18 +51,30 @@ def accounts() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def scores(accounts: pd.DataFrame, registry: pd.DataFrame) -> pd.DataFrame:
-    return score(accounts, registry, FEATURES, OFFERS, BANDS).to_pandas()
+def batch(accounts: pd.DataFrame) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pandas(accounts, preserve_index=False)
 
 
-def test_every_account_once_the_riskiest_first(
-    accounts: pd.DataFrame, scores: pd.DataFrame
+@pytest.fixture(scope="module")
+def scorer(registry: pd.DataFrame) -> Scorer:
+    return scorer_from(registry, FEATURES, OFFERS, BANDS)
+
+
+@pytest.fixture(scope="module")
+def scored(batch: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
+    return score_batch(batch, scorer)
+
+
+@pytest.fixture(scope="module")
+def scores(scored: pa.RecordBatch) -> pd.DataFrame:
+    return scored.to_pandas()
+
+
+def test_every_account_once_in_the_order_they_came(
+    accounts: pd.DataFrame, scored: pa.RecordBatch
 ) -> None:
-    assert sorted(scores["account_id"]) == sorted(accounts["account_id"])
-    assert scores["risk_rank"].tolist() == list(range(1, len(accounts) + 1))
-    assert scores["churn_probability"].is_monotonic_decreasing
-    tied = scores.groupby("churn_probability")["account_id"]
-    assert all(group.is_monotonic_increasing for _, group in tied)
+    assert scored.schema == SCORES_SCHEMA
+    assert scored.column("account_id").to_pylist() == accounts["account_id"].tolist()
 
 
 def test_bands_offers_and_revenue(scores: pd.DataFrame) -> None:
@@ -66,20 +87,51 @@ def test_bands_offers_and_revenue(scores: pd.DataFrame) -> None:
     )
 
 
-def test_the_order_of_accounts_changes_nothing(
-    accounts: pd.DataFrame, registry: pd.DataFrame, scores: pd.DataFrame
+def test_row_by_row_and_in_another_process_alike(
+    batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
 ) -> None:
-    turned = accounts.sample(frac=1, random_state=1)
-    again = score(turned, registry, FEATURES, OFFERS, BANDS).to_pandas()
-    pd.testing.assert_frame_equal(
-        scores.drop(columns="scored_at"), again.drop(columns="scored_at")
-    )
+    """A row's score depends on that row alone, to the last bit."""
+    posted = pickle.loads(pickle.dumps(scorer))
+    rows = [score_batch(batch.slice(row, 1), posted) for row in range(len(batch))]
+    assert pa.Table.from_batches(rows) == pa.Table.from_batches([scored])
+
+
+def test_batches_stream_through(
+    batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
+) -> None:
+    """No batch is read before the one before it has been scored and taken."""
+    read = []
+
+    def batches():
+        for start in range(0, len(batch), 100):
+            read.append(start)
+            yield batch.slice(start, 100)
+
+    stream = scorer.score_batches(batches())
+    first = next(stream)
+    assert read == [0]
+    assert pa.Table.from_batches([first, *stream]) == pa.Table.from_batches([scored])
+
+
+def test_the_order_of_columns_changes_nothing(
+    batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
+) -> None:
+    assert score_batch(batch.select(sorted(batch.schema.names)), scorer) == scored
+
+
+def test_scores_without_reasons_are_the_same_scores(
+    batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
+) -> None:
+    bare = score_batch(batch, replace(scorer, gives_reasons=False))
+    assert bare.column("reason_1").null_count == len(batch)
+    for name in ("churn_probability", "risk_band", "revenue_at_risk"):
+        assert bare.column(name) == scored.column(name)
 
 
 def test_reasons_tell_the_value_and_its_side(
-    accounts: pd.DataFrame, registry: pd.DataFrame, scores: pd.DataFrame
+    accounts: pd.DataFrame, scorer: Scorer, scores: pd.DataFrame
 ) -> None:
-    typical = model_of(champion_of(registry)).typical_values["visits_28d"]
+    typical = scorer.model.typical_values["visits_28d"]
     visits = accounts.set_index("account_id")["visits_28d"]
     checked = 0
     for row in scores.itertuples():
@@ -94,15 +146,41 @@ def test_reasons_tell_the_value_and_its_side(
     assert scores["reason_1"].notna().all()
 
 
-def test_one_reason_of_each_theme(
-    accounts: pd.DataFrame, registry: pd.DataFrame
+def test_reasons_are_the_strongest_contributions(
+    accounts: pd.DataFrame, batch: pa.RecordBatch, scorer: Scorer
 ) -> None:
-    model = model_of(champion_of(registry))
-    for told in explain(model, accounts, FEATURES):
-        about_visits = [reason for reason in told if reason and "visits" in reason]
-        assert len(about_visits) <= 1
-        if told[0].startswith(IN_FAVOUR):
-            assert told[1:] == [None, None]
+    """Against a plain reading of the rule, account by account."""
+    model = scorer.model
+    described = {feature.name: feature for feature in FEATURES}
+    contributions = model.contributions(model.matrix(batch))[:, :-1]
+    explained = explain(model, batch, FEATURES)
+    for row, told in enumerate(explained):
+        expected: list[str | None] = []
+        themes = set()
+        for position in np.argsort(-contributions[row], kind="stable"):
+            feature = described[model.feature_names[position]]
+            strength = contributions[row, position]
+            if strength >= SMALLEST_CONTRIBUTION and feature.theme not in themes:
+                themes.add(feature.theme)
+                expected.append(phrase_of(feature, model, accounts.iloc[row]))
+        if not expected:
+            weakest = described[model.feature_names[contributions[row].argmin()]]
+            expected = [IN_FAVOUR + phrase_of(weakest, model, accounts.iloc[row])]
+        expected = (expected + [None] * MOST_REASONS)[:MOST_REASONS]
+        assert list(told) == expected
+
+
+def phrase_of(feature: Feature, model, account: pd.Series) -> str:
+    """The phrase for one account, worked out the plain way."""
+    value = account[feature.name]
+    if pd.isna(value):
+        return feature.missing
+    number = model.codes.get(feature.name, {}).get(value, value)
+    is_low = number < model.typical_values[feature.name]
+    phrase = (feature.low if is_low else feature.high).format(
+        value=value, visits_prior_28d=account["visits_prior_28d"]
+    )
+    return re.sub(r"\b1 visits", "1 visit", phrase.replace("only 0 ", "no "))
 
 
 def test_phrases_know_missing_values_and_single_things() -> None:
@@ -114,48 +192,58 @@ def test_phrases_know_missing_values_and_single_things() -> None:
         low="only {value:.0f} support calls",
     )
 
-    def phrase(value: float, typical: float | None = 1.0, **row: object) -> str:
-        return feature.phrase({"calls": value, "before": 2, **row}, value, typical)
+    def phrase(
+        value: float | None,
+        typical: float | None = 1.0,
+        before: float | None = 2,
+        feature: Feature = feature,
+    ) -> str:
+        row = {
+            "calls": pa.array([value], pa.float64()),
+            "before": pa.array([before], pa.int64()),
+        }
+        columns = Columns(pa.RecordBatch.from_pydict(row))
+        return feature.phrases(columns, typical)[0]
 
     assert phrase(3) == "3 support calls, 2 before"
     assert phrase(1) == "1 support call, 2 before"
     assert phrase(0) == "no support calls"
     assert phrase(11, typical=20) == "only 11 support calls"
     assert phrase(4, before=None) == "4 support calls, unknown before"
-    assert phrase(np.nan) == "calls: not known"
+    assert phrase(None) == phrase(np.nan) == "calls: not known"
     told = replace(feature, missing="never called")
-    assert told.phrase({"calls": None}, np.nan, 1.0) == "never called"
+    assert phrase(None, feature=told) == "never called"
 
 
 def test_a_model_without_its_feature_is_refused(
-    accounts: pd.DataFrame, registry: pd.DataFrame
+    batch: pa.RecordBatch, scorer: Scorer
 ) -> None:
     with pytest.raises(
         UnknownFeatureError, match=r"cannot score: .* noise, .*no longer has.*champion"
     ):
-        score(accounts.drop(columns="noise"), registry, FEATURES, OFFERS, BANDS)
+        score_batch(batch.drop_columns("noise"), scorer)
 
 
 def test_without_a_model_the_last_scores_stay(
-    accounts: pd.DataFrame,
-    scores: pd.DataFrame,
+    batch: pa.RecordBatch,
+    scored: pa.RecordBatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     nothing = REGISTRY_SCHEMA.empty_table().to_pandas()
-    kept = score(accounts, nothing, FEATURES, OFFERS, BANDS, last_scores=scores)
-    pd.testing.assert_frame_equal(kept.to_pandas(), scores)
+    scorer = scorer_from(nothing, FEATURES, OFFERS, BANDS)
+    assert scorer is None
     assert "the last scores stay" in capsys.readouterr().out
-    empty = score(accounts, nothing, FEATURES, OFFERS, BANDS)
+    last = pa.Table.from_batches([scored])
+    assert score(batch, None, last_scores=last).read_all() == last
+    empty = score(batch, None).read_all()
     assert empty.num_rows == 0
     assert empty.schema == SCORES_SCHEMA
 
 
-def test_no_account_gives_no_scores(
-    accounts: pd.DataFrame, registry: pd.DataFrame
-) -> None:
-    table = score(accounts.head(0), registry, FEATURES, OFFERS, BANDS)
-    assert table.num_rows == 0
-    assert table.schema == SCORES_SCHEMA
+def test_no_account_gives_no_scores(batch: pa.RecordBatch, scorer: Scorer) -> None:
+    empty = score_batch(batch.slice(0, 0), scorer)
+    assert empty.num_rows == 0
+    assert empty.schema == SCORES_SCHEMA
 
 
 def test_the_dictionary_is_read_in_one_order() -> None:

@@ -108,12 +108,14 @@ unreadable_values as (
 
 ),
 
-turns_before_vanishing as (
+-- Whatever the effect of a signal came to be later, the last one that had been
+-- told by then says whether the account stood cancelled.
+signals_before_vanishing as (
 
     select
         changes.account_id,
         changes.batch_date,
-        signals.effect,
+        signals.signal_kind,
         row_number() over (
             partition by changes.account_id, changes.batch_date
             order by signals.signal_on desc, signals.order_in_day desc
@@ -125,7 +127,7 @@ turns_before_vanishing as (
         on
             changes.account_id = signals.account_id
             and changes.batch_date > signals.first_known_in_batch
-            and signals.effect in ('opens', 'closes')
+            and signals.effect not in ('before_signup', 'corrected_signup')
 
     where changes.change_kind = 'vanished'
 
@@ -139,9 +141,9 @@ vanished_accounts as (
         'account_vanished' as finding,
         'not in this batch, and no cancellation was told before' as detail
 
-    from turns_before_vanishing
+    from signals_before_vanishing
 
-    where recency = 1 and coalesce(effect, 'opens') != 'closes'
+    where recency = 1 and coalesce(signal_kind, 'start') != 'cancellation'
 
 ),
 

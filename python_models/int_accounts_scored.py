@@ -1,15 +1,14 @@
 """Score today's customers with the champion, and say why."""
 
 from churn.features import read_features
-from churn.frames import as_frame, existing_rows
-from churn.scoring import RiskBands, score
+from churn.frames import as_frame, existing_relation
+from churn.scoring import RiskBands, score, scorer_from
 
 
 def model(dbt, session):
     """Return one row per account of the latest as-of date."""
     dbt.config(materialized="table")
-    return score(
-        accounts=as_frame(dbt.ref("int_accounts_to_score")),
+    scorer = scorer_from(
         registry=as_frame(dbt.ref("churn_models")),
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
         offers=as_frame(dbt.ref("offers")),
@@ -18,5 +17,9 @@ def model(dbt, session):
             high_from=dbt.config.meta_get("high_risk_from"),
         ),
         pinned_version=dbt.config.meta_get("champion_model_version"),
-        last_scores=existing_rows(dbt, session),
+    )
+    return score(
+        accounts=dbt.ref("int_accounts_to_score"),
+        scorer=scorer,
+        last_scores=existing_relation(dbt, session),
     )
