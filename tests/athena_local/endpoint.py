@@ -220,7 +220,7 @@ class LocalAthena:
             )
         outcome = execution.outcome
         rows: list[list[str | None]] = outcome.rows
-        if execution.kind == "DML":
+        if execution.kind == "DML" and outcome.has_rows:
             # The first row of the first page names the columns.
             rows = [[name for name, _ in outcome.columns], *rows]
         start = int(request.get("NextToken") or 0)

@@ -23,6 +23,7 @@ class Outcome:
     Attributes:
         columns: Name and Athena type of each column.
         rows: The rows as text, null where there is no value.
+        has_rows: Whether it is a query, whose rows follow a row of column names.
         update_count: How many rows it wrote.
         scanned_bytes: What it read from S3.
         manifest: The files that an unload wrote.
@@ -30,6 +31,7 @@ class Outcome:
 
     columns: list[tuple[str, str]] = field(default_factory=list)
     rows: list[list[str | None]] = field(default_factory=list)
+    has_rows: bool = False
     update_count: int = 0
     scanned_bytes: int = 0
     manifest: list[str] = field(default_factory=list)
@@ -121,9 +123,7 @@ class Engine:
             schema,
             session,
         )
-        return Outcome(
-            update_count=answer.update_count or 0, scanned_bytes=answer.scanned_bytes
-        )
+        return _written(answer)
 
     def _create_view(
         self, view: statements.CreateView, sql: str, schema: str
@@ -177,11 +177,9 @@ class Engine:
             schema,
         )
         self._catalog.forget(name)
-        return Outcome(
-            update_count=answer.update_count or 0,
-            scanned_bytes=answer.scanned_bytes,
-            manifest=self._files(unload.location),
-        )
+        outcome = _written(answer)
+        outcome.manifest = self._files(unload.location)
+        return outcome
 
     def _maintain(self, maintenance: statements.Maintenance, schema: str) -> None:
         action = (
@@ -209,11 +207,18 @@ class Engine:
         ]
 
 
+def _written(answer: Answer) -> Outcome:
+    """What Athena tells of a statement that wrote rows: no row, but a column."""
+    return Outcome(
+        columns=[("rows", "bigint")],
+        update_count=answer.update_count or 0,
+        scanned_bytes=answer.scanned_bytes,
+    )
+
+
 def _outcome(answer: Answer) -> Outcome:
     if answer.update_type is not None:
-        return Outcome(
-            update_count=answer.update_count or 0, scanned_bytes=answer.scanned_bytes
-        )
+        return _written(answer)
     return Outcome(
         columns=[(name, _athena_type(kind)) for name, kind in answer.columns],
         rows=[
@@ -223,6 +228,7 @@ def _outcome(answer: Answer) -> Outcome:
             ]
             for row in answer.rows
         ],
+        has_rows=True,
         scanned_bytes=answer.scanned_bytes,
     )
 
