@@ -22,7 +22,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from dbt_local_python.arrow import cast_batch, reader_of, with_plain_types
-from dbt_local_python.sql_frames import SqlSession
+from dbt_local_python.sql_frames import SqlFrame, SqlSession
 
 if TYPE_CHECKING:
     from dbt_local_python.job import Job
@@ -55,12 +55,49 @@ def run(job: Job) -> int:
 
 def _write(session: AthenaSession, result: Any, stage: dict[str, str]) -> int:
     reader = _with_stored_times(with_plain_types(reader_of(result)))
-    bucket = session.bucket
     with _staged(session, reader, stage) as rows:
         columns = ", ".join(_stored(field, stage["format"]) for field in reader.schema)
         session.execute(stage["statement"].replace(_COLUMNS, columns, 1))
-    del bucket
     return rows
+
+
+class AthenaFrame(SqlFrame):
+    """A query whose rows are unloaded when they are asked for.
+
+    Unloaded files have no order: rows that must have one are sorted here, and are
+    all in memory meanwhile.
+    """
+
+    _sorted_by: tuple[str, ...] = ()
+
+    def order(self, *columns: str) -> AthenaFrame:
+        """The rows in the order of ``columns``, which later selections must keep."""
+        frame = self._of(self.query)
+        frame._sorted_by = columns
+        return frame
+
+    def to_arrow_reader(self, batch_size: int | None = None) -> pa.RecordBatchReader:
+        """The rows as a stream of Arrow batches, of at most ``batch_size`` rows."""
+        if not self._sorted_by:
+            return super().to_arrow_reader(batch_size)
+        table = self.arrow()
+        return pa.RecordBatchReader.from_batches(
+            table.schema, table.to_batches(batch_size)
+        )
+
+    def arrow(self) -> pa.Table:
+        """The rows as an Arrow table."""
+        table = super().arrow()
+        if self._sorted_by:
+            table = table.sort_by([(name, "ascending") for name in self._sorted_by])
+        return table
+
+    to_arrow_table = arrow
+
+    def _of(self, query: str) -> AthenaFrame:
+        frame = AthenaFrame(self._session, query)
+        frame._sorted_by = self._sorted_by
+        return frame
 
 
 class AthenaSession(SqlSession):
@@ -71,6 +108,14 @@ class AthenaSession(SqlSession):
         self._adapter = adapter
         self._credentials = connection.credentials
         self.bucket = _Bucket(connection.handle.session, self._credentials)
+
+    def sql(self, query: str) -> AthenaFrame:
+        """The rows of a query."""
+        return AthenaFrame(self, query)
+
+    def table(self, name: str) -> AthenaFrame:
+        """The rows of a table or view, by its full name."""
+        return AthenaFrame(self, f"select * from {name}")
 
     def execute(self, statement: str) -> None:
         """Run a statement that returns no rows."""
@@ -106,10 +151,6 @@ class AthenaSession(SqlSession):
 
     def _schema(self, query: str) -> pa.Schema:
         """The names and Arrow types of a query's columns."""
-        _, table = self._adapter.execute(
-            f"select * from ({query}) as rows_to_describe limit 0", fetch=True
-        )
-        del table
         columns = self._adapter.get_column_schema_from_query(
             f"select * from ({query}) as rows_to_describe limit 0"
         )
@@ -204,7 +245,6 @@ def _staged(
     """The rows of ``reader`` as an external table, for as long as it is needed."""
     try:
         rows = _write_files(session.bucket, reader, stage["location"])
-        session.bucket.glue.delete_table if False else None
         _forget(session, stage)
         columns = ", ".join(
             f"`{field.name}` {hive_type(field.type)}" for field in reader.schema
