@@ -31,3 +31,9 @@
         }
     )
 {%- endmacro %}
+
+{#- What Athena is to read must lie in S3: see `athena__stage_csv`. -#}
+{% macro athena__create_table_from_csv(relation, path, columns) -%}
+    {%- do stage_csv(relation, path, columns) -%}
+    {{ create_table_as(false, relation, select_staged_csv(relation, columns)) }}
+{%- endmacro %}

@@ -43,3 +43,26 @@
         else not regexp_matches({{ payload }}, '{{ trailing_comma }}')
     end
 {%- endmacro %}
+
+{% macro athena__is_plain_json_object(payload) -%}
+    {#-
+        Athena's reader is strict, but takes halves of surrogate pairs, which no
+        text can hold.
+    -#}
+    {%- set pairs = '"key"\\s*:' -%}
+    {%- set nested_json = '"\\s*[\\[{]\\s*(\\\\|[\\[{])' -%}
+    {%- set half_pairs = '\\\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\\\u[dD][c-fC-F])'
+        ~ '|(?<!\\\\u[dD][89abAB][0-9a-fA-F]{2})\\\\u[dD][c-fC-F]' -%}
+    case
+        when {{ payload }} is null then false
+        when not starts_with({{ payload }}, '{') then false
+        when try(json_parse({{ payload }})) is null then false
+        when strpos({{ payload }}, '\') > 0
+            or strpos({{ payload }}, 'key"') > 0
+            then not regexp_like(
+                {{ payload }},
+                '{{ [pairs, nested_json, half_pairs] | join("|") }}'
+            )
+        else true
+    end
+{%- endmacro %}

@@ -24,3 +24,39 @@
         ''
     )
 {%- endmacro %}
+
+{% macro athena__json_shape(payload) -%}
+    {#-
+        Every scalar becomes the name of its type, and an array of equal items
+        its first item. Null where an array remains that has several.
+    -#}
+    {%- set scalars = '("(?:[^"\\\\]|\\\\.)*":)|("(?:[^"\\\\]|\\\\.)*")'
+        ~ '|(-?[0-9][0-9.eE+-]*)|(true|false)|(null)' -%}
+    {%- set scalar_items = '\\[("[A-Z]+")(?:,\\1)*\\]' -%}
+    {%- set object_items = '\\[(\\{[^{}\\[\\]]*\\})(?:,\\1)*\\]' -%}
+    {%- set typed -%}
+        regexp_replace(
+            try(json_format(json_parse({{ payload }}))),
+            '{{ scalars }}',
+            found -> coalesce(
+                found[1],
+                case when found[2] is not null then '"VARCHAR"' end,
+                case when found[3] is not null then '"NUMBER"' end,
+                case when found[4] is not null then '"BOOLEAN"' end,
+                '"NULL"'
+            )
+        )
+    {%- endset -%}
+    {#- Angle brackets stand for those of arrays that have been looked at. -#}
+    {%- set shape -%}
+        regexp_replace(
+            regexp_replace({{ typed }}, '{{ scalar_items }}', '<$1>'),
+            '{{ object_items }}', '<$1>'
+        )
+    {%- endset -%}
+    case
+        when regexp_like({{ typed }}, '[<>]|\\{\\}') then null
+        when not regexp_like({{ shape }}, '[\\[\\]]')
+            then translate({{ shape }}, '<>', '[]')
+    end
+{%- endmacro %}

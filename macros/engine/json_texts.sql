@@ -19,3 +19,29 @@
         {%- endfor %}
     ])
 {%- endmacro %}
+
+{% macro athena__json_texts(payload, paths) -%}
+    {#-
+        Not `json_parse` once: of a repeated key it keeps the last, and it
+        writes numbers anew. Reading the text path by path stops at the first
+        key that fits.
+    -#}
+    array[
+        {%- for path in paths %}
+        json_extract_scalar({{ payload }}, '{{ athena_json_path(path) }}')
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    ]
+{%- endmacro %}
+
+
+{#- `$.a."odd key"[0]` as `$["a"]["odd key"][0]`: Athena quotes in brackets. -#}
+{% macro athena_json_path(path) -%}
+    {%- set steps = modules.re.findall(
+        '[.]"([^"]+)"|[.]([A-Za-z0-9_-]+)|(\\[[0-9]+\\])', path
+    ) -%}
+    $
+    {%- for quoted, plain, index in steps -%}
+    {%- if index %}{{ index }}{% else %}["{{ quoted or plain }}"]{% endif -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -1,5 +1,6 @@
 {#
-    How DuckDB loads seeds: dbt's own macros, but for the raw tables.
+    How seeds are loaded: by DuckDB with dbt's own macros, but for the raw tables;
+    on Athena from a file that is staged in S3.
 
     Raw tables that `python -m churn.load` filled are left alone, with a line
     that says so: the demo company must never take the place of real records.
@@ -76,4 +77,28 @@
         run_query('select 1 as is_there from ' ~ book ~ ' limit 1') | length > 0
     ) }}
 
+{% endmacro %}
+
+
+{#- Athena drops a seed's table before it is made anew: see `stage_csv`. -#}
+{% macro athena__create_csv_table(model, agate_table) %}
+    {%- set relation = this.incorporate(type='table') -%}
+    {%- do stage_csv(
+        relation,
+        model.root_path ~ '/' ~ model.original_file_path,
+        model.columns.values()
+    ) -%}
+    {%- set sql = create_table_as(
+        false,
+        relation,
+        select_staged_csv(relation, model.columns.values() | list)
+    ) -%}
+    {%- do run_query(sql) -%}
+    {%- do drop_staged_csv(relation) -%}
+    {{ return(sql) }}
+{% endmacro %}
+
+
+{% macro athena__load_csv_rows(model, agate_table) %}
+    {{ return('select 1') }}
 {% endmacro %}

@@ -12,3 +12,16 @@
     {#- DuckDB's own cast drops the offset, which is what is wanted here. -#}
     try_cast(replace({{ text }}, ',', '.') as timestamp)
 {%- endmacro %}
+
+{% macro athena__local_time_of(text) -%}
+    {%- set time_pattern =
+        '^.{10}[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,6})?)?)' -%}
+    try_cast(
+        substr({{ text }}, 1, 10) || coalesce(
+            ' ' || replace(
+                regexp_extract({{ text }}, '{{ time_pattern }}', 1), ',', '.'
+            ),
+            ''
+        ) as timestamp(6)
+    )
+{%- endmacro %}

@@ -17,3 +17,7 @@
             then regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
     end
 {%- endmacro %}
+
+{% macro athena__regexp_extract_first(text, pattern, group) -%}
+    regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
+{%- endmacro %}

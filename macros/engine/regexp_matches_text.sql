@@ -12,3 +12,7 @@
 {% macro duckdb__regexp_matches_text(text, pattern) -%}
     regexp_matches({{ text }}, '{{ pattern }}')
 {%- endmacro %}
+
+{% macro athena__regexp_matches_text(text, pattern) -%}
+    regexp_like({{ text }}, '{{ pattern }}')
+{%- endmacro %}

@@ -11,3 +11,7 @@
 {% macro duckdb__text_at(texts, position) -%}
     {{ texts }}[{{ position + 1 }}]
 {%- endmacro %}
+
+{% macro athena__text_at(texts, position) -%}
+    element_at({{ texts }}, {{ position + 1 }})
+{%- endmacro %}

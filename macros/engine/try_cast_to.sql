@@ -10,3 +10,10 @@
 {% macro default__try_cast_to(expression, type) -%}
     try_cast({{ expression }} as {{ type }})
 {%- endmacro %}
+
+{% macro athena__try_cast_to(expression, type) -%}
+    {#- Athena's own timestamp has milliseconds only. -#}
+    try_cast(
+        {{ expression }} as {{ 'timestamp(6)' if type == 'timestamp' else type }}
+    )
+{%- endmacro %}
