@@ -1,8 +1,9 @@
 {#
     The texts at the JSON paths `paths` of the JSON object in `payload`, as one
     array in the order of `paths`, from one parse of the record: null where
-    there is nothing or a JSON null, numbers and booleans as they are written,
-    objects and arrays as JSON text. Of a key that occurs twice in an object,
+    there is nothing or a JSON null, whole numbers and booleans as they are
+    written, decimal numbers perhaps in another form of the same value (DuckDB
+    writes 2.10 as 2.1), objects and arrays as JSON text. Of a key that occurs twice in an object,
     the first counts. `payload` must be JSON.
 
     json_texts("'{\"a\":{\"b\":1}}'", ['$.a.b', '$.c']) is ['1', null].
