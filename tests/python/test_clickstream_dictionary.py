@@ -171,7 +171,12 @@ def test_the_contract_refuses_a_column_that_nothing_fills(
 """,
     )
     finished = copied_project.dbt(
-        "run", "-s", "stg_clickstream__events", check=False, load_demo_seeds=False
+        "run",
+        "-s",
+        "event_names",
+        "+stg_clickstream__events",
+        check=False,
+        load_demo_seeds=False,
     )
     assert finished.returncode != 0
     assert "enforced contract that failed" in finished.stdout
@@ -251,14 +256,17 @@ def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
         "dictionary_paths_that_never_occur",
         load_demo_seeds=False,
     )
-    said = " ".join(finished.stdout.split())
-    # The odd key alone is left; no pasted path is one that never occurs.
-    assert "undocumented_json_paths found 1" in said
-    never = project.query(
-        (project.folder / "target/compiled/churn/tests/data")
-        .joinpath("dictionary_paths_that_never_occur.sql")
-        .read_text()
-    )
+    assert "WARN=2" in finished.stdout
+
+    def rows_of(test: str) -> list[tuple]:
+        compiled = project.folder / "target/compiled/churn/tests/data" / f"{test}.sql"
+        return project.query(compiled.read_text())
+
+    # The odd key alone is left; and no pasted path is one that never occurs.
+    assert [row[0] for row in rows_of("undocumented_json_paths")] == [
+        '$."it\'s \\"odd\\""'
+    ]
+    never = rows_of("dictionary_paths_that_never_occur")
     pasted = {path for e in yaml.safe_load(printed) for path in paths_of(e)}
     assert pasted
     assert not pasted & {path for (path,) in never}
