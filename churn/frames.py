@@ -34,7 +34,7 @@ def as_batches(
     """
     if hasattr(relation, "to_arrow_reader"):
         if columns is not None:
-            relation = relation.project(", ".join(f'"{name}"' for name in columns))
+            relation = relation.select(*columns)
         return relation.to_arrow_reader(rows)
     if not isinstance(relation, pa.Table | pa.RecordBatch):
         frame = as_frame(relation)
@@ -51,7 +51,9 @@ def column_names(relation: Any) -> list[str]:
     """The columns of what ``dbt.ref`` returned."""
     if isinstance(relation, pa.Table | pa.RecordBatch):
         return relation.schema.names
-    return list(relation.columns)
+    if hasattr(relation, "columns"):
+        return list(relation.columns)
+    return relation.filter("1 = 0").to_arrow_reader().schema.names
 
 
 def existing_relation(dbt: Any, session: Any) -> Any | None:
