@@ -143,8 +143,8 @@ outcomes as (
         bands.mean_probability,
         bands.churned_share,
         bands.churned_share - bands.mean_probability as calibration_gap,
-        -- An account's scores of one month share their outcome nearly always, so
-        -- that only accounts count as independent.
+        -- An account's scores of one month nearly always share their outcome,
+        -- so that only accounts count as independent.
         sqrt(
             bands.outcome_variance / nullif(bands.count_observed_accounts, 0)
         ) as calibration_gap_by_chance,
