@@ -10,3 +10,7 @@
 {% macro duckdb__add_days(day, days) -%}
     cast({{ day }} + cast({{ days }} as integer) as date)
 {%- endmacro %}
+
+{% macro spark__add_days(day, days) -%}
+    date_add({{ day }}, cast({{ days }} as int))
+{%- endmacro %}

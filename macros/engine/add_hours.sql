@@ -11,3 +11,7 @@
 {% macro duckdb__add_hours(instant, hours) -%}
     (cast({{ instant }} as timestamp) + to_hours(cast({{ hours }} as integer)))
 {%- endmacro %}
+
+{% macro spark__add_hours(instant, hours) -%}
+    (cast({{ instant }} as timestamp) + make_dt_interval(0, {{ hours }}))
+{%- endmacro %}

@@ -12,3 +12,7 @@
 {% macro duckdb__add_minutes(instant, minutes) -%}
     ({{ instant }} + to_minutes(cast({{ minutes }} as integer)))
 {%- endmacro %}
+
+{% macro spark__add_minutes(instant, minutes) -%}
+    ({{ instant }} + make_dt_interval(0, 0, {{ minutes }}))
+{%- endmacro %}

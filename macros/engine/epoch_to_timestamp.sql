@@ -10,3 +10,7 @@
 {% macro duckdb__epoch_to_timestamp(microseconds) -%}
     make_timestamp({{ microseconds }})
 {%- endmacro %}
+
+{% macro spark__epoch_to_timestamp(microseconds) -%}
+    timestamp_micros({{ microseconds }})
+{%- endmacro %}

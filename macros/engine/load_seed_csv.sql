@@ -1,5 +1,6 @@
 {#
-    How DuckDB loads seeds: dbt's own macros, but for the raw tables.
+    How DuckDB and Spark load seeds: dbt's own macros, but for what they get
+    wrong, and for the raw tables.
 
     Raw tables that `python -m churn.load` filled are left alone, with a line
     that says so: the demo company must never take the place of real records.
@@ -76,4 +77,30 @@
         run_query('select 1 as is_there from ' ~ book ~ ' limit 1') | length > 0
     ) }}
 
+{% endmacro %}
+
+
+{% macro spark__create_csv_table(model, agate_table) %}
+
+    {%- set types = model.config.get('column_types', {}) -%}
+    {%- set columns = [] -%}
+    {%- for name in agate_table.column_names -%}
+        {%- do columns.append({
+            'name': name,
+            'data_type': types.get(
+                name, adapter.convert_type(agate_table, loop.index0)
+            ),
+        }) -%}
+    {%- endfor -%}
+    {%- do create_table_from_csv(
+        this, model.root_path ~ '/' ~ model.original_file_path, columns
+    ) -%}
+    {{ return('') }}
+
+{% endmacro %}
+
+
+{% macro spark__load_csv_rows(model, agate_table) %}
+    {#- The statement that creates the table has filled it. -#}
+    {{ return('') }}
 {% endmacro %}

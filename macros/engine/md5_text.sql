@@ -11,3 +11,7 @@
 {% macro duckdb__md5_text(text) -%}
     md5({{ text }})
 {%- endmacro %}
+
+{% macro spark__md5_text(text) -%}
+    md5({{ text }})
+{%- endmacro %}

@@ -17,3 +17,12 @@
             then regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
     end
 {%- endmacro %}
+
+{% macro spark__regexp_extract_first(text, pattern, group) -%}
+    case
+        when {{ spark__regexp_matches_text(text, pattern) }}
+            then regexp_extract(
+                {{ text }}, r'{{ java_pattern(pattern) }}', {{ group }}
+            )
+    end
+{%- endmacro %}

@@ -14,3 +14,10 @@
         / 1000000
     )
 {%- endmacro %}
+
+{% macro spark__seconds_between(start, finish) -%}
+    (
+        cast((unix_micros({{ finish }}) - unix_micros({{ start }})) as double)
+        / 1000000D
+    )
+{%- endmacro %}

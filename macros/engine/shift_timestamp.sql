@@ -14,3 +14,10 @@
         epoch_us({{ instant }}) + epoch_us({{ finish }}) - epoch_us({{ start }})
     )
 {%- endmacro %}
+
+{% macro spark__shift_timestamp(instant, start, finish) -%}
+    timestamp_micros(
+        unix_micros({{ instant }})
+        + unix_micros({{ finish }}) - unix_micros({{ start }})
+    )
+{%- endmacro %}

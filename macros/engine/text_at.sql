@@ -11,3 +11,7 @@
 {% macro duckdb__text_at(texts, position) -%}
     {{ texts }}[{{ position + 1 }}]
 {%- endmacro %}
+
+{% macro spark__text_at(texts, position) -%}
+    get({{ texts }}, {{ position }})
+{%- endmacro %}

@@ -10,3 +10,9 @@
 {% macro duckdb__without_trailing_space(text) -%}
     rtrim({{ text }}, chr(32) || chr(9) || chr(10) || chr(13))
 {%- endmacro %}
+
+{% macro spark__without_trailing_space(text) -%}
+    trim(
+        trailing chr(32) || chr(9) || chr(10) || chr(13) from {{ text }}
+    )
+{%- endmacro %}
