@@ -39,7 +39,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro athena__try_cast_to(expression, type) -%}
+{% macro athena__try_cast_written(expression, type) -%}
     {#- Athena's own timestamp has milliseconds only. -#}
     try_cast(
         {{ expression }} as {{ 'timestamp(6)' if type == 'timestamp' else type }}
