@@ -155,7 +155,7 @@ judged_records as (
             when corrected_at < cast(
                 '{{ var("earliest_plausible_date") }}' as timestamp
             )
-                then cast(corrected_at as {{ type_string() }})
+                then {{ as_text('corrected_at', 'timestamp') }}
         end as reject_detail
 
     from flagged_records
