@@ -5,19 +5,18 @@
     Everything that extracts reads this list, so the documentation of a column
     is its implementation. Each entry has `name`, `data_type`, `json_paths` in
     order of preference and, where the YAML says so, `format`, `values` and
-    `is_required`. The list is empty while dbt parses.
+    `is_required`. A column whose `json_paths` are an empty list is one that the
+    tracker does not send, and null. The list is empty while dbt parses.
 #}
 {% macro clickstream_dictionary() %}
 
     {%- set dictionary = [] -%}
     {%- if execute -%}
-        {%- set model = graph.nodes.get(
-            'model.' ~ project_name ~ '.stg_clickstream__events'
-        ) -%}
+        {%- set model = node_named('stg_clickstream__events') -%}
         {%- for column in (model.columns.values() if model else []) -%}
             {%- set meta = column.get('config', {}).get('meta', {})
                 or column.get('meta', {}) -%}
-            {%- if meta.get('json_paths') -%}
+            {%- if meta.get('json_paths') is not none -%}
                 {%- do check_dictionary_entry(column, meta) -%}
                 {%- do dictionary.append({
                     'name': column.name,

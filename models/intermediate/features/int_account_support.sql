@@ -1,4 +1,10 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        enabled=var('has_support_calls'),
+        materialized='incremental',
+        incremental_strategy='append'
+    )
+}}
 
 with
 
