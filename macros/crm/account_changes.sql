@@ -304,9 +304,10 @@ select * from changes
     {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- for column in columns -%}
     {%- if not loop.first %} || chr(31) || {% endif -%}
-    coalesce(
-        cast({{ prefix }}{{ column }} as {{ dbt.type_string() }}), chr(30)
-    )
+    coalesce({{ as_text(
+        prefix ~ column,
+        'double' if column == 'monthly_recurring_revenue' else none
+    ) }}, chr(30))
     {%- endfor -%}
 {%- endmacro %}
 
