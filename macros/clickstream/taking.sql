@@ -9,11 +9,19 @@
 #}
 {% macro latest_taken_at(relation, stamp='taken_at') %}
 
-    {%- set latest = run_query(
-        'select max(' ~ stamp ~ ') as taken_at from ' ~ relation
-    ).columns[0].values()[0]
+    {%- set latest = latest_stamp(relation, stamp)
         if execute and load_relation(relation) is not none else none -%}
     {{ return(timestamp_literal(latest or modules.datetime.datetime(1, 1, 1))) }}
+
+{% endmacro %}
+
+
+{# The greatest `stamp` in a table that exists, or none where it has no rows. #}
+{% macro latest_stamp(relation, stamp='taken_at') %}
+
+    {{ return(run_query(
+        'select max(' ~ stamp ~ ') as latest_stamp from ' ~ relation
+    ).columns[0].values()[0]) }}
 
 {% endmacro %}
 
