@@ -73,14 +73,6 @@
 {%- endmacro %}
 
 
-{# Spark's name of a type of the YAML, which are DuckDB's. #}
-{% macro spark_type(data_type) -%}
-    {{ return({'varchar': 'string', 'integer': 'int'}.get(
-        data_type | lower, data_type
-    )) }}
-{%- endmacro %}
-
-
 {# The format of the project's tables on Spark, for what is not a model. #}
 {% macro spark_file_format() -%}
     {{ return(env_var('CHURN_SPARK_FILE_FORMAT', 'parquet')) }}

@@ -10,7 +10,7 @@
 {%- endmacro %}
 
 {% macro duckdb__local_time_of(text) -%}
-    try_cast(replace({{ text }}, ',', '.') as timestamp)
+    try_cast(replace(upper({{ text }}), ',', '.') as timestamp)
 {%- endmacro %}
 
 {% macro spark__local_time_of(text) -%}
