@@ -32,19 +32,37 @@ def as_frame(relation: Any) -> pd.DataFrame:
     return relation
 
 
-def as_batches(relation: Any, rows: int = ROWS_PER_BATCH) -> pa.RecordBatchReader:
+def as_batches(
+    relation: Any, columns: Sequence[str] | None = None, rows: int = ROWS_PER_BATCH
+) -> pa.RecordBatchReader:
     """The rows of what ``dbt.ref`` returned, batch by batch.
 
     Args:
         relation: A DuckDB relation, which is read as the batches are taken, or
             rows that are in memory already.
+        columns: The columns to read; all by default.
         rows: The most rows of a batch.
     """
     if hasattr(relation, "to_arrow_reader"):
+        if columns is not None:
+            relation = relation.project(", ".join(f'"{name}"' for name in columns))
         return relation.to_arrow_reader(rows)
-    if not isinstance(relation, pa.Table):
-        relation = pa.Table.from_pandas(as_frame(relation), preserve_index=False)
+    if not isinstance(relation, pa.Table | pa.RecordBatch):
+        frame = as_frame(relation)
+        frame = frame if columns is None else frame[list(columns)]
+        relation = pa.Table.from_pandas(frame, preserve_index=False)
+    elif columns is not None:
+        relation = relation.select(list(columns))
+    if isinstance(relation, pa.RecordBatch):
+        relation = pa.Table.from_batches([relation])
     return relation.to_reader(rows)
+
+
+def column_names(relation: Any) -> list[str]:
+    """The columns of what ``dbt.ref`` returned."""
+    if isinstance(relation, pa.Table | pa.RecordBatch):
+        return relation.schema.names
+    return list(relation.columns)
 
 
 def map_batches(

@@ -34,6 +34,7 @@ plugins: list[Any] = []
 # `Job` and returns the number of rows it wrote, or None. Imported when first needed.
 _runners: dict[str, str | Callable[[Job], int | None]] = {
     "spark": "dbt_local_python.spark:run",
+    "athena": "dbt_local_python.athena:run",
 }
 
 _EXPECTED_PARAMETERS = ["self", "parsed_model", "compiled_code"]
@@ -82,6 +83,13 @@ def install() -> None:
 
     submit_python_job.is_local_python = True
     BaseAdapter.submit_python_job = submit_python_job
+    # For macros: `adapter.stage_csv(relation, path)` of an engine in the cloud.
+    BaseAdapter.stage_csv = _stage_csv
+    adapters = [BaseAdapter]
+    for adapter in adapters:
+        # Adapters derived from one of these later take this over from it.
+        adapter._available_ = adapter._available_ | {"stage_csv"}
+        adapters += adapter.__subclasses__()
 
 
 def _parameters_of(method: Any) -> list[str] | None:
@@ -94,6 +102,13 @@ def _parameters_of(method: Any) -> list[str] | None:
         if inspect.isfunction(inner) and inner.__name__ == "submit_python_job":
             found = _parameters_of(inner)
     return found
+
+
+def _stage_csv(self: BaseAdapter, relation: Any, path: str) -> None:
+    """Make a CSV file of this machine readable to an engine that cannot see it."""
+    from dbt_local_python.athena import stage_csv
+
+    stage_csv(self, relation, path)
 
 
 def _submit(

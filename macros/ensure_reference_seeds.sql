@@ -13,7 +13,7 @@
             {%- set node = graph.nodes.get(id) -%}
             {%- if node and node.resource_type == 'model' -%}
                 {%- for parent in node.depends_on.nodes
-                      if parent.startswith('seed.churn.')
+                      if parent.startswith('seed.')
                       and parent not in selected_resources
                       and parent not in needed
                       and 'raw' not in graph.nodes[parent].tags -%}

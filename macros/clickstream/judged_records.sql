@@ -156,7 +156,7 @@ judged_records as (
             when corrected_at < cast(
                 '{{ var("earliest_plausible_date") }}' as timestamp
             )
-                then cast(corrected_at as {{ type_string() }})
+                then occurred_at__text
         end as reject_detail
 
     from flagged_records

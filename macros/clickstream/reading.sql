@@ -9,7 +9,8 @@
     {%- if candidates | length > 1 -%}
         coalesce({{ candidates | join(', ') }})
     {%- else -%}
-        {{ candidates[0] }}
+        {{ candidates[0]
+            or 'cast(null as ' ~ dbt.type_string() ~ ')' }}
     {%- endif -%}
 
 {%- endmacro %}
@@ -23,6 +24,9 @@
 {% macro first_present_text(column, paths, texts, first_text) -%}
 
     {%- set candidates = dictionary_candidates(column, paths, texts) -%}
+    {%- if not candidates -%}
+    {{ first_text }}
+    {%- else -%}
     case
         when {{ is_absent(first_text) }}
             then {% if candidates | length > 1 %}coalesce({% endif %}
@@ -33,6 +37,7 @@
             {%- if candidates | length > 1 %}){% endif %}
         else {{ first_text }}
     end
+    {%- endif -%}
 
 {%- endmacro %}
 

@@ -57,7 +57,6 @@
     {%- do run_query('drop view if exists ' ~ rows) -%}
 {%- endmacro %}
 
-
 {#
     Where Spark finds a seed's file. Its executors must see it: on a cluster,
     `seeds_seen_by_spark_at` says where there is a copy of the folder.
@@ -72,8 +71,13 @@
     {{ return(seen | replace("'", "\\'")) }}
 {%- endmacro %}
 
-
 {# The format of the project's tables on Spark, for what is not a model. #}
 {% macro spark_file_format() -%}
     {{ return(env_var('CHURN_SPARK_FILE_FORMAT', 'parquet')) }}
+{%- endmacro %}
+
+{#- What Athena is to read must lie in S3: see `athena__stage_csv`. -#}
+{% macro athena__create_table_from_csv(relation, path, columns) -%}
+    {%- do stage_csv(relation, path, columns) -%}
+    {{ create_table_as(false, relation, select_staged_csv(relation, columns)) }}
 {%- endmacro %}

@@ -9,7 +9,7 @@
     {{ return(adapter.dispatch('json_document', 'churn')(payload)) }}
 {%- endmacro %}
 
-{% macro duckdb__json_document(payload) -%}
+{% macro default__json_document(payload) -%}
     {{ payload }}
 {%- endmacro %}
 

@@ -22,6 +22,31 @@
     ])
 {%- endmacro %}
 
+{% macro athena__json_texts(document, paths) -%}
+    {#-
+        Not `json_parse` once: of a repeated key it keeps the last, and it
+        writes numbers anew. Reading the text path by path stops at the first
+        key that fits.
+    -#}
+    array[
+        {%- for path in paths %}
+        json_extract_scalar({{ document }}, '{{ athena_json_path(path) }}')
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+    ]
+{%- endmacro %}
+
+{#- `$.a."odd key"[0]` as `$["a"]["odd key"][0]`: Athena quotes in brackets. -#}
+{% macro athena_json_path(path) -%}
+    {%- set steps = modules.re.findall(
+        '[.]"([^"]+)"|[.]([A-Za-z0-9_-]+)|(\\[[0-9]+\\])', path
+    ) -%}
+    $
+    {%- for quoted, plain, index in steps -%}
+    {%- if index %}{{ index }}{% else %}["{{ quoted or plain }}"]{% endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
 {% macro spark__json_texts(document, paths) -%}
     {#-
         An inner object is parsed once, however many paths lead through it, and
@@ -46,7 +71,6 @@
     ))[0]{% for _ in depths %})[0]{% endfor -%}
 {%- endmacro %}
 
-
 {# The text at a path, from the innermost object or array that it leads through. #}
 {% macro spark_json_text(path) -%}
     {%- set steps = json_path_steps(path) -%}
@@ -63,14 +87,12 @@
     {%- endif -%}
 {%- endmacro %}
 
-
 {# `$.user."odd key"[0]` is ['.user', '."odd key"', '[0]']. #}
 {% macro json_path_steps(path) -%}
     {{ return(modules.re.findall(
         '[.]"[^"]+"|[.][^.\\[]+|\\[[0-9]+\\]', path
     )) }}
 {%- endmacro %}
-
 
 {# What the steps `steps` lead to, if `next_step` is to be taken from there. #}
 {% macro inner_json(steps, next_step) -%}
@@ -82,7 +104,6 @@
             ~ local_md5(steps | join)[:12],
     }) }}
 {%- endmacro %}
-
 
 {# The objects and arrays within a record that paths lead through, by depth. #}
 {% macro inner_json_by_depth(paths) -%}

@@ -66,7 +66,6 @@
 )
 {%- endmacro %}
 
-
 {% macro spark__judge_deliveries(name, number) -%}
     {#-
         Spark takes a job for each step of a recursion, and stops after a
@@ -131,7 +130,6 @@
 )
 {%- endmacro %}
 
-
 {# Whether a delivery lands behind those that `former` has counted. #}
 {% macro delivery_lands(delivery, former) -%}
     {{ delivery }}.count_accounts > 0
@@ -149,4 +147,69 @@
             )
         )
     )
+{%- endmacro %}
+
+{% macro athena__judge_deliveries(name, number) -%}
+    {#- Athena stops a recursion after ten steps; a fold has no such limit. -#}
+    {%- set delivery_type =
+        'row(number bigint, batch_date date, count_accounts bigint)' -%}
+    {%- set verdict_type =
+        'row(number bigint, former_count_accounts bigint, verdict varchar)' -%}
+    {%- set state_type =
+        'row(landed_batch_date date, landed_count_accounts bigint, '
+        ~ 'verdicts array(' ~ verdict_type ~ '))' -%}
+{{ name }} as (
+
+    select
+        verdicts.number,
+        verdicts.former_count_accounts,
+        verdicts.verdict
+
+    from (
+        select
+            reduce(
+                array_agg(
+                    cast(row(
+                        numbered.{{ number }},
+                        numbered.batch_date,
+                        numbered.count_accounts
+                    ) as {{ delivery_type }})
+                    order by numbered.{{ number }}
+                ),
+                cast(row(null, null, array[]) as {{ state_type }}),
+                (former, delivery) -> cast(row(
+                    case
+                        when {{ delivery_lands('delivery', 'former') }}
+                            then delivery.batch_date
+                        else former.landed_batch_date
+                    end,
+                    case
+                        when {{ delivery_lands('delivery', 'former') }}
+                            then delivery.count_accounts
+                        else former.landed_count_accounts
+                    end,
+                    former.verdicts || cast(row(
+                        delivery.number,
+                        former.landed_count_accounts,
+                        case
+                            when {{ delivery_lands('delivery', 'former') }}
+                                then 'landed'
+                            when delivery.batch_date = former.landed_batch_date
+                                then 'repeat'
+                            else 'half'
+                        end
+                    ) as {{ verdict_type }})
+                ) as {{ state_type }}),
+                folded -> folded.verdicts
+            ) as verdicts
+
+        from numbered
+
+        where numbered.{{ number }} is not null
+    ) as folded_deliveries
+
+    cross join unnest(folded_deliveries.verdicts)
+        as verdicts (number, former_count_accounts, verdict)
+
+)
 {%- endmacro %}

@@ -16,3 +16,16 @@
 {% macro spark__local_time_of(text) -%}
     try_cast(translate({{ text }}, ',tTzZ', '.  ') as timestamp)
 {%- endmacro %}
+
+{% macro athena__local_time_of(text) -%}
+    {%- set time_pattern =
+        '^.{10}[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,6})?)?)' -%}
+    try_cast(
+        substr({{ text }}, 1, 10) || coalesce(
+            ' ' || replace(
+                regexp_extract({{ text }}, '{{ time_pattern }}', 1), ',', '.'
+            ),
+            ''
+        ) as timestamp(6)
+    )
+{%- endmacro %}

@@ -18,6 +18,10 @@
     end
 {%- endmacro %}
 
+{% macro athena__regexp_extract_first(text, pattern, group) -%}
+    regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
+{%- endmacro %}
+
 {% macro spark__regexp_extract_first(text, pattern, group) -%}
     case
         when {{ spark__regexp_matches_text(text, pattern) }}

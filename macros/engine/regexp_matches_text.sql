@@ -13,10 +13,13 @@
     regexp_matches({{ text }}, '{{ pattern }}')
 {%- endmacro %}
 
+{% macro athena__regexp_matches_text(text, pattern) -%}
+    regexp_like({{ text }}, '{{ pattern }}')
+{%- endmacro %}
+
 {% macro spark__regexp_matches_text(text, pattern) -%}
     ({{ text }} rlike r'{{ java_pattern(pattern) }}')
 {%- endmacro %}
-
 
 {#
     A pattern that means in Java what it means in RE2: `$` is the very end, not

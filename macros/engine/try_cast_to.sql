@@ -39,6 +39,13 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro athena__try_cast_written(expression, type) -%}
+    {#- Athena's own timestamp has milliseconds only. -#}
+    try_cast(
+        {{ expression }} as {{ 'timestamp(6)' if type == 'timestamp' else type }}
+    )
+{%- endmacro %}
+
 {% macro default__try_cast_written(expression, type) -%}
     try_cast({{ expression }} as {{ type }})
 {%- endmacro %}

@@ -12,12 +12,24 @@
     cast(try_strptime({{ text }}, '{{ format }}') as date)
 {%- endmacro %}
 
+{% macro athena__try_parse_date(text, format) -%}
+    {#- Athena has MySQL's letters where they differ from those of strftime. -#}
+    {%- set letters = {'%B': '%M', '%M': '%i', '%S': '%s', '%A': '%W'} -%}
+    {%- set parts = [] -%}
+    {%- for part in modules.re.findall('%.|[^%]+', format) -%}
+        {%- do parts.append(letters.get(part, part)) -%}
+    {%- endfor -%}
+    cast(
+        try(date_parse({{ text }}, '{{ parts | join | replace("'", "''") }}'))
+        as date
+    )
+{%- endmacro %}
+
 {% macro spark__try_parse_date(text, format) -%}
     cast(
         try_to_timestamp({{ text }}, '{{ java_date_format(format) }}') as date
     )
 {%- endmacro %}
-
 
 {#
     A strftime format of dates in Java's letters. Letters that are no directive

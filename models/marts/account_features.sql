@@ -1,5 +1,8 @@
 {{ config(materialized='view') }}
 
+{#- What this company has: see is_present_feature. -#}
+{%- set columns = account_feature_columns() | map(attribute='name') | list -%}
+
 with
 
 features as (
@@ -18,8 +21,13 @@ as_of_dates as (
 -- decided and are left out here.
 features_of_dates as (
 
-    select features.*
-
+    select
+        {% for column in columns -%}
+        features.{{ column }}
+        {%- if not loop.last %},{% endif %}
+        {% else -%}
+        features.*
+        {% endfor %}
     from features
 
     inner join as_of_dates

@@ -1,8 +1,11 @@
-{{ config(
-    materialized='incremental',
-    incremental_strategy='append',
-    unique_key='as_of_date'
-) }}
+{{
+    config(
+        enabled=var('has_invoices'),
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date'
+    )
+}}
 
 with
 
