@@ -26,9 +26,7 @@
 
     {%- set stamp = run_started_at.replace(tzinfo=none) -%}
     {%- if execute and is_incremental() -%}
-        {%- set latest = run_query(
-            'select max(taken_at) as taken_at from ' ~ this
-        ).columns[0].values()[0] -%}
+        {%- set latest = latest_stamp(this) -%}
         {%- if latest and latest >= stamp -%}
             {%- set stamp =
                 latest + modules.datetime.timedelta(microseconds=1) -%}

@@ -23,11 +23,11 @@
 {% macro forget_revised_visitors(relation) -%}
 
     {%- if is_incremental() %}
-    delete from {{ relation }}
-    where visitor_id in (
-        {{ touched_visitors(relation) }}
-        and (is_revised or not is_counted)
-    )
+    {{ delete_rows(
+        relation,
+        'visitor_id in (' ~ touched_visitors(relation)
+        ~ ' and (is_revised or not is_counted))'
+    ) }}
     {%- endif %}
 
 {%- endmacro %}

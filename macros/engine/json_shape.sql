@@ -64,3 +64,25 @@
             then translate({{ shape }}, '<>', '[]')
     end
 {%- endmacro %}
+
+{% macro spark__json_shape(payload) -%}
+    {#-
+        Spark tells the structure of a constant only, so the scalars are
+        replaced where they stand, which no key without a backslash prevents.
+        Arrays and what is escaped are left to be looked at one by one.
+    -#}
+    {%- set scalars = [
+        ('"[^"]*+"', 'VARCHAR'), ('-?[0-9][-+.0-9eE]*+', 'DOUBLE'),
+        ('(?:true|false)', 'BOOLEAN'), ('null', 'NULL'),
+    ] -%}
+    case
+        when not contains({{ payload }}, '[')
+            and not contains({{ payload }}, chr(92))
+            and {{ payload }} like '{_%}'
+            then {% for _ in scalars %}regexp_replace({% endfor %}
+                {{ payload }}
+                {%- for scalar, name in scalars %},
+                r'(?<="):[ \t\n\r]*+{{ scalar }}', ':"{{ name }}"')
+                {%- endfor %}
+    end
+{%- endmacro %}

@@ -2,7 +2,8 @@
     config(
         enabled=var('has_invoices'),
         materialized='incremental',
-        incremental_strategy='append'
+        incremental_strategy='append',
+        unique_key='as_of_date'
     )
 }}
 

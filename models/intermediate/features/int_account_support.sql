@@ -2,7 +2,8 @@
     config(
         enabled=var('has_support_calls'),
         materialized='incremental',
-        incremental_strategy='append'
+        incremental_strategy='append',
+        unique_key='as_of_date'
     )
 }}
 
