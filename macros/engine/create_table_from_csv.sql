@@ -35,12 +35,6 @@
     {%- endcall -%}
 {%- endmacro %}
 
-{#- What Athena is to read must lie in S3: see `athena__stage_csv`. -#}
-{% macro athena__create_table_from_csv(relation, path, columns) -%}
-    {%- do stage_csv(relation, path, columns) -%}
-    {{ create_table_as(false, relation, select_staged_csv(relation, columns)) }}
-{%- endmacro %}
-
 {% macro spark__create_table_from_csv(relation, path, columns) -%}
     {%- set rows = 'churn_csv_of_' ~ relation.identifier -%}
     {%- do run_query(
@@ -77,14 +71,13 @@
     {{ return(seen | replace("'", "\\'")) }}
 {%- endmacro %}
 
-{# Spark's name of a type of the YAML, which are DuckDB's. #}
-{% macro spark_type(data_type) -%}
-    {{ return({'varchar': 'string', 'integer': 'int'}.get(
-        data_type | lower, data_type
-    )) }}
-{%- endmacro %}
-
 {# The format of the project's tables on Spark, for what is not a model. #}
 {% macro spark_file_format() -%}
     {{ return(env_var('CHURN_SPARK_FILE_FORMAT', 'parquet')) }}
+{%- endmacro %}
+
+{#- What Athena is to read must lie in S3: see `athena__stage_csv`. -#}
+{% macro athena__create_table_from_csv(relation, path, columns) -%}
+    {%- do stage_csv(relation, path, columns) -%}
+    {{ create_table_as(false, relation, select_staged_csv(relation, columns)) }}
 {%- endmacro %}

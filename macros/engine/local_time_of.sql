@@ -10,7 +10,11 @@
 {%- endmacro %}
 
 {% macro duckdb__local_time_of(text) -%}
-    try_cast(replace({{ text }}, ',', '.') as timestamp)
+    try_cast(replace(upper({{ text }}), ',', '.') as timestamp)
+{%- endmacro %}
+
+{% macro spark__local_time_of(text) -%}
+    try_cast(translate({{ text }}, ',tTzZ', '.  ') as timestamp)
 {%- endmacro %}
 
 {% macro athena__local_time_of(text) -%}
@@ -24,8 +28,4 @@
             ''
         ) as timestamp(6)
     )
-{%- endmacro %}
-
-{% macro spark__local_time_of(text) -%}
-    try_cast(translate({{ text }}, ',tTzZ', '.  ') as timestamp)
 {%- endmacro %}

@@ -50,10 +50,10 @@ ranked_states as (
             order by
                 states.loaded_at desc,
                 states.account_id asc,
-                states.due_date asc,
-                states.invoice_date asc,
-                states.status asc,
-                states.amount asc
+                states.due_date asc nulls last,
+                states.invoice_date asc nulls last,
+                states.status asc nulls last,
+                states.amount asc nulls last
         ) as recency
 
     from states
