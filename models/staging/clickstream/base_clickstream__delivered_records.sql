@@ -22,6 +22,8 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
+    where {{ may_hold_new_records() }}
+
 ),
 
 {% if is_incremental() %}
