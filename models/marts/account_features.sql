@@ -18,7 +18,11 @@ as_of_dates as (
 -- decided and are left out here.
 features_of_dates as (
 
-    select features.*
+    select
+        {%- for column in model.columns %}
+        features.{{ column }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
 
     from features
 

@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
+    )
+}}
 
 with
 
@@ -97,4 +104,8 @@ billing as (
 
 )
 
-select * from billing
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from billing

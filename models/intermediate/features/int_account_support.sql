@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
+    )
+}}
 
 with
 
@@ -60,4 +67,8 @@ support as (
 
 )
 
-select * from support
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from support
