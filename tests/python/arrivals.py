@@ -107,7 +107,7 @@ def contacts() -> pd.DataFrame:
 def calls(draw: random.Random, count: int) -> pd.DataFrame:
     """Support calls, some delivered twice and some late."""
     rows = []
-    for number in range(count):
+    for _ in range(count):
         started_at = START + timedelta(minutes=draw.randrange(40 * 1_440))
         rows.append(
             {
