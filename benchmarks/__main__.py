@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [which ...] [options]``."""
+"""Run the benchmarks: ``python -m benchmarks [benchmark ...] [options]``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks import clickstream, incremental, labels
+from benchmarks import clickstream, incremental, labels, model
 
-BENCHMARKS = ["clickstream", "incremental", "labels"]
+BENCHMARKS = ["clickstream", "incremental", "labels", "model"]
 
 
 def main() -> None:
@@ -26,6 +26,9 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="rows that the model is tried on"
+    )
     parser.add_argument(
         "--batches-kept",
         type=int,
@@ -87,15 +90,25 @@ def main() -> None:
             )
     if "labels" in chosen:
         print(f"\nCRM, {options.accounts:,} accounts")
-        print(f"{'':40}{'seconds':>10}{'peak GB':>10}")
+        print(f"{'':40}{'seconds':>10}{'of CPU':>10}{'peak GB':>10}")
         for measured in labels.measure(options.accounts, options.batches_kept):
             print(
                 f"{measured.name:40}{measured.seconds:>10.1f}"
+                f"{measured.cpu_seconds:>10.1f}"
                 f"{measured.peak_bytes / 1e9:>10.2f}"
             )
             print(f"  {measured.rows}")
             slowest = ", ".join(f"{name} {s:.1f} s" for name, s in measured.slowest)
             print(f"  slowest: {slowest}")
+    if "model" in chosen:
+        print(f"\nModel, {options.rows:,} rows of {model.FEATURES} features")
+        print(f"{'':60}{'value':>10}{'floor':>10}{'ratio':>8}{'bound':>8}")
+        for figure in model.measure(options.rows):
+            print(
+                f"{figure.name:60}{figure.value:>8.1f} {figure.unit:<2}"
+                f"{figure.floor:>7.1f} {figure.unit:<2}"
+                f"{figure.ratio:>7.2f}{figure.bound:>8.2f}"
+            )
 
 
 if __name__ == "__main__":

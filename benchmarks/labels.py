@@ -49,6 +49,7 @@ class Measurement:
     Attributes:
         name: What ran.
         seconds: By the clock, dbt's start included.
+        cpu_seconds: Of all threads together.
         peak_bytes: The most memory that dbt held at once, DuckDB included.
         rows: What it was about, in words.
         slowest: The three slowest models with their seconds.
@@ -56,6 +57,7 @@ class Measurement:
 
     name: str
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     rows: str
     slowest: list[tuple[str, float]]
@@ -64,7 +66,14 @@ class Measurement:
     def of(cls, name: str, run: DbtRun, rows: str) -> Measurement:
         """The measurement of a dbt run."""
         by_seconds = sorted(run.model_seconds.items(), key=lambda item: -item[1])
-        return cls(name, run.seconds, run.peak_bytes, rows, by_seconds[:3])
+        return cls(
+            name,
+            run.seconds,
+            run.cpu_seconds,
+            run.peak_bytes,
+            rows,
+            by_seconds[:3],
+        )
 
 
 def measure(accounts: int, batches_kept: int) -> list[Measurement]:

@@ -22,11 +22,14 @@ class DbtRun:
 
     Attributes:
         seconds: By the clock, dbt's start included.
+        cpu_seconds: Of all threads together: what it takes whatever else runs on
+            the machine.
         peak_bytes: The most memory that the process held at once.
         model_seconds: Seconds by model.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     model_seconds: dict[str, float]
 
@@ -73,4 +76,9 @@ def run_dbt(folder: Path, *arguments: str) -> DbtRun:
         }
     # macOS counts bytes, Linux kibibytes.
     unit = 1 if sys.platform == "darwin" else 1024
-    return DbtRun(seconds, usage.ru_maxrss * unit, model_seconds)
+    return DbtRun(
+        seconds,
+        usage.ru_utime + usage.ru_stime,
+        usage.ru_maxrss * unit,
+        model_seconds,
+    )

@@ -160,9 +160,9 @@ def timeline(account: Account) -> Iterator[str]:
         ["signal_on", "source_column", "effect", "first_known_in_batch"],
         "signal_on, order_in_day",
     ):
+        told = "received on" if column.endswith("_event") else "told by the batch of"
         yield (
-            f"  {day}  {EFFECTS.get(effect, effect)} "
-            f"({column}, told by the batch of {known(batch)})"
+            f"  {day}  {EFFECTS.get(effect, effect)} ({column}, {told} {known(batch)})"
         )
 
     yield "\nSpells"

@@ -27,11 +27,25 @@
 
             {%- set columns = adapter.get_columns_in_relation(found)
                 | map(attribute='name') | map('lower') | list -%}
-            {%- for column in node.columns if column not in columns -%}
+            {%- set mapping = columns_called_otherwise(node.name) -%}
+            {%- for column in mapping if column not in node.columns -%}
                 {{ exceptions.raise_compiler_error(
-                    'The raw table ' ~ relation ~ ' has no column `' ~ column
-                    ~ '`: add it, or point `' ~ node.name ~ '_table` to a '
-                    ~ 'view that has it.'
+                    'The variable `' ~ node.name ~ '_columns` names `' ~ column
+                    ~ '`, but ' ~ node.name ~ ' has no such column: it has '
+                    ~ node.columns | join(', ') ~ '.'
+                ) }}
+            {%- endfor -%}
+            {#- What is more than a name is for the engine to judge. -#}
+            {%- for column in node.columns
+                  if (mapping.get(column, column) or '') | lower not in columns
+                  and modules.re.match(
+                      '^[A-Za-z_][A-Za-z0-9_]*$',
+                      (mapping.get(column, column) or '') | string
+                  ) -%}
+                {{ exceptions.raise_compiler_error(
+                    'The raw table ' ~ relation ~ ' has no column `'
+                    ~ mapping.get(column, column) ~ '`: say in `' ~ node.name
+                    ~ '_columns` what yours has for `' ~ column ~ '`, or null.'
                 ) }}
             {%- endfor -%}
 
@@ -55,6 +69,7 @@
 {# The project's sources whose tables must be there before this run starts. #}
 {% macro raw_sources_to_check() %}
 
+    {%- set own_sources = ['clickstream', 'salesforce', 'billing', 'support'] -%}
     {%- set seeded = [] -%}
     {%- set needed = [] -%}
     {%- for id in selected_resources -%}
@@ -64,7 +79,8 @@
         {%- set node = graph.nodes.get(id) -%}
         {%- if node and node.resource_type == 'model' -%}
             {%- for parent in node.depends_on.nodes
-                  if parent.startswith('source.churn.') -%}
+                  if parent in graph.sources
+                  and graph.sources[parent].source_name in own_sources -%}
                 {%- if parent not in needed -%}
                     {%- do needed.append(parent) -%}
                 {%- endif -%}

@@ -20,10 +20,15 @@
         'stale_after_days': (0, 3650),
     } -%}
     {%- set choices = {
-        'crm_outcome_dialect': ['dates', 'flags'],
+        'crm_outcome_dialect': ['dates', 'flags', 'events'],
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
+        'athena_table_type': ['hive', 'iceberg'],
         'use_known_effects': [true, false],
+        'has_contacts': [true, false],
+        'has_invoices': [true, false],
+        'has_support_calls': [true, false],
+        'load_demo_seeds': [true, false],
     } -%}
     {%- set days = ['as_of_date', 'earliest_plausible_date'] -%}
 
@@ -67,6 +72,39 @@
         {{ refuse_variable(
             'complete_batches', batches, 'a list of days written as YYYY-MM-DD'
         ) }}
+    {%- endfor -%}
+
+    {%- for name in ['cancellation_events', 'restart_events'] -%}
+        {%- if var(name) is string or var(name) is mapping
+              or var(name) is not iterable or not var(name) -%}
+            {{ refuse_variable(name, var(name), 'a list of event names') }}
+        {%- endif -%}
+    {%- endfor -%}
+
+    {%- for name in ['product_categories', 'left_out_features'] -%}
+        {%- set words = var(name) -%}
+        {%- if words is string or words is mapping or words is not iterable -%}
+            {{ refuse_variable(name, words, 'a list of names') }}
+        {%- endif -%}
+        {%- for word in words
+              if not modules.re.match('^[a-z][a-z0-9_]*$', word | string) -%}
+            {{ refuse_variable(
+                name, words,
+                'a list of names made of lower-case letters, digits and _'
+            ) }}
+        {%- endfor -%}
+    {%- endfor -%}
+
+    {%- for table in [
+        'raw_events', 'raw_accounts', 'raw_contacts', 'raw_invoices',
+        'raw_calls',
+    ] -%}
+        {%- set name = table ~ '_columns' -%}
+        {%- if var(name) is not mapping -%}
+            {{ refuse_variable(
+                name, var(name), 'columns of ' ~ table ~ ' and what yours has'
+            ) }}
+        {%- endif -%}
     {%- endfor -%}
 
     {%- set share = var('smallest_batch_share') -%}

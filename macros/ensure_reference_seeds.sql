@@ -13,7 +13,7 @@
             {%- set node = graph.nodes.get(id) -%}
             {%- if node and node.resource_type == 'model' -%}
                 {%- for parent in node.depends_on.nodes
-                      if parent.startswith('seed.churn.')
+                      if parent.startswith('seed.')
                       and parent not in selected_resources
                       and parent not in needed
                       and 'raw' not in graph.nodes[parent].tags -%}
@@ -32,13 +32,11 @@
             ) -%}
             {%- if load_relation(relation) is none -%}
                 {%- do adapter.create_schema(relation.without_identifier()) -%}
-                {%- call statement('create_reference_seed', auto_begin=false) -%}
-                    {{ create_table_from_csv(
-                        relation,
-                        seed.root_path ~ '/' ~ seed.original_file_path,
-                        seed.columns.values()
-                    ) }}
-                {%- endcall -%}
+                {%- do create_table_from_csv(
+                    relation,
+                    seed.root_path ~ '/' ~ seed.original_file_path,
+                    seed.columns.values()
+                ) -%}
                 {%- do log(
                     'Created the reference seed ' ~ relation ~ '.', info=true
                 ) -%}

@@ -63,8 +63,7 @@ removed_events as (
 {% macro forget_removed_events(relation, columns, values, condition) -%}
 
     {%- if is_incremental() %}
-    delete from {{ relation }}
-    where ({{ columns | join(', ') }}) in (
+    {%- set removed -%}
         select
             {{ values | join(', ') }}
         from {{ ref('base_clickstream__named_events') }}
@@ -72,7 +71,10 @@ removed_events as (
             not is_counted
             and taken_at > {{ latest_taken_at(relation) }}
             and {{ condition }}
-    )
+    {%- endset %}
+    {{ delete_rows(
+        relation, '(' ~ columns | join(', ') ~ ') in (' ~ removed ~ ')'
+    ) }}
     {%- endif %}
 
 {%- endmacro %}

@@ -7,8 +7,10 @@
     {%- set texts = [] -%}
     {%- for column in columns if column != 'taken_at' -%}
         {%- do texts.append(
-            "coalesce(cast(" ~ relation ~ "." ~ column ~ " as "
-            ~ dbt.type_string() ~ "), '')"
+            "coalesce(" ~ as_text(
+                relation ~ "." ~ column,
+                "timestamp" if column.endswith("_at") else none
+            ) ~ ", '')"
         ) -%}
     {%- endfor -%}
     {{ md5_text(texts | join(" || chr(31) || ")) }}

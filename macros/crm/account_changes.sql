@@ -128,8 +128,7 @@ account_states as (
         batch_date,
         batch_number,
         {{ fields | join(',\n        ') }},
-        fingerprint,
-        false as is_taken
+        fingerprint
 
     from account_rows
 
@@ -142,77 +141,61 @@ account_states as (
         batch_date,
         batch_number,
         {{ fields | join(',\n        ') }},
-        fingerprint,
-        false as is_taken
+        fingerprint
 
     from ranked_repeats
 
     where preference = 1
+
+),
+
+{% if is_incremental() -%}
+last_taken_changes as (
+
+    select
+        account_id,
+        max(batch_date) as batch_date
+
+    from taken_changes
+
+    where change_kind != 'batch'
+
+    group by 1
+
+),
+
+{% endif -%}
+{#- What each batch is compared with; the last taken one is, of those taken, the
+    only one that a new batch follows. #}
+fingerprints as (
+
+    select
+        account_id,
+        batch_number,
+        fingerprint
+
+    from account_states
 
     {%- if is_incremental() %}
 
     union all
 
     select
-        last_changes.account_id,
-        last_changes.batch_date,
+        taken_changes.account_id,
         last_taken_batch.batch_number,
-        {% for field in fields -%}
-        last_changes.{{ field }},
-        {% endfor -%}
-        last_changes.fingerprint,
-        true as is_taken
+        taken_changes.fingerprint
 
-    from (
-        select
-            *,
-            row_number() over (
-                partition by account_id
-                order by batch_date desc
-            ) as recency
+    from taken_changes
 
-        from taken_changes
-
-        where change_kind != 'batch'
-    ) as last_changes
+    inner join last_taken_changes
+        on
+            taken_changes.account_id = last_taken_changes.account_id
+            and taken_changes.batch_date = last_taken_changes.batch_date
 
     cross join last_taken_batch
 
-    where
-        last_changes.recency = 1
-        and last_changes.change_kind != 'vanished'
+    where taken_changes.change_kind in ('arrived', 'changed')
     {%- endif %}
-
-),
-
-sequenced_states as (
-
-    {#- Narrow on purpose: what a state holds is joined to the few changes. #}
-    select
-        account_id,
-        batch_number,
-        fingerprint,
-        is_taken,
-        lag(batch_number) over (
-            partition by account_id
-            order by batch_number
-        ) as former_batch_number,
-        lag(fingerprint) over (
-            partition by account_id
-            order by batch_number
-        ) as former_fingerprint,
-        lead(batch_number) over (
-            partition by account_id
-            order by batch_number
-        ) as next_batch_number
-
-    from account_states
-
-),
-
-last_batch as (
-
-    select max(batch_number) as batch_number from batches
 
 ),
 
@@ -222,54 +205,45 @@ seen_changes as (
         account_states.account_id,
         account_states.batch_date,
         case
-            when
-                sequenced_states.former_batch_number
-                = sequenced_states.batch_number - 1
-                then 'changed'
-            else 'arrived'
+            when former_fingerprints.account_id is null then 'arrived'
+            else 'changed'
         end as change_kind,
         {% for field in fields -%}
         account_states.{{ field }},
         {% endfor -%}
         account_states.fingerprint
 
-    from sequenced_states
+    from account_states
 
-    inner join account_states
+    left join fingerprints as former_fingerprints
         on
-            sequenced_states.account_id = account_states.account_id
-            and sequenced_states.batch_number = account_states.batch_number
-            and not account_states.is_taken
+            account_states.account_id = former_fingerprints.account_id
+            and account_states.batch_number
+            = former_fingerprints.batch_number + 1
 
     where
-        not sequenced_states.is_taken
-        and (
-            sequenced_states.former_batch_number is null
-            or sequenced_states.former_batch_number
-            != sequenced_states.batch_number - 1
-            or sequenced_states.former_fingerprint
-            != sequenced_states.fingerprint
-        )
+        former_fingerprints.account_id is null
+        or former_fingerprints.fingerprint != account_states.fingerprint
 
 ),
 
 vanished_changes as (
 
     select
-        sequenced_states.account_id,
+        fingerprints.account_id,
         batches.batch_date
 
-    from sequenced_states
-
-    cross join last_batch
+    from fingerprints
 
     inner join batches
-        on sequenced_states.batch_number + 1 = batches.batch_number
+        on fingerprints.batch_number + 1 = batches.batch_number
 
-    where
-        coalesce(
-            sequenced_states.next_batch_number, last_batch.batch_number + 1
-        ) > sequenced_states.batch_number + 1
+    left join account_states as next_states
+        on
+            fingerprints.account_id = next_states.account_id
+            and batches.batch_number = next_states.batch_number
+
+    where next_states.account_id is null
 
 ),
 
@@ -330,9 +304,10 @@ select * from changes
     {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- for column in columns -%}
     {%- if not loop.first %} || chr(31) || {% endif -%}
-    coalesce(
-        cast({{ prefix }}{{ column }} as {{ dbt.type_string() }}), chr(30)
-    )
+    coalesce({{ as_text(
+        prefix ~ column,
+        'double' if column == 'monthly_recurring_revenue' else none
+    ) }}, chr(30))
     {%- endfor -%}
 {%- endmacro %}
 
@@ -353,9 +328,8 @@ select * from changes
 #}
 {% macro forget_outdated_batches(verdict_column) -%}
 {%- if is_incremental() -%}
-delete from {{ this }}
-where batch_date >= (
-    select min(coalesce(taken.batch_date, landed.batch_date))
+{%- set first_outdated -%}
+select min(coalesce(taken.batch_date, landed.batch_date))
 
     from (
         select * from {{ this }} where change_kind = 'batch'
@@ -373,6 +347,7 @@ where batch_date >= (
         or taken.loaded_at != landed.loaded_at
         or taken.count_rows != landed.count_rows
         or taken.read_with != '{{ crm_reading() }}'
-)
+{%- endset -%}
+{{ delete_rows(this, 'batch_date >= (' ~ first_outdated ~ ')') }}
 {%- endif -%}
 {%- endmacro %}

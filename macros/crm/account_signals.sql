@@ -2,17 +2,20 @@
     A select of the starts and cancellations that the change history in the CTE
     `changes` tells, in the dialect of `crm_outcome_dialect`: account_id,
     source_column, signal_kind, signal_on, known_in_batch (the first batch that
-    told it) and is_in_first_batch (whether that was the account's first).
+    told it), is_in_first_batch (whether that was the account's first) and
+    order_in_day.
 
     Dates: every distinct value of a column. Flags: every change from off to on
     between two batches of the account, and on in its first batch; a state that
-    could not be read keeps the one before.
+    could not be read keeps the one before. Events: the days of
+    int_account_outcome_events, in the CTE `outcome_events`, that are known in
+    its column `known_in`.
 #}
-{% macro account_signals(changes) -%}
+{% macro account_signals(changes, known_in) -%}
 
 {%- set outcomes = [
-    ('cancelled_service', 'cancellation', 'cancelled_on', 'is_cancelled'),
-    ('new_customer', 'start', 'restarted_on', 'is_new_customer'),
+    ('cancelled_service', 'cancellation', 'cancelled_on', 'is_cancelled', 2),
+    ('new_customer', 'start', 'restarted_on', 'is_new_customer', 3),
 ] -%}
 
     select
@@ -21,7 +24,8 @@
         'start' as signal_kind,
         signup_date as signal_on,
         min(batch_date) as known_in_batch,
-        false as is_in_first_batch
+        false as is_in_first_batch,
+        1 as order_in_day
 
     from {{ changes }}
 
@@ -29,7 +33,24 @@
 
     group by 1, 4
 
-    {%- for column, kind, day, flag in outcomes %}
+    {%- if var('crm_outcome_dialect') == 'events' %}
+
+    union all
+
+    select
+        account_id,
+        source_column,
+        signal_kind,
+        signal_on,
+        {{ known_in }} as known_in_batch,
+        false as is_in_first_batch,
+        order_in_day
+
+    from outcome_events
+
+    where {{ known_in }} is not null
+    {%- else %}
+    {%- for column, kind, day, flag, order_in_day in outcomes %}
 
     union all
     {% if var('crm_outcome_dialect') == 'dates' %}
@@ -39,7 +60,8 @@
         '{{ kind }}' as signal_kind,
         {{ day }} as signal_on,
         min(batch_date) as known_in_batch,
-        false as is_in_first_batch
+        false as is_in_first_batch,
+        {{ order_in_day }} as order_in_day
 
     from {{ changes }}
 
@@ -53,7 +75,8 @@
         '{{ kind }}' as signal_kind,
         batch_date as signal_on,
         batch_date as known_in_batch,
-        batch_date = first_batch_date as is_in_first_batch
+        batch_date = first_batch_date as is_in_first_batch,
+        {{ order_in_day }} as order_in_day
 
     from (
         select
@@ -84,4 +107,5 @@
     where is_on and not coalesce(was_on, false)
     {%- endif %}
     {%- endfor %}
+    {%- endif %}
 {%- endmacro %}

@@ -1,10 +1,9 @@
 {#
     The product categories that have a feature of their own, as the clickstream
-    names them. A category that is added here needs its columns in the YAML of
-    account_features, and an offer in seeds/offers.csv.
+    names them: the variable `product_categories`.
 #}
 {% macro browsed_categories() -%}
-    {{ return(['mattress', 'pillow', 'bed_frame', 'bedding', 'topper']) }}
+    {{ return(var('product_categories')) }}
 {%- endmacro %}
 
 

@@ -26,12 +26,12 @@
 {% macro forget_reopened_dates(relation) -%}
 
     {%- if is_incremental() %}
-    delete from {{ relation }}
-    where as_of_date in (
+    {%- set reopened -%}
         select as_of_date
         from {{ ref('int_as_of_dates_decided') }}
         where decided_at > {{ latest_taken_at(relation, 'decided_at') }}
-    )
+    {%- endset %}
+    {{ delete_rows(relation, 'as_of_date in (' ~ reopened ~ ')') }}
     {%- endif %}
 
 {%- endmacro %}

@@ -1,5 +1,8 @@
 {{ config(materialized='view') }}
 
+{#- What this company has: see is_present_feature. -#}
+{%- set columns = account_feature_columns() | map(attribute='name') | list -%}
+
 with
 
 features as (
@@ -19,11 +22,12 @@ as_of_dates as (
 features_of_dates as (
 
     select
-        {%- for column in model.columns %}
+        {% for column in columns -%}
         features.{{ column }}
         {%- if not loop.last %},{% endif %}
-        {%- endfor %}
-
+        {% else -%}
+        features.*
+        {% endfor %}
     from features
 
     inner join as_of_dates

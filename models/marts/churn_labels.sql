@@ -12,19 +12,9 @@ as_of_dates as (
 
 ),
 
-batches as (
+last_known as (
 
-    select * from {{ ref('int_crm_batches') }}
-
-),
-
-last_landed_batch as (
-
-    select max(batch_date) as batch_date
-
-    from batches
-
-    where is_landed
+    {{ last_known_day() }}
 
 ),
 
@@ -38,13 +28,13 @@ windows as (
             {{ add_days(
                 'as_of_dates.as_of_date',
                 var('churn_horizon_days') | int + var('churn_grace_days') | int
-            ) }} <= last_landed_batch.batch_date,
+            ) }} <= last_known.last_known_day,
             false
         ) as is_observed
 
     from as_of_dates
 
-    cross join last_landed_batch
+    cross join last_known
 
 ),
 

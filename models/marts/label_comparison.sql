@@ -1,3 +1,5 @@
+{{ config(enabled=var('crm_outcome_dialect') != 'events') }}
+
 with
 
 labels as (

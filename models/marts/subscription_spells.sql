@@ -6,19 +6,9 @@ signals as (
 
 ),
 
-batches as (
+last_known as (
 
-    select * from {{ ref('int_crm_batches') }}
-
-),
-
-last_landed_batch as (
-
-    select max(batch_date) as batch_date
-
-    from batches
-
-    where is_landed
+    {{ last_known_day() }}
 
 ),
 
@@ -57,7 +47,7 @@ spells as (
                 then 'pause'
             when
                 {{ days_between(
-                    'turns.ended_on', 'last_landed_batch.batch_date'
+                    'turns.ended_on', 'last_known.last_known_day'
                 ) }} >= {{ var('churn_grace_days') }}
                 then 'churn'
             else 'pending'
@@ -65,7 +55,7 @@ spells as (
 
     from turns
 
-    cross join last_landed_batch
+    cross join last_known
 
     where turns.effect = 'opens'
 

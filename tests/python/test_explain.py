@@ -87,3 +87,40 @@ def test_missing_or_foreign_database_is_said_in_one_sentence(
     project.database.write_text("no database")
     assert explain.main(["a1", "--database", str(project.database)]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_timeline_of_the_line_itself_has_every_section(
+    built_project: DbtProject,
+) -> None:
+    """The tables as the models make them, so that no section goes missing."""
+    account_id, _ = built_project.query(
+        """select account_id, count(*) from churn_scores
+        inner join sessions using (account_id)
+        inner join stg_support__calls using (account_id)
+        group by 1 order by 2 desc, 1 limit 1"""
+    )[0]
+    sections = dict(
+        section.split("\n", 1)
+        for section in explain.explain(
+            built_project.database, "main", account_id
+        ).split("\n\n")[1:]
+    )
+    assert list(sections) == [
+        "Batches",
+        "Starts and cancellations",
+        "Spells",
+        "Labels",
+        "Findings in the CRM",
+        "Visits by week (from Monday on)",
+        "Support calls",
+        "Invoices",
+        "Scores",
+    ]
+    for title in set(sections) - {"Findings in the CRM"}:
+        assert sections[title].strip() not in ("", "none"), title
+    probability, reason = built_project.query(
+        f"""select churn_probability, reason_1 from churn_scores
+        where account_id = '{account_id}'"""
+    )[0]
+    assert f"{probability:.1%}" in sections["Scores"]
+    assert reason in sections["Scores"]

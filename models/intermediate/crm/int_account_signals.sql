@@ -12,15 +12,23 @@ changes_on_time as (
 
 ),
 
+{% if var('crm_outcome_dialect') == 'events' -%}
+outcome_events as (
+
+    select * from {{ ref('int_account_outcome_events') }}
+
+),
+
+{% endif -%}
 signals_landed as (
 
-    {{ account_signals('changes') }}
+    {{ account_signals('changes', 'known_on') }}
 
 ),
 
 signals_on_time as (
 
-    {{ account_signals('changes_on_time') }}
+    {{ account_signals('changes_on_time', 'known_on_time_on') }}
 
 ),
 
@@ -31,6 +39,7 @@ signals_known as (
         source_column,
         signal_kind,
         signal_on,
+        order_in_day,
         known_in_batch as first_known_in_batch,
         cast(null as date) as first_known_on_time_in_batch,
         case when is_in_first_batch then 1 else 0 end as is_in_first_batch
@@ -44,6 +53,7 @@ signals_known as (
         source_column,
         signal_kind,
         signal_on,
+        order_in_day,
         null as first_known_in_batch,
         known_in_batch as first_known_on_time_in_batch,
         0 as is_in_first_batch
@@ -59,11 +69,7 @@ signals as (
         source_column,
         signal_kind,
         signal_on,
-        case source_column
-            when 'signup_date' then 1
-            when 'cancelled_service' then 2
-            else 3
-        end as order_in_day,
+        order_in_day,
         min(first_known_in_batch) as first_known_in_batch,
         min(first_known_on_time_in_batch) as first_known_on_time_in_batch,
         max(is_in_first_batch) = 1 as is_in_first_batch

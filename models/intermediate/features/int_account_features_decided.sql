@@ -9,6 +9,10 @@
 
 {%- set categories = browsed_categories() -%}
 {%- set category_columns = browsed_category_columns() -%}
+{%- set has_calls, has_invoices =
+    var('has_support_calls'), var('has_invoices') -%}
+{#- Of a source that is switched off nothing is known: null, not 0. -#}
+{%- set unknown = 'cast(null as bigint)' -%}
 {%- set counts = [
     'visits', 'page_views', 'subscribe_hovers', 'subscribe_clicks',
 ] -%}
@@ -45,18 +49,22 @@ usage as (
 
 ),
 
+{% if has_calls -%}
 support as (
 
     select * from {{ ref('int_account_support') }}
 
 ),
 
+{% endif -%}
+{% if has_invoices -%}
 billing as (
 
     select * from {{ ref('int_account_billing') }}
 
 ),
 
+{% endif -%}
 activity as (
 
     select * from {{ ref('int_visitor_activity_daily') }}
@@ -147,18 +155,23 @@ accounts_with_counts as (
             'support_calls_prior_28d', 'support_call_seconds_28d',
             'support_call_seconds_90d',
         ] %}
-        coalesce(support.{{ column }}, 0) as {{ column }},
+        {{ 'coalesce(support.' ~ column ~ ', 0)' if has_calls else unknown }}
+            as {{ column }},
         {%- endfor %}
         {%- for topic in support_topics() %}
-        coalesce(support.{{ topic }}_calls_90d, 0) as {{ topic }}_calls_90d,
+        {{ 'coalesce(support.' ~ topic ~ '_calls_90d, 0)' if has_calls
+            else unknown }} as {{ topic }}_calls_90d,
         {%- endfor %}
-        support.days_since_last_call,
-        coalesce(billing.invoices_90d, 0) as invoices_90d,
+        {{ 'support.days_since_last_call' if has_calls else unknown }}
+            as days_since_last_call,
+        {{ 'coalesce(billing.invoices_90d, 0)' if has_invoices else unknown }}
+            as invoices_90d,
         {%- for status in ['late', 'failed', 'refunded'] %}
-        coalesce(billing.{{ status }}_invoices_90d, 0)
-            as {{ status }}_invoices_90d,
+        {{ 'coalesce(billing.' ~ status ~ '_invoices_90d, 0)' if has_invoices
+            else unknown }} as {{ status }}_invoices_90d,
         {%- endfor %}
-        billing.days_since_unpaid_invoice
+        {{ 'billing.days_since_unpaid_invoice' if has_invoices else unknown }}
+            as days_since_unpaid_invoice
 
     from accounts
 
@@ -177,15 +190,19 @@ accounts_with_counts as (
             accounts.as_of_date = usage.as_of_date
             and accounts.account_id = usage.account_id
 
+    {% if has_calls -%}
     left join support
         on
             accounts.as_of_date = support.as_of_date
             and accounts.account_id = support.account_id
+    {%- endif %}
 
+    {% if has_invoices -%}
     left join billing
         on
             accounts.as_of_date = billing.as_of_date
             and accounts.account_id = billing.account_id
+    {%- endif %}
 
 ),
 
@@ -307,15 +324,20 @@ features as (
         {% for category in categories -%}
         {{ category }}_views_90d,
         {% endfor -%}
+        {% if categories -%}
         cast({{
             category_columns | join(' > 0 as integer) + cast(')
         }} > 0 as integer) as categories_browsed_90d,
-        case greatest({{ category_columns | join(', ') }})
+        case greatest({{ category_columns | join(', ') }}, 0)
             when 0 then null
             {%- for category in categories %}
             when {{ category }}_views_90d then '{{ category }}'
             {%- endfor %}
         end as top_category_90d
+        {%- else -%}
+        cast(null as integer) as categories_browsed_90d,
+        cast(null as {{ dbt.type_string() }}) as top_category_90d
+        {%- endif %}
 
     from accounts_with_counts
 

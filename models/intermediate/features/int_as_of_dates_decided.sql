@@ -6,7 +6,7 @@
     )
 }}
 
-{%- set inputs = ['activity', 'links', 'changes', 'calls', 'invoices'] -%}
+{%- set inputs = ['activity', 'links', 'signals', 'attributes', 'calls', 'invoices'] -%}
 
 {%- set digested_columns = [] -%}
 {%- for input in inputs -%}
@@ -33,9 +33,17 @@ visitor_accounts as (
 
 ),
 
-changes as (
+signals as (
 
-    select * from {{ ref('int_account_changes_on_time') }}
+    select * from {{ ref('int_account_signals') }}
+
+    where first_known_on_time_in_batch is not null
+
+),
+
+attributes as (
+
+    select * from {{ ref('int_account_attributes_history') }}
 
 ),
 
@@ -87,13 +95,30 @@ input_rows as (
     union all
 
     select
-        'changes' as input,
-        {{ add_days('batch_date', 1) }} as known_from,
+        'signals' as input,
+        case
+            when signal_on > first_known_on_time_in_batch
+                then {{ add_days('signal_on', 1) }}
+            else {{ add_days('first_known_on_time_in_batch', 1) }}
+        end as known_from,
         {{ content_number([
-            'account_id', 'change_kind', 'fingerprint', 'read_with'
+            'account_id', 'signal_on', 'signal_kind', 'source_column',
+            'order_in_day',
         ]) }} as content
 
-    from changes
+    from signals
+
+    union all
+
+    select
+        'attributes' as input,
+        {{ add_days('valid_from_batch_date', 1) }} as known_from,
+        {{ content_number([
+            'account_id', 'valid_from_batch_date', 'company_name', 'industry',
+            'plan', 'seats', 'monthly_recurring_revenue',
+        ]) }} as content
+
+    from attributes
 
     union all
 

@@ -18,18 +18,22 @@ batches as (
 
 ),
 
+{% if var('has_invoices') -%}
 invoices as (
 
     select * from {{ ref('base_billing__invoice_states') }}
 
 ),
 
+{% endif -%}
+{% if var('has_support_calls') -%}
 calls as (
 
     select * from {{ ref('stg_support__calls') }}
 
 ),
 
+{% endif -%}
 latest_as_of_date as (
 
     select
@@ -69,23 +73,31 @@ newest_batch as (
 
 newest_invoices as (
 
+    {% if var('has_invoices') -%}
     select max(invoices.loaded_at) as data_through
 
     from invoices
 
     inner join latest_as_of_date
         on invoices.loaded_at < latest_as_of_date.window_closed_at
+    {%- else -%}
+    select cast(null as timestamp) as data_through
+    {%- endif %}
 
 ),
 
 newest_calls as (
 
+    {% if var('has_support_calls') -%}
     select max(calls.loaded_at) as data_through
 
     from calls
 
     inner join latest_as_of_date
         on calls.loaded_at < latest_as_of_date.window_closed_at
+    {%- else -%}
+    select cast(null as timestamp) as data_through
+    {%- endif %}
 
 ),
 

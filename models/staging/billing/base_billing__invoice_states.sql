@@ -1,3 +1,5 @@
+{{ config(enabled=var('has_invoices')) }}
+
 with
 
 source as (

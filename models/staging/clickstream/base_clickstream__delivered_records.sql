@@ -61,7 +61,7 @@ new_records as (
         payload,
         received_at,
         source_file,
-        {{ is_plain_json_object('payload') }} as is_readable
+        {{ json_document('payload') }} as document
 
     from raw_events
 
@@ -73,13 +73,23 @@ new_records as (
 
 ),
 
+told_apart_records as (
+
+    select
+        *,
+        {{ is_plain_json_object('payload', 'document') }} as is_readable
+
+    from new_records
+
+),
+
 sorted_out_records as (
 
     select
         *,
         not is_readable as is_irregular
 
-    from new_records
+    from told_apart_records
 
 ),
 

@@ -1,4 +1,5 @@
 {%- set is_dates = var('crm_outcome_dialect') == 'dates' -%}
+{%- set has_outcomes = var('crm_outcome_dialect') != 'events' -%}
 
 with
 
@@ -20,8 +21,10 @@ texts as (
         {{ read_crm_text('plan') }} as plan,
         {{ read_crm_text('seats') }} as seats_text,
         {{ read_crm_text('monthly_recurring_revenue') }} as revenue_text,
-        {{ read_crm_text('cancelled_service') }} as cancelled_service,
-        {{ read_crm_text('new_customer') }} as new_customer
+        {{ read_crm_text('cancelled_service') if has_outcomes
+            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as cancelled_service,
+        {{ read_crm_text('new_customer') if has_outcomes
+            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer
 
     from source
 

@@ -1,5 +1,6 @@
 with
 
+{% if var('has_contacts') -%}
 source as (
 
     select * from {{ raw_table('salesforce', 'raw_contacts') }}
@@ -21,6 +22,28 @@ contacts as (
     from source
 
 )
+{%- else -%}
+accounts as (
+
+    select * from {{ ref('stg_salesforce__accounts') }}
+
+),
+
+-- Every account is one person, who logs in by its name.
+contacts as (
+
+    select
+        account_id as user_id,
+        account_id,
+        cast(null as {{ dbt.type_string() }}) as role, -- noqa: RF04
+        batch_date,
+        loaded_at,
+        is_on_time
+
+    from accounts
+
+)
+{%- endif %}
 
 select * from contacts
 

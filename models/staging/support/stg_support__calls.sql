@@ -1,3 +1,5 @@
+{{ config(enabled=var('has_support_calls')) }}
+
 with
 
 source as (

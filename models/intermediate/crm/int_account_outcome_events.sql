@@ -1,0 +1,164 @@
+{{ config(enabled=var('crm_outcome_dialect') == 'events') }}
+
+{%- set kinds = [
+    ('cancellation', 'cancellation_event', var('cancellation_events')),
+    ('start', 'restart_event', var('restart_events')),
+] %}
+
+with
+
+events as (
+
+    select * from {{ ref('stg_clickstream__events') }}
+
+),
+
+contacts as (
+
+    select * from {{ ref('stg_salesforce__contacts') }}
+
+),
+
+account_users as (
+
+    select
+        user_id,
+        account_id,
+        min(batch_date) as known_in,
+        min(case when is_on_time then batch_date end) as known_on_time_in
+
+    from contacts
+
+    group by 1, 2
+
+),
+
+ranked_account_users as (
+
+    select
+        *,
+        row_number() over (
+            partition by user_id
+            order by known_in, account_id
+        ) as account_number
+
+    from account_users
+
+),
+
+outcomes as (
+
+    {% for kind, source_column, names in kinds -%}
+    select
+        user_id,
+        '{{ kind }}' as signal_kind,
+        '{{ source_column }}' as source_column,
+        event_at,
+        cast(event_at as date) as signal_on,
+        cast(received_at as date) as received_on,
+        is_on_time
+
+    from events
+
+    where
+        user_id is not null
+        and event_name in (
+            {%- for name in names %}
+            '{{ name | replace("'", "''") }}'
+            {%- if not loop.last %},{% endif %}
+            {%- endfor %}
+        )
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+
+),
+
+-- Known is what has arrived, of a user whose account is known too.
+account_outcomes as (
+
+    select
+        users.account_id,
+        outcomes.signal_kind,
+        outcomes.source_column,
+        outcomes.signal_on,
+        outcomes.event_at,
+        case
+            when users.known_in > outcomes.received_on then users.known_in
+            else outcomes.received_on
+        end as known_on,
+        case
+            when
+                not outcomes.is_on_time or users.known_on_time_in is null
+                then null
+            when users.known_on_time_in > outcomes.signal_on
+                then users.known_on_time_in
+            else outcomes.signal_on
+        end as known_on_time_on
+
+    from outcomes
+
+    inner join ranked_account_users as users
+        on
+            outcomes.user_id = users.user_id
+            and users.account_number = 1
+
+),
+
+account_days as (
+
+    select
+        account_id,
+        signal_kind,
+        source_column,
+        signal_on,
+        min(known_on) as known_on,
+        min(known_on_time_on) as known_on_time_on,
+        max(event_at) as last_event_at
+
+    from account_outcomes
+
+    group by 1, 2, 3, 4
+
+),
+
+account_days_with_both as (
+
+    select
+        *,
+        max(case when signal_kind = 'start' then last_event_at end) over (
+            partition by account_id, signal_on
+        ) as last_start_at,
+        max(case when signal_kind = 'cancellation' then last_event_at end) over (
+            partition by account_id, signal_on
+        ) as last_cancellation_at
+
+    from account_days
+
+),
+
+outcome_events as (
+
+    select
+        account_id,
+        signal_kind,
+        source_column,
+        signal_on,
+        known_on,
+        known_on_time_on,
+        last_event_at,
+        case
+            when coalesce(last_start_at < last_cancellation_at, false)
+                then case when signal_kind = 'start' then 2 else 3 end
+            when signal_kind = 'start' then 3
+            else 2
+        end as order_in_day
+
+    from account_days_with_both
+
+)
+
+select * from outcome_events

@@ -1,0 +1,177 @@
+"""Cancellations and restarts told by clickstream events, against a brute-force reading.
+
+See event_oracle.py.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import date, datetime, timedelta
+
+import pandas as pd
+from conftest import DbtProject
+from event_oracle import DAY, Turns, end_kind, spells_of
+
+FIRST_DAY = date(2025, 1, 1)
+DAYS = 150
+GRACE, HORIZON = 12, 20
+NAMES = {True: "subscription_started", False: "subscription_cancelled"}
+
+
+def random_turns(chance: random.Random) -> Turns:
+    """When an account starts (True) and cancels (False), in order of time."""
+    times = sorted(
+        datetime(2025, 1, 2)
+        + timedelta(days=chance.randrange(DAYS - 4), minutes=chance.randrange(1440))
+        for _ in range(chance.choice([0, 0, 1, 1, 2, 3, 5]))
+    )
+    # Now and then several on one day, and some that change nothing.
+    times += [time + timedelta(minutes=7) for time in times if chance.random() < 0.2]
+    is_start = False
+    turns: Turns = []
+    for time in sorted(times):
+        turns.append((time, is_start))
+        is_start = not is_start if chance.random() < 0.9 else is_start
+    return turns
+
+
+def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
+    """300 accounts of one user each; a fifth of the events arrives days late."""
+    chance = random.Random(20250301)
+    told = {
+        f"a{number:03d}": (
+            FIRST_DAY - chance.choice([0, 3, 50]) * DAY,
+            random_turns(chance),
+        )
+        for number in range(300)
+    }
+    last_arrival = datetime(2025, 1, 1) + timedelta(days=DAYS, hours=7)
+    records = [
+        (
+            time,
+            min(time + timedelta(days=chance.choice([0] * 8 + [1, 3])), last_arrival),
+            {"name": NAMES[is_start], "user_id": account},
+        )
+        for account, (_, turns) in told.items()
+        for time, is_start in turns
+    ]
+    records.append((last_arrival, last_arrival, {"name": "login", "user_id": "a000"}))
+    project.create_raw_tables()
+    project.write(
+        "raw.raw_events",
+        pd.DataFrame(
+            [
+                {
+                    "payload": json.dumps(
+                        {**what, "time": time.isoformat(), "event_id": str(number)}
+                    ),
+                    "received_at": received,
+                    "source_file": received.date().isoformat(),
+                }
+                for number, (time, received, what) in enumerate(records)
+            ]
+        ),
+    )
+    # One batch is enough: outcomes are in no batch.
+    project.write(
+        "raw.raw_accounts",
+        pd.DataFrame(
+            [
+                {
+                    "batch_date": FIRST_DAY,
+                    "loaded_at": datetime(2025, 1, 2, 3),
+                    "account_id": account,
+                    "signup_date": str(signup),
+                }
+                for account, (signup, _) in told.items()
+            ]
+        ),
+    )
+    project.execute(
+        "alter table raw.raw_accounts drop column cancelled_service",
+        "alter table raw.raw_accounts drop column new_customer",
+        "drop table raw.raw_contacts",
+        "drop table raw.raw_invoices",
+        "drop table raw.raw_calls",
+    )
+    project.dbt(
+        "run",
+        "--select",
+        "+churn_labels",
+        "+crm_findings",
+        "--exclude",
+        "resource_type:seed",
+        load_demo_seeds=False,
+        has_contacts=False,
+        has_invoices=False,
+        has_support_calls=False,
+        crm_outcome_dialect="events",
+        churn_grace_days=GRACE,
+        churn_horizon_days=HORIZON,
+    )
+
+    known = FIRST_DAY + (DAYS - 1) * DAY
+    as_of_dates = [
+        FIRST_DAY + number * DAY
+        for number in range(1, DAYS + 1)
+        if (FIRST_DAY + number * DAY).weekday() == 0 or number == DAYS
+    ]
+    spells, labels = set(), set()
+    for account, (signup, turns) in told.items():
+        stays = spells_of(signup, turns)
+        kinds = [end_kind(stays, number, GRACE, known) for number in range(len(stays))]
+        churns = [
+            ended
+            for (_, ended), kind in zip(stays, kinds, strict=True)
+            if kind == "churn"
+        ]
+        spells |= {
+            (account, number + 1, started, ended, kind)
+            for number, ((started, ended), kind) in enumerate(
+                zip(stays, kinds, strict=True)
+            )
+        }
+        for day in as_of_dates:
+            if not any(
+                started < day and (ended is None or ended >= day)
+                for started, ended in stays
+            ):
+                continue
+            if day + (HORIZON + GRACE) * DAY > known:
+                labels.add((account, day, None))
+            else:
+                labels.add(
+                    (
+                        account,
+                        day,
+                        any(day <= churn < day + HORIZON * DAY for churn in churns),
+                    )
+                )
+
+    assert (
+        set(
+            project.query(
+                """select account_id, spell_number, started_on, ended_on, end_kind
+                from subscription_spells"""
+            )
+        )
+        ^ spells
+        == set()
+    )
+    assert (
+        set(
+            project.query("select account_id, as_of_date, is_churned from churn_labels")
+        )
+        ^ labels
+        == set()
+    )
+    kinds = [kind for *_, kind in spells]
+    assert min(kinds.count(kind) for kind in ("churn", "pause", "pending")) > 5
+    assert sum(churned is True for *_, churned in labels) > 100
+    # What arrived late is a label, but no feature: nobody knew it that day.
+    late = project.query(
+        """select count(*) from int_account_signals
+        where first_known_on_time_in_batch is null"""
+    )[0][0]
+    assert late > 20
