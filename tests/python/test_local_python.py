@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from dbt.adapters.base.impl import BaseAdapter
-from dbt_common.exceptions import DbtRuntimeError, NotImplementedError
+from dbt_common import exceptions
+from dbt_common.exceptions import DbtRuntimeError
 
 import dbt_local_python
 from dbt_local_python import arrow, job, spark_thrift, sql_frames
@@ -73,7 +74,7 @@ def test_other_methods_go_on_to_the_adapter() -> None:
         ),
     )
     for config in ({}, {"submission_method": "cluster"}):
-        with pytest.raises(NotImplementedError, match="cluster"):
+        with pytest.raises(exceptions.NotImplementedError, match="cluster"):
             BaseAdapter.submit_python_job(adapter, {"config": config}, "code")
 
 
