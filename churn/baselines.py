@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Rows that are standardised at once, so that a long matrix is not copied whole.
+_ROWS_AT_ONCE = 20_000
+
 RECENCY_FEATURE = "days_since_last_visit"
 
 
@@ -22,9 +25,10 @@ class Prevalence:
         self,
         matrix: np.ndarray,  # noqa: ARG002 - every baseline is fitted alike
         labels: np.ndarray,
+        weights: np.ndarray | None = None,
     ) -> Prevalence:
         """Take the share of the labels that are true."""
-        self.share = float(np.mean(labels))
+        self.share = float(np.average(labels, weights=weights))
         return self
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
@@ -45,8 +49,13 @@ class LogisticRegression:
     def __init__(self, ridge: float = 10.0) -> None:
         self.ridge = ridge
 
-    def fit(self, matrix: np.ndarray, labels: np.ndarray) -> LogisticRegression:
-        """Fit to a matrix of shape (n_rows, n_features)."""
+    def fit(
+        self,
+        matrix: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> LogisticRegression:
+        """Fit to a matrix of shape (n_rows, n_features), by the rows' weights."""
         matrix = np.asarray(matrix, dtype=float)
         missing = np.isnan(matrix)
         known = ~missing.all(axis=0)
@@ -59,13 +68,22 @@ class LogisticRegression:
         self._spread = np.where(spread > 1e-9, spread, 1.0)
         self._varies = spread > 1e-9
         self._weights = _newton(
-            self._design(matrix), np.asarray(labels, dtype=float), self.ridge
+            self._design(matrix),
+            np.asarray(labels, dtype=float),
+            np.ones(len(labels)) if weights is None else weights,
+            self.ridge,
         )
         return self
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
         """The probability of each row, of shape (n_rows,)."""
-        return sigmoid(self._design(np.asarray(matrix, dtype=float)) @ self._weights)
+        blocks = np.array_split(matrix, len(matrix) // _ROWS_AT_ONCE + 1)
+        return np.concatenate(
+            [
+                sigmoid(self._design(np.asarray(block, dtype=float)) @ self._weights)
+                for block in blocks
+            ]
+        )
 
     def _fill(self, matrix: np.ndarray) -> np.ndarray:
         missing = np.isnan(matrix)
@@ -91,11 +109,16 @@ class RecencyRule:
         self.position = position
         self._regression = LogisticRegression(ridge=1.0)
 
-    def fit(self, matrix: np.ndarray, labels: np.ndarray) -> RecencyRule:
+    def fit(
+        self,
+        matrix: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> RecencyRule:
         """Turn days into probabilities."""
         days = self._days(matrix)
         self._longest = float(np.nanmax(days)) if not np.isnan(days).all() else 0.0
-        self._regression.fit(self._filled(days), labels)
+        self._regression.fit(self._filled(days), labels, weights)
         return self
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
@@ -117,21 +140,25 @@ def sigmoid(margins: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(margins, -50, 50)))
 
 
-def _newton(design: np.ndarray, labels: np.ndarray, ridge: float) -> np.ndarray:
+def _newton(
+    design: np.ndarray, labels: np.ndarray, row_weights: np.ndarray, ridge: float
+) -> np.ndarray:
     """The ridge-penalised logistic weights; the first column is not penalised."""
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 1e-9
     weights = np.zeros(design.shape[1])
-    share = np.clip(labels.mean(), 1e-6, 1 - 1e-6)
+    share = np.clip(np.average(labels, weights=row_weights), 1e-6, 1 - 1e-6)
     weights[0] = np.log(share / (1 - share))
     for _ in range(50):
         probabilities = sigmoid(design @ weights)
-        gradient = design.T @ (probabilities - labels) + penalty * weights
-        curvature = np.maximum(probabilities * (1 - probabilities), 1e-9)
+        gradient = design.T @ (row_weights * (probabilities - labels))
+        gradient += penalty * weights
+        curvature = row_weights * np.maximum(probabilities * (1 - probabilities), 1e-9)
         hessian = (design * curvature[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(hessian, gradient)
         # Far from the optimum a full Newton step may overshoot.
         weights -= step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
-        if np.abs(step).max() < 1e-8:
+        # The next step would be of the order of the square of this one.
+        if np.abs(step).max() < 1e-5:
             break
     return weights

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,10 @@ CALIBRATION_BINS = 10
 # Share of the bootstrap draws that an interval holds.
 INTERVAL = 0.95
 DRAWS = 200
-# Rows x draws that are held in memory at once.
+# Accounts x draws that are held in memory at once.
 _BLOCK = 4_000_000
+# Steps of the curves of one draw.
+_MOST_STEPS = 20_000
 _SMALLEST_PROBABILITY = 1e-7
 
 METRICS = (
@@ -66,13 +69,10 @@ def evaluate(
     probabilities = np.asarray(probabilities, dtype=float)
     if len(labels) == 0:
         return {metric: Estimate(None) for metric in METRICS}
-    measure = _prepare(labels, probabilities, revenue)
-    value = measure(np.ones((1, len(labels))))[0]
+    value = _measure(labels, probabilities, revenue)
     drawn = np.empty((0, len(METRICS)))
     if accounts is not None and draws:
-        drawn = np.concatenate(
-            [measure(weights) for weights in draw_accounts(accounts, draws, seed)]
-        )
+        drawn = _draw_metrics(labels, probabilities, accounts, revenue, draws, seed)
     return _estimates(value, drawn)
 
 
@@ -102,16 +102,14 @@ def compare(
         The difference of each of `METRICS`.
     """
     labels = np.asarray(labels, dtype=float)
-    one, other = (
-        _prepare(labels, np.asarray(given, dtype=float), None)
-        for given in (probabilities, other_probabilities)
-    )
-    everyone = np.ones((1, len(labels)))
-    drawn = [
-        one(weights) - other(weights)
-        for weights in draw_accounts(accounts, draws, seed)
+    both = [
+        np.asarray(given, dtype=float) for given in (probabilities, other_probabilities)
     ]
-    return _estimates((one(everyone) - other(everyone))[0], np.concatenate(drawn))
+    value, other_value = (_measure(labels, given, None) for given in both)
+    drawn, other_drawn = (
+        _draw_metrics(labels, given, accounts, None, draws, seed) for given in both
+    )
+    return _estimates(value - other_value, drawn - other_drawn)
 
 
 def _estimates(value: np.ndarray, drawn: np.ndarray) -> dict[str, Estimate]:
@@ -129,21 +127,44 @@ def _estimates(value: np.ndarray, drawn: np.ndarray) -> dict[str, Estimate]:
     }
 
 
-def draw_accounts(accounts: np.ndarray, draws: int, seed: int):
+def draw_accounts(accounts: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Draw accounts with replacement.
 
     Yields:
-        Blocks of row weights of shape (draws in the block, n_rows): how often
-        the account of each row was drawn.
+        Blocks of weights of shape (draws in the block, accounts): how often each
+        account was drawn.
     """
-    names, account_of_row = np.unique(np.asarray(accounts), return_inverse=True)
     generator = np.random.default_rng(seed)
-    block = max(1, min(draws, _BLOCK // max(1, len(account_of_row))))
+    block = max(1, min(draws, _BLOCK // max(1, accounts)))
     for start in range(0, draws, block):
-        picked = generator.multinomial(
-            len(names), np.full(len(names), 1 / len(names)), min(block, draws - start)
-        )
-        yield picked[:, account_of_row].astype(float)
+        yield generator.multinomial(
+            accounts, np.full(accounts, 1 / accounts), min(block, draws - start)
+        ).astype(float)
+
+
+def draw_means(
+    values: np.ndarray, accounts: np.ndarray, draws: int, seed: int
+) -> np.ndarray:
+    """The mean of a value over the rows of drawn accounts.
+
+    Args:
+        values: Of shape (n_rows,).
+        accounts: The account of each row.
+        draws: How many draws.
+        seed: Seed of the draws.
+
+    Returns:
+        The mean of each draw, of shape (draws,).
+    """
+    names, account_of_row = np.unique(accounts, return_inverse=True)
+    totals = np.bincount(account_of_row, values)
+    rows = np.bincount(account_of_row)
+    return np.concatenate(
+        [
+            weights @ totals / (weights @ rows)
+            for weights in draw_accounts(len(names), draws, seed)
+        ]
+    )
 
 
 def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -162,32 +183,83 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     return evaluate(labels, scores, draws=0)["roc_auc"].value
 
 
-def _prepare(
+def _measure(
     labels: np.ndarray, probabilities: np.ndarray, revenue: np.ndarray | None
-) -> Callable[[np.ndarray], np.ndarray]:
-    """A function from row weights to the weighted metrics.
+) -> np.ndarray:
+    """Each of `METRICS` on all rows, NaN where it is not defined."""
+    one_account = np.zeros(len(labels), dtype=int)
+    sums = _sums_by_account(labels, probabilities, one_account, revenue, len(labels))
+    return sums.metrics(np.ones((1, 1)))[0]
 
-    What does not depend on the weights (the order of the rows, their losses) is
-    worked out once. Rows of equal probability are one step of every curve, so
-    that no metric depends on the order of ties.
-    """
-    order = np.argsort(-probabilities, kind="stable")
-    labels, probabilities = labels[order], probabilities[order]
-    paid = None if revenue is None else np.nan_to_num(np.asarray(revenue, float))[order]
-    step_ends = np.append(
-        np.flatnonzero(np.diff(probabilities)), len(probabilities) - 1
+
+def _draw_metrics(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    accounts: np.ndarray,
+    revenue: np.ndarray | None,
+    draws: int,
+    seed: int,
+) -> np.ndarray:
+    """The metrics of each draw of accounts, of shape (draws, n_metrics)."""
+    names, account_of_row = np.unique(np.asarray(accounts), return_inverse=True)
+    sums = _sums_by_account(labels, probabilities, account_of_row, revenue, _MOST_STEPS)
+    return np.concatenate(
+        [sums.metrics(weights) for weights in draw_accounts(len(names), draws, seed)]
     )
-    losses = log_losses(labels, probabilities)
-    squares = (probabilities - labels) ** 2
-    bins = _equal_bins(probabilities)
-    bin_starts = np.append(0, np.flatnonzero(np.diff(bins)) + 1)
 
-    def measure(weights: np.ndarray) -> np.ndarray:
-        weights = weights[:, order]
-        total = weights.sum(axis=1)
-        churned = weights * labels
-        caught = np.cumsum(churned, axis=1)[:, step_ends]
-        taken = np.cumsum(weights, axis=1)[:, step_ends]
+
+@dataclass(frozen=True)
+class _Sums:
+    """What every metric is made of, summed by account or kept by row.
+
+    Rows of equal probability are one step of every curve, so that no metric
+    depends on the order of ties. What adds up over rows is added up by account
+    once, and not in every draw.
+
+    Attributes:
+        steps: The number of steps.
+        account, step: Of each row; the first step has the highest probability.
+        churned_account, churned_step, churned_revenue: Of each churned row;
+            without revenue, the last is NaN.
+        rows, losses, squares: Of each account, their totals.
+        bins: Of each account, probability minus outcome in each of the bins of
+            the calibration error, of shape (n_accounts, n_bins).
+    """
+
+    steps: int
+    account: np.ndarray
+    step: np.ndarray
+    churned_account: np.ndarray
+    churned_step: np.ndarray
+    churned_revenue: np.ndarray
+    rows: np.ndarray
+    losses: np.ndarray
+    squares: np.ndarray
+    bins: np.ndarray
+
+    def metrics(self, weights: np.ndarray) -> np.ndarray:
+        """The metrics for some weights of accounts.
+
+        Args:
+            weights: Of shape (n_draws, n_accounts).
+
+        Returns:
+            Of shape (n_draws, n_metrics).
+        """
+        taken, caught, lost = (
+            np.stack(
+                [
+                    np.bincount(step, weight[account] * value, self.steps)
+                    for weight in weights
+                ]
+            ).cumsum(axis=1)
+            for account, step, value in (
+                (self.account, self.step, 1.0),
+                (self.churned_account, self.churned_step, 1.0),
+                (self.churned_account, self.churned_step, self.churned_revenue),
+            )
+        )
+        total = weights @ self.rows
         positives = caught[:, -1]
         negatives = total - positives
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -198,27 +270,51 @@ def _prepare(
                 / (positives * negatives),
                 np.nansum(caught_in_step * caught / taken, axis=1)
                 / np.where(positives > 0, positives, np.nan),
-                weights @ losses / total,
-                weights @ squares / total,
-                np.abs(
-                    np.add.reduceat(
-                        weights * (probabilities - labels), bin_starts, axis=1
-                    )
-                ).sum(axis=1)
-                / total,
+                weights @ self.losses / total,
+                weights @ self.squares / total,
+                np.abs(weights @ self.bins).sum(axis=1) / total,
             ]
             for share in TOP_SHARES:
                 metrics.append(_at_share(taken, caught, share) / positives / share)
-            lost = (
-                np.full_like(caught, np.nan)
-                if paid is None
-                else np.cumsum(churned * paid, axis=1)[:, step_ends]
-            )
             for share in TOP_SHARES:
                 metrics.append(_at_share(taken, lost, share) / lost[:, -1])
         return np.column_stack(metrics)
 
-    return measure
+
+def _sums_by_account(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    account_of_row: np.ndarray,
+    revenue: np.ndarray | None,
+    most_steps: int,
+) -> _Sums:
+    """What the metrics of some rows are made of, in at most so many steps."""
+    levels, step = np.unique(-probabilities, return_inverse=True)
+    if len(levels) > most_steps:
+        # Neighbours share a step: that is far below what a draw can tell.
+        step = step * most_steps // len(levels)
+    steps = min(len(levels), most_steps)
+    accounts = int(account_of_row.max()) + 1
+    is_churned = labels > 0
+    paid = np.full(len(labels), np.nan) if revenue is None else np.nan_to_num(revenue)
+    bins = _equal_bins(probabilities)
+    off = np.bincount(
+        account_of_row * CALIBRATION_BINS + bins,
+        probabilities - labels,
+        accounts * CALIBRATION_BINS,
+    )
+    return _Sums(
+        steps=steps,
+        account=account_of_row,
+        step=step,
+        churned_account=account_of_row[is_churned],
+        churned_step=step[is_churned],
+        churned_revenue=np.asarray(paid, dtype=float)[is_churned],
+        rows=np.bincount(account_of_row, minlength=accounts),
+        losses=np.bincount(account_of_row, log_losses(labels, probabilities)),
+        squares=np.bincount(account_of_row, (probabilities - labels) ** 2),
+        bins=off.reshape(accounts, CALIBRATION_BINS),
+    )
 
 
 def _at_share(taken: np.ndarray, gained: np.ndarray, share: float) -> np.ndarray:
@@ -231,10 +327,11 @@ def _at_share(taken: np.ndarray, gained: np.ndarray, share: float) -> np.ndarray
     )
 
 
-def _equal_bins(descending: np.ndarray) -> np.ndarray:
+def _equal_bins(probabilities: np.ndarray) -> np.ndarray:
     """Bins of equally many rows, rows of equal probability in one bin."""
-    edges = np.quantile(descending, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
-    return CALIBRATION_BINS - np.searchsorted(np.unique(edges), descending, "left")
+    shares = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
+    edges = np.unique(np.quantile(probabilities, shares))
+    return np.searchsorted(edges, probabilities, "left")
 
 
 def _none_if_nan(number: float) -> float | None:

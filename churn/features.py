@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# Text features are numbered by what their accounts pay: see `learn_codes`.
+# What an account pays, by which text features are numbered too.
 PRICE_COLUMN = "monthly_recurring_revenue"
 
 RAISES_RISK = "raises"
@@ -208,38 +208,6 @@ def read_features(dictionary: pd.DataFrame) -> list[Feature]:
     return features
 
 
-def learn_codes(
-    rows: pd.DataFrame, names: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Number the values of the text features.
-
-    The values of such a feature, the plans say, are ranked by what their
-    accounts pay on average, values of equal price by name. A price order lets a
-    tree split between cheap and dear plans, and does not depend on the order of
-    the rows.
-
-    Returns:
-        For each text feature, the number of each of its values.
-    """
-    codes = {}
-    for name in names:
-        if not _is_text(rows[name]):
-            continue
-        values = rows[name].dropna().astype(str)
-        prices = (
-            pd.to_numeric(rows[PRICE_COLUMN], errors="coerce")
-            if PRICE_COLUMN in rows
-            else pd.Series(0.0, index=rows.index)
-        )
-        # Rounded, so that the order of summation cannot decide a rank.
-        price = prices.loc[values.index].groupby(values).mean().fillna(0).round(6)
-        ranked = sorted(price.items(), key=lambda item: (item[1], item[0]))
-        codes[name] = {
-            str(value): float(rank) for rank, (value, _) in enumerate(ranked)
-        }
-    return codes
-
-
 def as_matrix(
     rows: pd.DataFrame | pa.RecordBatch,
     names: Sequence[str],
@@ -302,10 +270,3 @@ def _is_number(kind: pa.DataType) -> bool:
         or pa.types.is_boolean(kind)
         or pa.types.is_decimal(kind)
     )
-
-
-def _is_text(column: pd.Series) -> bool:
-    """Whether a column holds text (a column without any value does not)."""
-    if pd.api.types.is_numeric_dtype(column):
-        return False
-    return any(isinstance(value, str) for value in column.dropna().head(1))

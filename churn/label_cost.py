@@ -21,15 +21,12 @@ import pandas as pd
 import yaml
 
 from churn.evaluation import Estimate, compare, evaluate
+from churn.examples import ACCOUNT, AS_OF_DATE, LABEL, in_one_order
 from churn.features import Feature, read_features
 from churn.splitting import THREE_WAY
 from churn.training import (
-    ACCOUNT,
-    AS_OF_DATE,
-    LABEL,
     TrainingResult,
     TrainingSettings,
-    in_one_order,
     train,
     why_not_trainable,
 )
@@ -277,7 +274,7 @@ def judge(
     Returns:
         The comparison, or why there is no time to hold out.
     """
-    problem = why_not_trainable(rows)
+    problem = why_not_trainable(rows[LABEL].to_numpy(dtype=float))
     if problem:
         return problem
     rows = in_one_order(rows)
@@ -330,12 +327,11 @@ def judge(
     )
 
 
-def _split_days(result: TrainingResult) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+def _split_days(result: TrainingResult) -> list[tuple[np.datetime64, np.datetime64]]:
     """First and last as-of date of each part of a split."""
-    days = pd.to_datetime(result.rows[AS_OF_DATE])
+    days = result.examples.days
     return [
-        (days.iloc[part].min(), days.iloc[part].max())
-        for part in result.split.parts().values()
+        (days[part].min(), days[part].max()) for part in result.split.parts().values()
     ]
 
 

@@ -13,18 +13,16 @@ import pandas as pd
 import pyarrow as pa
 import xgboost as xgb
 
-from churn.evaluation import METRICS, Estimate, draw_accounts, log_losses
+from churn.evaluation import METRICS, Estimate, draw_means, log_losses
+from churn.examples import read_examples
 from churn.features import Feature, UnknownFeatureError
+from churn.frames import column_names
 from churn.training import (
-    ACCOUNT,
-    AS_OF_DATE,
-    LABEL,
     MODEL,
     Calibration,
     ChurnModel,
     TrainingResult,
     TrainingSettings,
-    fingerprint_data,
     fingerprint_training,
     train,
     why_not_trainable,
@@ -68,6 +66,7 @@ REGISTRY_SCHEMA = pa.schema(
         ("training_fingerprint", pa.string()),
         ("library_versions", pa.string()),
         ("training_seconds", pa.float64()),
+        ("search_seconds", pa.float64()),
         ("model", pa.string()),
     ]
 )
@@ -90,7 +89,7 @@ class RegistryError(ValueError):
 
 
 def learn(
-    rows: pd.DataFrame,
+    rows: Any,
     features: Sequence[Feature],
     registry: pd.DataFrame | None,
     settings: TrainingSettings,
@@ -99,7 +98,7 @@ def learn(
     """The rows that today's data adds to the registry or changes in it.
 
     Args:
-        rows: ``churn_training_set``.
+        rows: ``churn_training_set``, as `read_examples` takes it.
         features: The features to learn from.
         registry: The models so far, ``None`` for none.
         settings: What the run was told.
@@ -110,26 +109,28 @@ def learn(
         Nothing where nothing can be learnt, or where the registry has this very
         training; else the new model, and with it the champion it replaces.
     """
+    if registry is None:
+        registry = REGISTRY_SCHEMA.empty_table().to_pandas()
+    champion = champion_of(registry)
+    names = {feature.name for feature in features}
+    # The champion may know features that are no longer learnt from.
+    also = set(json.loads(champion["feature_names"])) if champion else set()
+    examples = read_examples(rows, names | (also & set(column_names(rows))))
     if known_by is not None:
-        known_on = pd.to_datetime(rows[AS_OF_DATE]) + pd.Timedelta(
-            days=settings.gap_days
+        examples = examples.until(
+            pd.Timestamp(known_by) - pd.Timedelta(days=settings.gap_days)
         )
-        rows = rows[known_on <= pd.Timestamp(known_by)]
-    problem = why_not_trainable(rows)
+    problem = why_not_trainable(examples.labels)
     if problem:
         print(f"cannot learn yet: {problem}")
         return REGISTRY_SCHEMA.empty_table()
-    if registry is None:
-        registry = REGISTRY_SCHEMA.empty_table().to_pandas()
-    names = [feature.name for feature in features]
     fingerprint = fingerprint_training(
-        fingerprint_data(rows, names), features, settings
+        examples.fingerprint(sorted(names)), features, settings
     )
     if fingerprint in set(registry["training_fingerprint"]):
         return REGISTRY_SCHEMA.empty_table()
 
-    result = train(rows, features, settings)
-    champion = champion_of(registry)
+    result = train(examples, features, settings)
     is_promoted, reason = judge(result, champion, settings)
     written = [as_row(result, is_promoted, reason)]
     if is_promoted and champion is not None:
@@ -158,28 +159,26 @@ def judge(
             f"No held-out rows to compare with {version} on: it has seen newer data."
         )
     chosen = parts[held_out]
-    rows = challenger.rows.iloc[chosen]
+    examples, own = challenger.examples, challenger.model
     try:
-        champion_model = model_of(champion)
-        champion_matrix = champion_model.matrix(rows)
+        champion_model = model_of(champion, own.threads)
+        champion_matrix = examples.matrix_of(
+            chosen, champion_model.feature_names, champion_model.codes
+        )
     except UnknownFeatureError as error:
         return True, f"{version} cannot be compared: {error}."
-    labels = rows[LABEL].to_numpy(dtype=float)
-    new = log_losses(labels, challenger.model.predict_proba(challenger.matrix[chosen]))
+    labels = examples.labels[chosen]
+    matrix = examples.matrix_of(chosen, own.feature_names, own.codes)
+    new = log_losses(labels, own.predict_proba(matrix))
     old = log_losses(labels, champion_model.predict_proba(champion_matrix))
-    draws = np.concatenate(
-        [
-            weights @ (new - old) / weights.sum(axis=1)
-            for weights in draw_accounts(
-                rows[ACCOUNT].to_numpy(dtype=str), settings.draws, settings.seed
-            )
-        ]
+    draws = draw_means(
+        new - old, examples.accounts[chosen], settings.draws, settings.seed
     )
     share_worse = float((draws > 0).mean())
     is_worse = share_worse >= SURE_ENOUGH
     return not is_worse, (
         f"Log loss {new.mean():.5f} against {old.mean():.5f} of {version} on "
-        f"{len(rows)} {held_out} rows, higher in {share_worse:.0%} of "
+        f"{len(chosen)} {held_out} rows, higher in {share_worse:.0%} of "
         f"{len(draws)} draws of accounts: {'worse' if is_worse else 'not worse'}."
     )
 
@@ -233,8 +232,8 @@ def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
 def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, Any]:
     """The registry's row for a trained model."""
     model, split = result.model, result.split
-    days = pd.to_datetime(result.rows[AS_OF_DATE])
-    newest = days.max().strftime("%Y-%m-%d")
+    days, labels = result.examples.days, result.examples.labels
+    newest = str(days.max())
     row: dict[str, Any] = {
         # The newest date learnt from or judged on, and what makes it unique.
         "model_version": f"{newest}_{result.training_fingerprint[:8]}",
@@ -248,9 +247,9 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
     for part in SPLIT_PARTS:
         chosen = split.parts().get(part, np.array([], dtype=int))
         row[f"{part}_rows"] = len(chosen)
-        row[f"{part}_churned_rows"] = int(result.rows[LABEL].iloc[chosen].sum())
-        row[f"{part}_from"] = days.iloc[chosen].min().date() if len(chosen) else None
-        row[f"{part}_to"] = days.iloc[chosen].max().date() if len(chosen) else None
+        row[f"{part}_churned_rows"] = int(labels[chosen].sum())
+        row[f"{part}_from"] = days[chosen].min().item() if len(chosen) else None
+        row[f"{part}_to"] = days[chosen].max().item() if len(chosen) else None
     own = result.metrics[MODEL]
     for part in ("validation", "test"):
         for metric in HEADLINE_METRICS:
@@ -280,6 +279,7 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
             }
         ),
         "training_seconds": result.seconds,
+        "search_seconds": result.search_seconds,
         "model": model.booster_json,
     }
     return row

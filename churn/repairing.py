@@ -17,12 +17,15 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyjson5
 
+from churn.frames import map_batches
+
 # What may stand around and between the objects of a record without meaning anything:
 # white space, byte-order marks, NUL and the record separator of JSON sequences.
 _FRAMING = " \t\r\n\v\f\0\x1e\u00a0\u200b\u2028\u2029\ufeff"
 _SEPARATORS = re.compile(f"[{_FRAMING},]*")
 
-# Deeper nesting than this is no event, and endangers the reader's stack.
+# Deeper nesting than this is no event, and endangers the stacks of readers. SQL looks
+# for it too: see `may_nest_too_deep`.
 _DEEPEST_NESTING = 200
 
 # The tokens that matter for finding where an object ends: texts as a whole, so that
@@ -124,7 +127,9 @@ def _split(record: str) -> list[Piece]:
         part = text[position:end]
         if isinstance(value, str):
             value = _unnested(value)
-        if isinstance(value, dict):
+        if _is_too_deep(part, value):
+            pieces.append(_rejected(part, "nested_too_deep", None))
+        elif isinstance(value, dict):
             payload, is_mended = _as_json(value)
             identity = hashlib.md5(part.encode()).hexdigest()
             pieces.append(Piece(part, payload, identity, is_repaired or is_mended))
@@ -140,6 +145,23 @@ def _split(record: str) -> list[Piece]:
     if len(pieces) == 1:
         pieces[0] = pieces[0]._replace(received_text=record)
     return pieces
+
+
+def _is_too_deep(text: str, value: Any) -> bool:
+    """Whether a value read from ``text`` nests deeper than an event may."""
+    if text.count("{") + text.count("[") <= _DEEPEST_NESTING:
+        return False
+    level = [value]
+    for _ in range(_DEEPEST_NESTING):
+        level = [
+            item
+            for container in level
+            if isinstance(container, dict | list)
+            for item in (
+                container.values() if isinstance(container, dict) else container
+            )
+        ]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 _KINDS = {
@@ -170,9 +192,11 @@ def _read_next(
 
     if text[position] not in "{[":
         return None, 0, False, ("not_json", "does not begin with an object")
-    end, pairs = _end_of_object(text, position)
+    end, pairs, depth = _end_of_object(text, position)
     if end is None:
         return None, 0, False, ("not_json", "truncated")
+    if depth > _DEEPEST_NESTING:
+        return None, 0, False, ("nested_too_deep", None)
     value = _read_tolerantly(text[position:end])
     if value is _UNREADABLE:
         return None, 0, False, ("not_json", "cannot be repaired without guessing")
@@ -282,30 +306,31 @@ def _unnested(text: str) -> Any:
 _UNREADABLE = object()
 
 
-def _end_of_object(text: str, start: int) -> tuple[int | None, int]:
-    """Where the object or array that begins at ``start`` ends, and its pairs.
+def _end_of_object(text: str, start: int) -> tuple[int | None, int, int]:
+    """Where the object or array that begins at ``start`` ends, and what is in it.
 
     Returns:
-        The position after its last bracket, or None if there is none, and how many
-        pairs of key and value it has at any depth.
+        The position after its last bracket, or None if there is none; how many pairs
+        of key and value it has at any depth; and how many levels deep it nests.
     """
     open_brackets: list[str] = []
-    pairs = 0
+    pairs = depth = 0
     for token in _TOKEN.finditer(text, start):
         first = token.group()[0]
         if first in "\"'":
             if len(token.group()) == 1:
-                return None, pairs
+                break
         elif first in "{[":
             open_brackets.append("}" if first == "{" else "]")
+            depth = max(depth, len(open_brackets))
         elif first == ":":
             pairs += 1
         else:
             if open_brackets.pop() != first:
-                return None, pairs
+                break
             if not open_brackets:
-                return token.end(), pairs
-    return None, pairs
+                return token.end(), pairs, depth
+    return None, pairs, depth
 
 
 def _read_tolerantly(text: str) -> Any:
@@ -411,13 +436,19 @@ def repaired_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         )
 
 
-def repaired_records(records: Any) -> pa.RecordBatchReader:
-    """The pieces of delivered records, as a stream that is never held in memory.
+def repaired_records(records: Any) -> Any:
+    """The pieces of delivered records, which are never held in memory.
 
     Args:
-        records: A DuckDB relation with the columns that ``repaired_batches`` needs.
+        records: What ``dbt.ref`` returned, with the columns that
+            ``repaired_batches`` needs.
+
+    Returns:
+        A frame that a Python model may return.
     """
-    needed = records.select("payload, received_at, source_file, taken_at")
-    return pa.RecordBatchReader.from_batches(
-        _SCHEMA, repaired_batches(needed.to_arrow_reader(20_000))
+    return map_batches(
+        records,
+        repaired_batches,
+        _SCHEMA,
+        columns=("payload", "received_at", "source_file", "taken_at"),
     )

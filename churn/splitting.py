@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 # A held-out part shorter than this says little about another month.
 SHORTEST_HELD_OUT_DAYS = 14
@@ -48,7 +48,7 @@ class Split:
         return {name: rows for name, rows in parts.items() if len(rows)}
 
 
-def split_by_time(days: pd.Series, labels: np.ndarray, gap_days: int) -> Split:
+def split_by_time(days: Any, labels: np.ndarray, gap_days: int) -> Split:
     """Split rows by as-of date, the latest to judge on.
 
     Between two parts lie at least ``gap_days``: the label of a row is known only
@@ -61,7 +61,7 @@ def split_by_time(days: pd.Series, labels: np.ndarray, gap_days: int) -> Split:
         labels: Whether each row churned.
         gap_days: Days from an as-of date until its label is known.
     """
-    number = (pd.to_datetime(days) - pd.Timestamp("1970-01-01")).dt.days.to_numpy()
+    number = np.asarray(days).astype("datetime64[D]").astype(np.int64)
     first, last = int(number.min()), int(number.max())
     history = last - first + 1
     ladder = [(THREE_WAY, (0.6, 0.2, 0.2)), (TWO_WAY, (0.65, 0.35))]

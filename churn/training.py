@@ -2,6 +2,9 @@
 
 The same rows, settings and library version give the same model, byte for byte:
 rows and features are put in one order first, and seeds and threads are fixed.
+
+The rows are held once, as one matrix. Parts of a split are runs of its rows, and
+are handed on as views.
 """
 
 from __future__ import annotations
@@ -27,13 +30,9 @@ from churn.baselines import (
     sigmoid,
 )
 from churn.evaluation import Estimate, evaluate, log_loss
-from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix, learn_codes
+from churn.examples import Examples, read_examples
+from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
 from churn.splitting import Split, split_by_time
-
-LABEL = "is_churned"
-ACCOUNT = "account_id"
-AS_OF_DATE = "as_of_date"
-REVENUE = "monthly_recurring_revenue"
 
 MODEL = "model"
 MOST_ROUNDS = 600
@@ -43,6 +42,9 @@ RIDGES = (10.0, 100.0, 1000.0)
 PATIENCE = 30
 # Rounds where no validation rows can stop training.
 FIXED_ROUNDS = 40
+# Rows that a baseline is fitted to at most: a weight or two for each feature are
+# as good with these as with millions.
+ROWS_FOR_A_LINE = 50_000
 # Below this many numbers, a second thread waits more than it works.
 _CELLS_WORTH_THREADS = 5_000_000
 
@@ -140,7 +142,7 @@ class ChurnModel:
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
         """The log-odds of each row before calibration."""
-        return self.booster.predict(self._data(matrix), output_margin=True)
+        return self.booster.inplace_predict(matrix, predict_type="margin")
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
         """The calibrated probability of each row, of shape (n_rows,)."""
@@ -155,12 +157,10 @@ class ChurnModel:
             An array of shape (n_rows, n_features + 1), the last column the
             margin that everyone starts from; a row adds up to its margin.
         """
-        return self.booster.predict(self._data(matrix), pred_contribs=True)
-
-    def _data(self, matrix: np.ndarray) -> xgb.DMatrix:
-        return xgb.DMatrix(
+        data = xgb.DMatrix(
             matrix, feature_names=self.feature_names, nthread=self.threads
         )
+        return self.booster.predict(data, pred_contribs=True)
 
 
 @dataclass
@@ -170,42 +170,23 @@ class TrainingResult:
     model: ChurnModel
     split: Split
     grown_on: np.ndarray
-    rows: pd.DataFrame
-    matrix: np.ndarray
+    examples: Examples
     parameters: dict[str, Any]
     metrics: dict[str, dict[str, dict[str, Estimate]]]
     data_fingerprint: str
     training_fingerprint: str
     seconds: float
+    search_seconds: float
 
 
-def why_not_trainable(rows: pd.DataFrame) -> str | None:
-    """Why nothing can be learnt from these rows, or ``None`` if it can."""
-    if rows.empty:
+def why_not_trainable(labels: np.ndarray) -> str | None:
+    """Why nothing can be learnt from these labels, or ``None`` if it can."""
+    if len(labels) == 0:
         return "no account has an observed label"
-    labels = rows[LABEL].astype(bool)
-    if labels.nunique() < 2:
-        outcome = "churned" if labels.iloc[0] else "stayed"
-        return f"all {len(rows)} rows with an observed label {outcome}"
+    if np.all(labels == labels[0]):
+        outcome = "churned" if labels[0] else "stayed"
+        return f"all {len(labels)} rows with an observed label {outcome}"
     return None
-
-
-def fingerprint_data(rows: pd.DataFrame, names: Sequence[str]) -> str:
-    """A digest of keys, labels and features that no order of rows can change."""
-    rows = in_one_order(rows)
-    digest = hashlib.sha256()
-    for name in [ACCOUNT, AS_OF_DATE, LABEL, *sorted(names)]:
-        column = rows[name]
-        if name == AS_OF_DATE:
-            column = pd.to_datetime(column).dt.strftime("%Y-%m-%d")
-        digest.update(f"{name}\n".encode())
-        if pd.api.types.is_numeric_dtype(column) or name == LABEL:
-            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            digest.update(np.ascontiguousarray(numbers).tobytes())
-        else:
-            texts = column.astype(object).where(column.notna(), "\0")
-            digest.update("\n".join(map(str, texts)).encode())
-    return digest.hexdigest()
 
 
 def fingerprint_training(
@@ -224,13 +205,8 @@ def fingerprint_training(
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def in_one_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows by as-of date and account, whatever order they came in."""
-    return rows.sort_values([AS_OF_DATE, ACCOUNT], ignore_index=True)
-
-
 def train(
-    rows: pd.DataFrame, features: Sequence[Feature], settings: TrainingSettings
+    rows: Any, features: Sequence[Feature], settings: TrainingSettings
 ) -> TrainingResult:
     """Train, calibrate and evaluate a model.
 
@@ -241,24 +217,31 @@ def train(
     judged. Without test rows it is the one that the validation rows chose.
 
     Args:
-        rows: ``churn_training_set``: observed labels with their features.
+        rows: Observed labels with their features: `Examples`, or what
+            `read_examples` takes.
         features: The features to learn from.
         settings: What the run was told.
     """
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
     names = [feature.name for feature in features]
-    rows = in_one_order(rows)
-    labels = rows[LABEL].to_numpy(dtype=np.float32)
-    split = split_by_time(rows[AS_OF_DATE], labels, settings.gap_days)
-    codes = learn_codes(rows.iloc[split.train], names)
-    matrix = as_matrix(rows, names, codes)
+    examples = rows if isinstance(rows, Examples) else read_examples(rows, names)
+    labels = examples.labels
+    split = split_by_time(examples.days, labels, settings.gap_days)
+    codes = examples.learn_codes(split.train, names)
+    examples.encode(codes)
+    matrix = examples.matrix
+    if names != examples.names:
+        chosen_columns = [examples.names.index(name) for name in names]
+        matrix = np.ascontiguousarray(matrix[:, chosen_columns])
     fixed = _fixed_parameters(matrix, features, settings)
 
+    search_started = time.perf_counter()
     if len(split.validation):
         chosen = _search(matrix, labels, split, names, fixed, settings)
     else:
         chosen = _grow(matrix, labels, split.train, names, fixed, _WITHOUT_SEARCH)
+    search_seconds = time.perf_counter() - search_started
 
     def as_model(grown: _Grown, grown_on: np.ndarray) -> ChurnModel:
         return ChurnModel(
@@ -266,7 +249,8 @@ def train(
             feature_names=names,
             codes=codes,
             calibration=grown.calibration,
-            typical_values=_medians(matrix[grown_on], names),
+            typical_values=_medians(matrix[_run(grown_on)], names),
+            threads=fixed["nthread"],
         )
 
     first = model = as_model(chosen, split.train)
@@ -277,24 +261,23 @@ def train(
         model = as_model(replace(again, calibration=chosen.calibration), grown_on)
     metrics = _evaluate_all(
         {"train": first, "validation": first, "test": model},
-        rows,
+        examples,
         matrix,
-        labels,
         split,
         settings,
     )
-    data_fingerprint = fingerprint_data(rows, names)
+    data_fingerprint = examples.fingerprint(names)
     return TrainingResult(
         model=model,
         split=split,
         grown_on=grown_on,
-        rows=rows,
-        matrix=matrix,
+        examples=examples,
         parameters={**fixed, **chosen.choices},
         metrics=metrics,
         data_fingerprint=data_fingerprint,
         training_fingerprint=fingerprint_training(data_fingerprint, features, settings),
         seconds=time.perf_counter() - started,
+        search_seconds=search_seconds,
     )
 
 
@@ -426,6 +409,13 @@ def _grow(
     return _Grown(booster, Calibration(), dict(choices))
 
 
+def _run(part: np.ndarray) -> slice | np.ndarray:
+    """A part's row numbers as a slice, which copies nothing, if they are a run."""
+    if len(part) and part[-1] - part[0] + 1 == len(part):
+        return slice(int(part[0]), int(part[-1]) + 1)
+    return part
+
+
 def _data(
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -435,7 +425,7 @@ def _data(
     like: xgb.DMatrix | None = None,
 ) -> xgb.QuantileDMatrix:
     return xgb.QuantileDMatrix(
-        matrix[part],
+        matrix[_run(part)],
         label=labels[part],
         feature_names=list(names),
         nthread=fixed["nthread"],
@@ -468,9 +458,8 @@ def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None
 
 def _evaluate_all(
     models: Mapping[str, ChurnModel],
-    rows: pd.DataFrame,
+    examples: Examples,
     matrix: np.ndarray,
-    labels: np.ndarray,
     split: Split,
     settings: TrainingSettings,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
@@ -480,20 +469,37 @@ def _evaluate_all(
     the others from the training rows. The training rows have no intervals: they
     are shown to reveal overfitting, not to promise anything.
     """
-    revenue = (
-        pd.to_numeric(rows[REVENUE], errors="coerce").to_numpy(dtype=float)
-        if REVENUE in rows
-        else None
-    )
-    accounts = pd.factorize(rows[ACCOUNT], sort=True)[0]
+    labels = examples.labels
     names = models["train"].feature_names
-    ridge = _ridge(matrix, labels, split)
-    early = _baselines(matrix, labels, split.train, names, ridge)
-    late = (
-        _baselines(matrix, labels, split.before_test, names, ridge)
-        if len(split.test)
-        else {}
-    )
+    recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
+
+    def fitted(baseline: Any, part: np.ndarray) -> Any:
+        rows, weights = _thinned(part, labels, settings.seed)
+        return baseline.fit(matrix[rows], labels[rows], weights)
+
+    lines = [fitted(LogisticRegression(ridge), split.train) for ridge in RIDGES]
+    line = lines[0]
+    if len(split.validation):
+        # Its penalty is chosen as fairly as the model's settings.
+        line = min(
+            lines,
+            key=lambda line: log_loss(
+                labels[split.validation],
+                line.predict_proba(matrix[_run(split.validation)]),
+            ),
+        )
+
+    def baselines(part: np.ndarray, logistic: LogisticRegression) -> dict[str, Any]:
+        return {
+            "prevalence": fitted(Prevalence(), part),
+            "recency_rule": fitted(RecencyRule(recency), part),
+            "logistic_regression": logistic,
+        }
+
+    early = late = baselines(split.train, line)
+    if len(split.test):
+        again = fitted(LogisticRegression(line.ridge), split.before_test)
+        late = baselines(split.before_test, again)
     metrics: dict[str, dict[str, dict[str, Estimate]]] = {}
     for part, chosen in split.parts().items():
         predictors = {
@@ -503,43 +509,36 @@ def _evaluate_all(
         for name, predictor in predictors.items():
             metrics.setdefault(name, {})[part] = evaluate(
                 labels[chosen],
-                predictor.predict_proba(matrix[chosen]),
-                accounts=accounts[chosen],
-                revenue=None if revenue is None else revenue[chosen],
+                predictor.predict_proba(matrix[_run(chosen)]),
+                accounts=examples.accounts[chosen],
+                revenue=examples.revenue[chosen],
                 draws=0 if part == "train" else settings.draws,
                 seed=settings.seed,
             )
     return metrics
 
 
-def _ridge(matrix: np.ndarray, labels: np.ndarray, split: Split) -> float:
-    """The logistic baseline's penalty, chosen as fairly as the model's settings."""
-    if not len(split.validation):
-        return RIDGES[0]
+def _thinned(
+    part: np.ndarray, labels: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many rows of a part as a line needs, and their weights.
 
-    def loss_with(ridge: float) -> float:
-        fitted = LogisticRegression(ridge).fit(matrix[split.train], labels[split.train])
-        return log_loss(
-            labels[split.validation], fitted.predict_proba(matrix[split.validation])
-        )
-
-    return min(RIDGES, key=loss_with)
-
-
-def _baselines(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    part: np.ndarray,
-    names: Sequence[str],
-    ridge: float,
-) -> dict[str, Any]:
-    """The baselines, fitted to some of the rows."""
-    recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
-    return {
-        name: baseline.fit(matrix[part], labels[part])
-        for name, baseline in {
-            "prevalence": Prevalence(),
-            "recency_rule": RecencyRule(recency),
-            "logistic_regression": LogisticRegression(ridge),
-        }.items()
-    }
+    Rows that churned are few and tell most, so they make up as much as half of
+    what is kept; the weights make up for that.
+    """
+    if len(part) <= ROWS_FOR_A_LINE:
+        return part, np.ones(len(part))
+    generator = np.random.default_rng(seed)
+    is_churned = labels[part] > 0
+    outcomes = part[is_churned], part[~is_churned]
+    fewer = min(len(rows) for rows in outcomes)
+    most = max(ROWS_FOR_A_LINE // 2, ROWS_FOR_A_LINE - fewer)
+    kept = [
+        np.sort(generator.choice(rows, min(len(rows), most), replace=False))
+        for rows in outcomes
+    ]
+    weights = [
+        np.full(len(some), len(rows) / len(some))
+        for some, rows in zip(kept, outcomes, strict=True)
+    ]
+    return np.concatenate(kept), np.concatenate(weights)

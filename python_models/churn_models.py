@@ -23,7 +23,7 @@ def model(dbt, session):
         device=dbt.config.meta_get("training_device"),
     )
     return learn(
-        rows=as_frame(dbt.ref("churn_training_set")),
+        rows=dbt.ref("churn_training_set"),
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
         registry=existing_rows(dbt, session) if dbt.is_incremental else None,
         settings=settings,

@@ -25,9 +25,21 @@
                     'json_paths': meta.json_paths,
                     'format': meta.get('format'),
                     'values': meta.get('values', []),
-                    'is_required': meta.get('required', false),
+                    'is_required': meta.get('required', false)
+                        or column.name in ['raw_event_name', 'occurred_at'],
                 }) -%}
             {%- endif -%}
+        {%- endfor -%}
+        {#- What an event is made of, whatever else is extracted. -#}
+        {%- set names = dictionary | map(attribute='name') | list -%}
+        {%- for name in [
+            'event_id', 'raw_event_name', 'occurred_at', 'sent_at',
+            'anonymous_id', 'user_id'
+        ] if model and name not in names -%}
+            {{ exceptions.raise_compiler_error(
+                'stg_clickstream__events needs the column `' ~ name
+                ~ '`: where no tracker sends it, give it `json_paths: []`.'
+            ) }}
         {%- endfor -%}
     {%- endif -%}
     {{ return(dictionary) }}
@@ -40,30 +52,100 @@
 
     {%- set where = 'The column `' ~ column.name
         ~ '` of ' ~ var('clickstream_dictionary_model') -%}
-    {%- set formats = [
-        'lower', 'url_path', 'seconds', 'milliseconds', 'microseconds'
-    ] -%}
+    {%- set data_type = (column.data_type or 'varchar') | lower -%}
+    {%- set is_text = data_type in ['varchar', 'string', 'text'] -%}
+    {%- set is_time = data_type in ['timestamp', 'date'] -%}
+    {%- set formats = ['lower', 'url_path'] if is_text
+        else ['seconds', 'milliseconds', 'microseconds'] if is_time
+        else [] -%}
     {%- set path_pattern =
         '^\\$([.]([A-Za-z_][A-Za-z0-9_-]*|"[^"\\\\\']+")|\\[[0-9]+\\])+$' -%}
+    {%- set type_pattern = '^(varchar|string|text|timestamp|date|boolean|integer'
+        ~ '|int|bigint|double|decimal\\([0-9]+, ?[0-9]+\\))$' -%}
+    {%- set problem = [] -%}
 
-    {%- if meta.json_paths is string -%}
-        {{ exceptions.raise_compiler_error(
-            where ~ ' has a text as `json_paths`: write a list of paths.'
-        ) }}
+    {%- if not modules.re.match('^[a-z_][a-z0-9_]*$', column.name) -%}
+        {%- do problem.append(
+            ' has a name that would need quotes: use lower-case letters, '
+            ~ 'digits and underscores.'
+        ) -%}
+    {%- elif column.name in names_taken_by_the_models() -%}
+        {%- do problem.append(
+            ' has a name that means something else in these models or in SQL: '
+            ~ 'choose another.'
+        ) -%}
+    {%- elif not modules.re.match(type_pattern, data_type) -%}
+        {%- do problem.append(
+            ' has the data type `' ~ data_type ~ '`: use varchar, timestamp, '
+            ~ 'date, boolean, integer, bigint, double or decimal(p, s).'
+        ) -%}
+    {%- elif meta.json_paths is string or meta.json_paths is mapping -%}
+        {%- do problem.append(
+            ' has a text as `json_paths`: write a list of paths.'
+        ) -%}
+    {%- elif meta.get('format') and meta.format not in formats -%}
+        {%- do problem.append(
+            ' has the format `' ~ meta.format ~ '`: a ' ~ data_type
+            ~ (' takes one of ' ~ formats | join(', ') ~ '.' if formats
+                else ' takes none.')
+        ) -%}
+    {%- elif meta.get('values') and not is_text -%}
+        {%- do problem.append(
+            ' has `values`: only a varchar takes them.'
+        ) -%}
     {%- endif -%}
     {%- for path in meta.json_paths
-          if not modules.re.match(path_pattern, path | string) -%}
-        {{ exceptions.raise_compiler_error(
-            where ~ ' has the path `' ~ path ~ '`: write it as `$.user.id`, '
+          if not problem
+          and not modules.re.match(path_pattern, path | string) -%}
+        {%- do problem.append(
+            ' has the path `' ~ path ~ '`: write it as `$.user.id`, '
             ~ '`$.items[0].sku` or `$."odd key"`.'
-        ) }}
+        ) -%}
     {%- endfor -%}
-    {%- if meta.get('format') and meta.format not in formats -%}
-        {{ exceptions.raise_compiler_error(
-            where ~ ' has the format `' ~ meta.format ~ '`: use one of '
-            ~ formats | join(', ') ~ '.'
-        ) }}
+    {%- for value in meta.get('values') or [] if not problem -%}
+        {%- if value is not string
+              or (meta.get('format') == 'lower' and value != value | lower) -%}
+            {%- do problem.append(
+                ' has the value `' ~ value ~ '`: write it as a text'
+                ~ (', in lower case as its format is.'
+                    if value is string else ', in quotes.')
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+
+    {%- if problem -%}
+        {{ exceptions.raise_compiler_error(where ~ problem[0]) }}
     {%- endif -%}
+
+{% endmacro %}
+
+
+{#
+    Names that a dictionary column cannot have: those that the models on the way
+    to `stg_clickstream__events` use themselves, and words of SQL that would have
+    to be quoted.
+#}
+{% macro names_taken_by_the_models() %}
+
+    {{ return([
+        'content', 'content_key', 'corrected_at', 'delivered_taken_at',
+        'dictionary_version', 'document', 'event_at', 'event_name',
+        'event_number', 'identity', 'is_clock_skewed', 'is_counted',
+        'is_irregular', 'is_known', 'is_on_time', 'is_readable', 'is_repaired',
+        'is_revised', 'is_unreadable', 'kept_payload', 'last_taken_at',
+        'object_number', 'payload', 'receipt_number', 'received_at',
+        'received_on', 'received_text', 'reject_detail', 'reject_reason',
+        'repair_reject_detail', 'repair_reject_reason', 'source_file',
+        'taken_at', 'texts', 'visitor_id',
+        'all', 'and', 'as', 'between', 'by', 'case', 'cast', 'create', 'cross',
+        'current_date', 'current_timestamp', 'delete', 'desc', 'distinct',
+        'drop', 'else', 'end', 'except', 'exists', 'false', 'for', 'from',
+        'full', 'group', 'having', 'in', 'inner', 'insert', 'intersect', 'into',
+        'is', 'join', 'left', 'like', 'limit', 'natural', 'not', 'null',
+        'offset', 'on', 'or', 'order', 'outer', 'right', 'select', 'set',
+        'table', 'then', 'to', 'true', 'union', 'unique', 'user', 'using',
+        'values', 'when', 'where', 'window', 'with'
+    ]) }}
 
 {% endmacro %}
 

@@ -6,11 +6,8 @@
 
     {%- set documented = [] -%}
     {%- for path in dictionary_paths(clickstream_dictionary()) -%}
-        {%- set profiled = modules.re.sub('\\[[0-9]+\\]', '[]', path) -%}
+        {%- set steps = profiled_steps(path) -%}
         {#- $.a.b[] lies within $.a.b, which lies within $.a. -#}
-        {%- set steps = modules.re.findall(
-            '[.]"[^"]*"|[.][^.\\[]+|\\[\\]', profiled
-        ) -%}
         {%- for count in range(1, steps | length + 1) -%}
             {%- do documented.append('$' ~ steps[:count] | join) -%}
         {%- endfor -%}
@@ -28,3 +25,28 @@
     {%- endif -%}
 
 {%- endmacro %}
+
+
+{#
+    The steps of a dictionary path as `clickstream_field_profile` writes them:
+    any item of an array is `[]`, and a key is quoted only where it must be.
+
+    profiled_steps('$."a"."b c"[0]') is ['.a', '."b c"', '[]'].
+#}
+{% macro profiled_steps(path) %}
+
+    {%- set steps = [] -%}
+    {%- for step in modules.re.findall(
+        '[.]"[^"]*"|[.][^.\\[]+|\\[[0-9]+\\]', path
+    ) -%}
+        {%- if step.startswith('[') -%}
+            {%- do steps.append('[]') -%}
+        {%- elif modules.re.match('^[.]"[A-Za-z_][A-Za-z0-9_-]*"$', step) -%}
+            {%- do steps.append(step | replace('"', '')) -%}
+        {%- else -%}
+            {%- do steps.append(step) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(steps) }}
+
+{% endmacro %}

@@ -10,3 +10,14 @@
 {% macro duckdb__add_days(day, days) -%}
     cast({{ day }} + cast({{ days }} as integer) as date)
 {%- endmacro %}
+
+{% macro athena__add_days(day, days) -%}
+    cast(
+        date_add('day', cast({{ days }} as bigint), cast({{ day }} as date))
+        as date
+    )
+{%- endmacro %}
+
+{% macro spark__add_days(day, days) -%}
+    date_add({{ day }}, cast({{ days }} as int))
+{%- endmacro %}

@@ -11,3 +11,13 @@
 {% macro duckdb__add_hours(instant, hours) -%}
     (cast({{ instant }} as timestamp) + to_hours(cast({{ hours }} as integer)))
 {%- endmacro %}
+
+{% macro athena__add_hours(instant, hours) -%}
+    date_add(
+        'hour', cast({{ hours }} as bigint), cast({{ instant }} as timestamp(6))
+    )
+{%- endmacro %}
+
+{% macro spark__add_hours(instant, hours) -%}
+    (cast({{ instant }} as timestamp) + make_dt_interval(0, {{ hours }}))
+{%- endmacro %}

@@ -12,3 +12,15 @@
 {% macro duckdb__add_minutes(instant, minutes) -%}
     ({{ instant }} + to_minutes(cast({{ minutes }} as integer)))
 {%- endmacro %}
+
+{% macro athena__add_minutes(instant, minutes) -%}
+    date_add(
+        'minute',
+        cast({{ minutes }} as bigint),
+        cast({{ instant }} as timestamp(6))
+    )
+{%- endmacro %}
+
+{% macro spark__add_minutes(instant, minutes) -%}
+    ({{ instant }} + make_dt_interval(0, 0, {{ minutes }}))
+{%- endmacro %}

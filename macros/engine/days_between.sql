@@ -16,3 +16,15 @@
         ) as integer
     )
 {%- endmacro %}
+
+{% macro athena__days_between(first_day, last_day) -%}
+    cast(
+        date_diff(
+            'day', cast({{ first_day }} as date), cast({{ last_day }} as date)
+        ) as integer
+    )
+{%- endmacro %}
+
+{% macro spark__days_between(first_day, last_day) -%}
+    datediff(cast({{ last_day }} as date), cast({{ first_day }} as date))
+{%- endmacro %}

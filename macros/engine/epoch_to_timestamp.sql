@@ -10,3 +10,15 @@
 {% macro duckdb__epoch_to_timestamp(microseconds) -%}
     make_timestamp({{ microseconds }})
 {%- endmacro %}
+
+{% macro athena__epoch_to_timestamp(microseconds) -%}
+    {#- As a decimal: nanoseconds since 1970 fill a bigint in the year 2262. -#}
+    cast(
+        from_unixtime_nanos(cast({{ microseconds }} as decimal(20, 0)) * 1000)
+        as timestamp(6)
+    )
+{%- endmacro %}
+
+{% macro spark__epoch_to_timestamp(microseconds) -%}
+    timestamp_micros({{ microseconds }})
+{%- endmacro %}

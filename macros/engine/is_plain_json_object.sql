@@ -5,17 +5,25 @@
 
     It is not when it is no JSON, or no object; has trailing commas or a `NaN`,
     which some engines read and others refuse; holds an array of key and value
-    pairs; or holds JSON inside a text. A doubtful record is not plain either:
-    the irregular lane reads a good one just as well, only slower.
+    pairs; holds JSON inside a text; or may nest too deep. A doubtful record is
+    not plain either: the irregular lane reads a good one just as well, only
+    slower.
+
+    `document` is what `json_document` makes of `payload`.
 
     is_plain_json_object("'{\"a\":1}'") is true; of '{"a":1}{"b":2}', '[1]',
     '{"a":1,}' and '{"a":"{\"b\":1}"}' it is false.
 #}
-{% macro is_plain_json_object(payload) -%}
-    {{ return(adapter.dispatch('is_plain_json_object', 'churn')(payload)) }}
+{% macro is_plain_json_object(payload, document=none) -%}
+    case
+        when {{ may_nest_too_deep(payload) }} then false
+        else {{ adapter.dispatch('is_plain_json_object', 'churn')(
+            payload, document or json_document(payload)
+        ) }}
+    end
 {%- endmacro %}
 
-{% macro duckdb__is_plain_json_object(payload) -%}
+{% macro duckdb__is_plain_json_object(payload, document) -%}
     {#-
         DuckDB's reader takes trailing commas, and NaN and Infinity in any
         spelling, for valid JSON. A search for a fixed text is many times
@@ -24,9 +32,7 @@
         usual spelling only. `case` keeps that order, `and` would not.
     -#}
     {%- set trailing_comma = ',\\s*[}\\]]' -%}
-    {%- set pairs = '"key"\\s*:' -%}
-    {%- set nested_json = '"\\s*[\\[{]\\s*(\\\\|[\\[{])' -%}
-    {%- set not_a_number = '[:,\\[]\\s*-?(NaN|Inf)' -%}
+    {%- set not_a_number = '(?i:[:,\\[]\\s*-?(nan|inf))' -%}
     case
         when {{ payload }} is null then false
         when not starts_with({{ payload }}, '{') then false
@@ -37,9 +43,49 @@
             or contains({{ payload }}, 'Inf')
             then not regexp_matches(
                 {{ payload }},
-                '{{ [trailing_comma, pairs, nested_json, not_a_number]
-                    | join("|") }}'
+                '{{ ([trailing_comma, not_a_number]
+                    + irregular_json_patterns()) | join("|") }}'
             )
         else not regexp_matches({{ payload }}, '{{ trailing_comma }}')
+    end
+{%- endmacro %}
+
+{% macro athena__is_plain_json_object(payload, document) -%}
+    {#-
+        Athena's reader is strict, but takes halves of surrogate pairs, which no
+        text can hold.
+    -#}
+    {%- set half_pairs = '\\\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\\\u[dD][c-fC-F])'
+        ~ '|(?<!\\\\u[dD][89abAB][0-9a-fA-F]{2})\\\\u[dD][c-fC-F]' -%}
+    case
+        when {{ payload }} is null then false
+        when not starts_with({{ payload }}, '{') then false
+        when try(json_parse({{ payload }})) is null then false
+        when strpos({{ payload }}, '\') > 0
+            or strpos({{ payload }}, 'key"') > 0
+            then not regexp_like(
+                {{ payload }},
+                '{{ (irregular_json_patterns() + [half_pairs]) | join("|") }}'
+            )
+        else true
+    end
+{%- endmacro %}
+
+{% macro spark__is_plain_json_object(payload, document) -%}
+    {#- Spark reads halves of a surrogate pair, which no other engine does. -#}
+    {%- set high = '\\\\u[dD][89abAB][0-9a-fA-F]{2}' -%}
+    {%- set low = '\\\\u[dD][c-fC-F][0-9a-fA-F]{2}' -%}
+    {%- set half_a_pair = high ~ '(?!' ~ low ~ ')|(?<!' ~ high ~ ')' ~ low -%}
+    case
+        when {{ payload }} is null then false
+        when not startswith({{ payload }}, '{') then false
+        when {{ document }} is null then false
+        when size({{ document }}) <> 2 then false
+        when contains({{ payload }}, chr(92)) or contains({{ payload }}, 'key"')
+            then not {{ spark__regexp_matches_text(
+                payload,
+                (irregular_json_patterns() + [half_a_pair]) | join('|')
+            ) }}
+        else true
     end
 {%- endmacro %}

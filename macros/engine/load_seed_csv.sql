@@ -1,5 +1,7 @@
 {#
-    How DuckDB loads seeds: dbt's own macros, but for the raw tables.
+    How seeds are loaded: by DuckDB and Spark with dbt's own macros, but for what
+    they get wrong, and for the raw tables; on Athena from a file that is staged
+    in S3.
 
     Raw tables that `python -m churn.load` filled are left alone, with a line
     that says so: the demo company must never take the place of real records.
@@ -17,7 +19,6 @@
     {{ return(default__create_csv_table(model, agate_table)) }}
 {% endmacro %}
 
-
 {% macro duckdb__reset_csv_table(
     model, full_refresh, old_relation, agate_table
 ) %}
@@ -32,7 +33,6 @@
         model, full_refresh, old_relation, agate_table
     )) }}
 {% endmacro %}
-
 
 {% macro duckdb__load_csv_rows(model, agate_table) %}
 
@@ -59,7 +59,6 @@
 
 {% endmacro %}
 
-
 {# Whether a seed is a raw table whose schema `churn.load` keeps its book in. #}
 {% macro is_filled_by_load(model) %}
 
@@ -76,4 +75,50 @@
         run_query('select 1 as is_there from ' ~ book ~ ' limit 1') | length > 0
     ) }}
 
+{% endmacro %}
+
+{#- Athena drops a seed's table before it is made anew: see `stage_csv`. -#}
+{% macro athena__create_csv_table(model, agate_table) %}
+    {%- set relation = this.incorporate(type='table') -%}
+    {%- do stage_csv(
+        relation,
+        model.root_path ~ '/' ~ model.original_file_path,
+        model.columns.values()
+    ) -%}
+    {%- set sql = create_table_as(
+        false,
+        relation,
+        select_staged_csv(relation, model.columns.values() | list)
+    ) -%}
+    {%- do run_query(sql) -%}
+    {%- do drop_staged_csv(relation) -%}
+    {{ return(sql) }}
+{% endmacro %}
+
+{% macro athena__load_csv_rows(model, agate_table) %}
+    {{ return('select 1') }}
+{% endmacro %}
+
+{% macro spark__create_csv_table(model, agate_table) %}
+
+    {%- set types = model.config.get('column_types', {}) -%}
+    {%- set columns = [] -%}
+    {%- for name in agate_table.column_names -%}
+        {%- do columns.append({
+            'name': name,
+            'data_type': types.get(
+                name, adapter.convert_type(agate_table, loop.index0)
+            ),
+        }) -%}
+    {%- endfor -%}
+    {%- do create_table_from_csv(
+        this, model.root_path ~ '/' ~ model.original_file_path, columns
+    ) -%}
+    {{ return('') }}
+
+{% endmacro %}
+
+{% macro spark__load_csv_rows(model, agate_table) %}
+    {#- The statement that creates the table has filled it. -#}
+    {{ return('') }}
 {% endmacro %}

@@ -11,3 +11,11 @@
 {% macro duckdb__md5_text(text) -%}
     md5({{ text }})
 {%- endmacro %}
+
+{% macro athena__md5_text(text) -%}
+    lower(to_hex(md5(to_utf8({{ text }}))))
+{%- endmacro %}
+
+{% macro spark__md5_text(text) -%}
+    md5({{ text }})
+{%- endmacro %}

@@ -17,3 +17,16 @@
             then regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
     end
 {%- endmacro %}
+
+{% macro athena__regexp_extract_first(text, pattern, group) -%}
+    regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
+{%- endmacro %}
+
+{% macro spark__regexp_extract_first(text, pattern, group) -%}
+    case
+        when {{ spark__regexp_matches_text(text, pattern) }}
+            then regexp_extract(
+                {{ text }}, r'{{ java_pattern(pattern) }}', {{ group }}
+            )
+    end
+{%- endmacro %}

@@ -14,3 +14,17 @@
         epoch_us({{ instant }}) + epoch_us({{ finish }}) - epoch_us({{ start }})
     )
 {%- endmacro %}
+
+{% macro athena__shift_timestamp(instant, start, finish) -%}
+    {{ athena__epoch_to_timestamp(
+        athena_epoch(instant) ~ ' + ' ~ athena_epoch(finish)
+        ~ ' - ' ~ athena_epoch(start)
+    ) }}
+{%- endmacro %}
+
+{% macro spark__shift_timestamp(instant, start, finish) -%}
+    timestamp_micros(
+        unix_micros({{ instant }})
+        + unix_micros({{ finish }}) - unix_micros({{ start }})
+    )
+{%- endmacro %}

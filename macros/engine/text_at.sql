@@ -11,3 +11,11 @@
 {% macro duckdb__text_at(texts, position) -%}
     {{ texts }}[{{ position + 1 }}]
 {%- endmacro %}
+
+{% macro athena__text_at(texts, position) -%}
+    element_at({{ texts }}, {{ position + 1 }})
+{%- endmacro %}
+
+{% macro spark__text_at(texts, position) -%}
+    get({{ texts }}, {{ position }})
+{%- endmacro %}

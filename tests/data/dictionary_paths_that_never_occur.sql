@@ -3,20 +3,27 @@
 {#- A column's own name is no error: it is there for trackers to come. #}
 {%- set paths = [] -%}
 {%- for column in clickstream_dictionary() -%}
-    {%- do paths.extend(column.json_paths | reject('eq', '$.' ~ column.name)) -%}
+    {%- for path in column.json_paths if path != '$.' ~ column.name -%}
+        {%- do paths.append((path, '$' ~ profiled_steps(path) | join)) -%}
+    {%- endfor -%}
 {%- endfor %}
 
 with
 
 dictionary_paths as (
 
-    {% for path in paths %}
-    select '{{ path }}' as json_path
+    {% for path, profiled_path in paths %}
+    select
+        '{{ path }}' as json_path,
+        '{{ profiled_path }}' as profiled_path
     {%- if not loop.last %}
     union all
     {% endif %}
     {%- else %}
-    select 'none' as json_path where false
+    select
+        'none' as json_path,
+        'none' as profiled_path
+    where false
     {%- endfor %}
 
 )
@@ -25,6 +32,6 @@ select json_path
 
 from dictionary_paths
 
-where json_path not in (
+where profiled_path not in (
     select json_path from {{ ref('clickstream_field_profile') }}
 )

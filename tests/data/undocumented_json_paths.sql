@@ -11,4 +11,8 @@ from {{ ref('clickstream_field_profile') }}
 
 where
     not is_documented
-    and value_types not in ('object', 'array', 'null')
+    and (
+        value_types like '%text%'
+        or value_types like '%number%'
+        or value_types like '%boolean%'
+    )

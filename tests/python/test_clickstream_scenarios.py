@@ -1,9 +1,8 @@
-"""Every clickstream scenario of SCENARIOS.md, and thousands of broken records."""
+"""Every clickstream scenario of SCENARIOS.md."""
 
 from __future__ import annotations
 
 import json
-import random
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,11 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import ROOT, DbtProject
-from test_repairing import mutated
 
 RECEIVED_AT = datetime(2025, 3, 1, 10, 5)
-# After every scenario, so that no broken record is the first receipt of an event.
-LATER = datetime(2025, 10, 1)
 MODELS = (
     "+stg_clickstream__events +stg_clickstream__rejects +clickstream_daily_counts "
     "+clickstream_field_profile"
@@ -75,44 +71,16 @@ def read_scenarios() -> list[Scenario]:
 SCENARIOS = read_scenarios()
 
 
-def broken_records(count: int) -> list[str]:
-    """Valid records of every tracker, each with up to four things done to it."""
-    draw = random.Random(7)
-    valid = [
-        record
-        for scenario in SCENARIOS
-        for _, record in scenario.records
-        if record and record.startswith("{")
-    ]
-    records = []
-    for number in range(count):
-        record = draw.choice(valid).replace("1740823445", str(1740823445 + number))
-        record = re.sub(r'"(event_id|id|messageId)":"', rf"\g<0>{number}-", record)
-        for _ in range(draw.randrange(1, 5)):
-            record = mutated(record, draw)
-        # Raw tables hold valid Unicode.
-        records.append(record.encode("utf-8", "replace").decode())
-    return [
-        *records,
-        '{"event":"x","ts":1740823445,"user_id":"u","page":"' + "x" * 1_000_000 + '"}',
-        json.dumps({f"key {number}": number for number in range(10_000)}),
-        '{"event":' * 3_000 + "1" + "}" * 3_000,
-        '{"event":' * 100_000 + "1" + "}" * 100_000,
-        "[" * 100_000,
-        '{"event":"x","ts":1740823445,"user_id":"u","d":' + "[" * 100 + "]" * 100 + "}",
-    ]
-
-
 @pytest.fixture(scope="module")
 def clickstream(module_project: DbtProject) -> DbtProject:
-    """The scenarios and the broken records, built together."""
+    """The scenarios, built together."""
     project = module_project
     project.create_raw_tables()
     rows = [
         (payload, received_at, scenario.source_file)
         for scenario in SCENARIOS
         for received_at, payload in scenario.records
-    ] + [(payload, LATER, "broken") for payload in broken_records(3_000)]
+    ]
     frame = pd.DataFrame(rows, columns=["payload", "received_at", "source_file"])
     project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
     project.dbt(
@@ -179,74 +147,3 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
         scenario.source_file,
     )[0]
     assert receipts - len(scenario.events) == scenario.duplicates
-
-
-def test_every_broken_record_is_accounted_for(clickstream: DbtProject) -> None:
-    """The build did not fail; nothing was lost or invented on the way."""
-    raw, extra, events, duplicates, rejects = clickstream.query(
-        "select sum(raw_records), sum(extra_pieces), sum(events), sum(duplicates), "
-        "sum(rejects) from clickstream_daily_counts"
-    )[0]
-    assert raw == clickstream.query("select count(*) from raw.raw_events")[0][0]
-    assert raw + extra == events + duplicates + rejects
-    assert rejects > 500
-    assert events > 300
-
-
-def test_a_reject_of_one_piece_is_the_record_as_received(
-    clickstream: DbtProject,
-) -> None:
-    lost = clickstream.query(
-        """
-        select raw.payload from raw.raw_events as raw
-        where
-            raw.payload not in (
-                select payload from stg_clickstream__rejects
-                where payload is not null
-            )
-            and not json_valid(raw.payload)
-            and raw.source_file = 'broken'
-            and raw.payload not like '%{%'
-        """
-    )
-    assert not lost
-
-
-def test_both_lanes_read_a_record_alike(
-    clickstream: DbtProject, project: DbtProject
-) -> None:
-    """A plain record gives the same event when it takes the repair lane."""
-    plain = [
-        payload
-        for (payload,) in clickstream.query(
-            """
-            select raw.payload from raw.raw_events as raw
-            where
-                starts_with(raw.payload, '{') and ends_with(raw.payload, '}')
-                and json_valid(raw.payload) and length(raw.payload) < 5000
-                and not regexp_matches(raw.payload, '"key"|"[{\\[]|,\\s*[}\\]]|NaN|nf')
-            """
-        )
-    ]
-    assert len(plain) > 200
-    project.create_raw_tables()
-    for source_file, prefix in [("plain", ""), ("irregular", "\ufeff")]:
-        frame = pd.DataFrame(
-            {
-                "payload": [prefix + payload for payload in plain],
-                "received_at": pd.Timestamp(RECEIVED_AT),
-                "source_file": source_file,
-            }
-        )
-        project.write("raw.raw_events", frame)
-    project.dbt("run", "-s", "+base_clickstream__records", load_demo_seeds=False)
-    columns = "* exclude (payload, source_file, taken_at, object_number, is_repaired)"
-    difference = project.query(
-        f"""
-        (select {columns} from base_clickstream__records where source_file = 'plain'
-        except all
-        select {columns} from base_clickstream__records
-        where source_file = 'irregular')
-        """
-    )
-    assert not difference

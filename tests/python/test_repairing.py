@@ -81,7 +81,10 @@ def test_json_is_not_called_repaired(record: str) -> None:
         ("null", "not_an_object"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "nested_too_deep"),
         ("[" * 100_000, "nested_too_deep"),
-        ("{'a':" * 5_000 + "1" + "}" * 5_000, "not_json"),
+        ("{'a':" * 5_000 + "1" + "}" * 5_000, "nested_too_deep"),
+        ('{"a":' * 201 + "1" + "}" * 201, "nested_too_deep"),
+        ("{'a':" * 201 + "1" + "}" * 201, "nested_too_deep"),
+        ('{"a":' + "[" * 200 + "]" * 200 + "}", "nested_too_deep"),
     ],
 )
 def test_what_is_no_object_is_rejected_whole(record: str | None, reason: str) -> None:
@@ -89,6 +92,16 @@ def test_what_is_no_object_is_rejected_whole(record: str | None, reason: str) ->
     assert [piece.reject_reason for piece in pieces] == [reason]
     assert pieces[0].received_text == record
     assert pieces[0].payload is None
+
+
+def test_what_nests_as_deep_as_may_be_is_read() -> None:
+    for record in (
+        '{"a":' * 200 + "1" + "}" * 200,
+        "{'a':" * 200 + "1" + "}" * 200,
+        '{"a":' + "[" * 199 + "]" * 199 + "}",
+        '{"a":"' + "{" * 300 + '"}',
+    ):
+        assert [piece.reject_reason for piece in pieces_of(record)] == [None]
 
 
 def test_objects_back_to_back_are_split() -> None:

@@ -1,4 +1,4 @@
-with recursive
+{{ with_recursive() }}
 
 deliveries as (
 

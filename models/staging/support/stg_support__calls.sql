@@ -29,7 +29,11 @@ ranked_records as (
         row_number() over (
             partition by call_id
             order by
-                loaded_at, started_at, account_id, duration_seconds, topic
+                loaded_at asc,
+                started_at asc nulls last,
+                account_id asc,
+                duration_seconds asc nulls last,
+                topic asc nulls last
         ) as preference
 
     from records

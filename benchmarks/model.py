@@ -1,0 +1,348 @@
+"""Training and scoring at the size of a large company.
+
+What the Python models do beyond XGBoost, told as ratios to XGBoost's own calls on
+the same rows, with the same parameters, in the same run. Each step is a process
+of its own, so that its memory is its own too: ``python -m benchmarks.model STEP
+FOLDER``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import xgboost as xgb
+
+from benchmarks.running import ROOT, THREADS
+from churn.examples import read_examples
+from churn.features import Feature
+from churn.frames import as_batches
+from churn.registry import REGISTRY_SCHEMA, champion_of, learn, model_of
+from churn.scoring import RiskBands, Scorer, scorer_from
+from churn.training import SEARCH_SPACE, TrainingSettings
+
+FEATURES = 60
+# Half a year of weekly as-of dates.
+WEEKS = 50
+GAP_DAYS = 60
+# What DuckDB may keep of the table that it reads; what it is given beyond that
+# is its own cache, and not the model's need.
+DUCKDB_MEMORY = "100MB"
+
+# The plans, their prices, and as many counts as make up the features.
+PLANS = {"basic": 200.0, "plus": 500.0, "premium": 900.0}
+COUNTS = [f"count_{number:02}" for number in range(FEATURES - 3)]
+DESCRIBED = [
+    Feature(name="plan", label="plan", theme="plan", high="{value}", low="{value}"),
+    Feature(
+        name="days_since_last_visit",
+        label="days since the last visit",
+        theme="recency",
+        high="last visit {value:.0f} days ago",
+        low="last visit {value:.0f} days ago",
+        missing="no visit in the last 90 days",
+        known_effect="raises",
+    ),
+    Feature(
+        name="monthly_recurring_revenue",
+        label="monthly revenue",
+        theme="plan",
+        high="pays {value:,.0f} euros a month",
+        low="pays only {value:,.0f} euros a month",
+    ),
+    *[
+        Feature(
+            name=name,
+            label=name,
+            theme=f"theme {number % 15}",
+            high=f"{{value:.0f}} times {name}, {{{COUNTS[number - 1]}:.0f}} before",
+            low=f"only {{value:.0f}} times {name}",
+        )
+        for number, name in enumerate(COUNTS)
+    ],
+]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One measured figure beside what it is measured by.
+
+    Attributes:
+        name: What was measured.
+        value: Its value.
+        floor: What it is compared with.
+        unit: Of both, ``s`` or ``MB``.
+        bound: What value through floor should not exceed.
+    """
+
+    name: str
+    value: float
+    floor: float
+    unit: str
+    bound: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times the floor it is."""
+        return self.value / self.floor
+
+
+def measure(rows: int) -> Iterator[Ratio]:
+    """Measure training on, and scoring of, so many rows."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_rows(folder, rows)
+        trained = _step("train", folder)
+        bare = _step("bare_train", folder)
+        matrix = rows * FEATURES * 4 / 1e6
+        yield Ratio(
+            f"training without search, {trained['rounds']} rounds",
+            trained["seconds"] - trained["search_seconds"],
+            bare["seconds"],
+            "s",
+            1.25,
+        )
+        yield Ratio(
+            "training, peak memory beside the matrix",
+            trained["peak_megabytes"],
+            matrix,
+            "MB",
+            2.5,
+        )
+        few, many = (_step("score", folder, rows // share) for share in (5, 1))
+        contributions = _step("bare_contributions", folder)
+        yield Ratio(
+            "scoring without reasons, beside 100,000 rows a second",
+            many["seconds_without_reasons"],
+            rows / 100_000,
+            "s",
+            1.0,
+        )
+        yield Ratio(
+            "scoring with reasons, beside pred_contribs",
+            many["seconds"],
+            contributions["seconds"],
+            "s",
+            1.3,
+        )
+        yield Ratio(
+            "scoring, peak memory beside that of a fifth of the rows",
+            many["peak_megabytes"],
+            few["peak_megabytes"],
+            "MB",
+            1.2,
+        )
+
+
+def write_rows(folder: Path, rows: int) -> None:
+    """Write a training set whose churn follows from some of its features."""
+    accounts = rows // WEEKS
+    days = pd.date_range("2025-01-06", periods=WEEKS, freq="7D")
+    generator = np.random.default_rng(7)
+    usual = generator.gamma(2.0, 5.0, accounts)
+    plan = generator.choice(list(PLANS), accounts)
+    with duckdb.connect(str(folder / "bench.duckdb")) as connection:
+        for week, day in enumerate(days):
+            counts = generator.poisson(
+                usual[:, None] * np.linspace(0.2, 5, len(COUNTS))
+            )
+            recency = generator.exponential(60 / (1 + counts[:, 10])).round()
+            margin = -1.5 - 0.12 * counts[:, 10] + 0.02 * np.minimum(recency, 90)
+            batch = pd.DataFrame(counts.astype(float), columns=COUNTS)
+            batch["plan"] = plan
+            batch["monthly_recurring_revenue"] = pd.Series(plan).map(
+                PLANS
+            ) + usual.round(2)
+            batch["days_since_last_visit"] = np.where(recency > 90, np.nan, recency)
+            batch["account_id"] = [f"A{number:07}" for number in range(accounts)]
+            batch["company_name"] = batch["account_id"]
+            batch["as_of_date"] = day.date()
+            batch["is_churned"] = generator.random(accounts) < 1 / (1 + np.exp(-margin))
+            batch["top_category_90d"] = "mattress"
+            for column in ("clickstream", "billing", "support"):
+                batch[f"{column}_data_through"] = day
+            batch["crm_data_through"] = day.date()
+            batch["is_stale"] = False
+            # The later accounts first: rows come in no order that helps.
+            batch = pa.Table.from_pandas(batch.iloc[::-1], preserve_index=False)
+            verb = "insert into rows" if week else "create table rows as"
+            connection.execute(f"{verb} select * from batch")
+
+
+def train_step(folder: Path) -> dict[str, Any]:
+    """Train as ``churn_models`` does, from DuckDB's table to the registry's row."""
+    with _connect(folder) as connection:
+        before = _resident_megabytes()
+        started = time.perf_counter()
+        registry = learn(
+            connection.table("rows"),
+            DESCRIBED,
+            None,
+            TrainingSettings(GAP_DAYS, seed=3, search_trials=1, threads=THREADS),
+        )
+        seconds = time.perf_counter() - started
+    peak = _peak_megabytes() - before
+    written = registry.to_pandas()
+    written.to_pickle(folder / "registry.pickle")
+    row = champion_of(written)
+    return {
+        "seconds": seconds,
+        "search_seconds": row["search_seconds"],
+        "rounds": json.loads(row["parameters"])["rounds"],
+        "peak_megabytes": peak,
+    }
+
+
+def bare_train_step(folder: Path) -> dict[str, Any]:
+    """The bare call that grew the registry's trees, on the rows it grew on."""
+    row = champion_of(pd.read_pickle(folder / "registry.pickle"))
+    with _connect(folder) as connection:
+        names = [feature.name for feature in DESCRIBED]
+        examples = read_examples(connection.table("rows"), names)
+    examples.encode(json.loads(row["text_codes"]))
+    grown_on = slice(0, int(row["grown_on_rows"]))
+    told = json.loads(row["parameters"])
+    parameters = {
+        name: value
+        for name, value in told.items()
+        if name not in ("rounds", "churned_weight", "validation_log_loss")
+    }
+    assert set(SEARCH_SPACE) <= set(parameters)
+    labels = examples.labels[grown_on]
+    data = xgb.QuantileDMatrix(
+        examples.matrix[grown_on],
+        label=labels,
+        weight=np.where(labels > 0, told["churned_weight"], 1.0),
+        nthread=parameters["nthread"],
+    )
+    started = time.perf_counter()
+    xgb.train(parameters, data, num_boost_round=told["rounds"])
+    return {"seconds": time.perf_counter() - started}
+
+
+def score_step(folder: Path, rows: int) -> dict[str, Any]:
+    """Score as ``int_accounts_scored`` does, into a table of DuckDB."""
+    with _connect(folder) as connection:
+        accounts = connection.table("rows").limit(rows)
+        scorer = _scorer(folder)
+        seconds = {}
+        before = _resident_megabytes()
+        for gives_reasons in (False, True):
+            told = replace(scorer, gives_reasons=gives_reasons)
+            started = time.perf_counter()
+            scored = sum(
+                len(batch) for batch in told.score_batches(as_batches(accounts))
+            )
+            seconds[gives_reasons] = time.perf_counter() - started
+            assert scored == rows
+    return {
+        "seconds": seconds[True],
+        "seconds_without_reasons": seconds[False],
+        "peak_megabytes": _peak_megabytes() - before,
+    }
+
+
+def bare_contributions_step(folder: Path) -> dict[str, Any]:
+    """XGBoost's own contributions of all rows, from a matrix in memory."""
+    model = _scorer(folder).model
+    with _connect(folder) as connection:
+        batches = list(as_batches(connection.table("rows"), model.feature_names))
+    matrix = np.concatenate([model.matrix(batch) for batch in batches])
+    booster = model_of(
+        champion_of(pd.read_pickle(folder / "registry.pickle")), THREADS
+    ).booster
+    started = time.perf_counter()
+    booster.predict(
+        xgb.DMatrix(matrix, feature_names=model.feature_names, nthread=THREADS),
+        pred_contribs=True,
+    )
+    return {"seconds": time.perf_counter() - started}
+
+
+def _scorer(folder: Path) -> Scorer:
+    registry = pd.read_pickle(folder / "registry.pickle")
+    assert list(registry.columns) == REGISTRY_SCHEMA.names
+    offers = pd.DataFrame({"product_category": ["default"], "offer": ["A call"]})
+    bands = RiskBands(0.05, 0.15)
+    scorer = scorer_from(registry, DESCRIBED, offers, bands, threads=THREADS)
+    assert scorer is not None
+    return scorer
+
+
+def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        str(folder / "bench.duckdb"),
+        config={"threads": THREADS, "memory_limit": DUCKDB_MEMORY},
+    )
+
+
+def _step(name: str, folder: Path, *arguments: int) -> dict[str, Any]:
+    """Run one step in a process of its own."""
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "benchmarks.model",
+            name,
+            str(folder),
+            *map(str, arguments),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": str(THREADS)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def _resident_megabytes() -> float:
+    """What this process holds now, after what it has set up."""
+    pa.default_memory_pool().release_unused()
+    return _status("VmRSS")
+
+
+def _peak_megabytes() -> float:
+    """The most that this process has held at once."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    """A figure of Linux about this process, in megabytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError(f"/proc/self/status has no {name}: run this on Linux.")
+
+
+def main() -> None:
+    """Run one step and print what it measured as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.model")
+    steps = {
+        "train": train_step,
+        "bare_train": bare_train_step,
+        "score": score_step,
+        "bare_contributions": bare_contributions_step,
+    }
+    parser.add_argument("step", choices=steps)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("rows", type=int, nargs="*")
+    options = parser.parse_args()
+    print(json.dumps(steps[options.step](options.folder, *options.rows)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""Local Python models on a Spark Thrift Server: read and written by SQL alone."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from dbt_common.exceptions import DbtRuntimeError
+
+from dbt_local_python.arrow import reader_of, with_plain_types
+from dbt_local_python.sql_frames import SqlSession
+
+if TYPE_CHECKING:
+    from dbt_local_python.job import Job
+
+# Rows that are fetched with one call, and inserted with one statement.
+_ROWS_PER_FETCH = 10_000
+_ROWS_PER_INSERT = 500
+# A statement is not longer than this, but for a single row that is.
+_CHARACTERS_PER_INSERT = 1_000_000
+
+_ARROW_TYPES = {
+    "BOOLEAN_TYPE": pa.bool_(),
+    "TINYINT_TYPE": pa.int8(),
+    "SMALLINT_TYPE": pa.int16(),
+    "INT_TYPE": pa.int32(),
+    "BIGINT_TYPE": pa.int64(),
+    "FLOAT_TYPE": pa.float32(),
+    "DOUBLE_TYPE": pa.float64(),
+    "STRING_TYPE": pa.string(),
+    "VARCHAR_TYPE": pa.string(),
+    "CHAR_TYPE": pa.string(),
+    "BINARY_TYPE": pa.binary(),
+    "DATE_TYPE": pa.date32(),
+    "TIMESTAMP_TYPE": pa.timestamp("us"),
+    "NULL_TYPE": pa.string(),
+}
+
+
+def run_over_thrift(job: Job, code: str, relation: str) -> int:
+    """Run a model in this process, on rows that come through the connection.
+
+    Args:
+        job: The model.
+        code: Its code, without what dbt-spark puts behind it.
+        relation: The table to fill, which is replaced.
+
+    Returns:
+        The number of rows inserted.
+    """
+    session = ThriftSession(job.adapter)
+    result = job.load(code).call(session, session.table)
+    return job.guard(lambda: _write(job, session, result, relation))
+
+
+class ThriftSession(SqlSession):
+    """Reads through the connection that dbt has open for this thread."""
+
+    def __init__(self, adapter: Any) -> None:
+        self._connection = adapter.connections.get_thread_connection().handle.handle
+
+    def execute(self, statement: str) -> None:
+        """Run a statement that returns no rows."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(statement)
+        finally:
+            cursor.close()
+
+    def read(self, query: str) -> pa.RecordBatchReader:
+        """Run a query; its rows are fetched as the stream is read."""
+        cursor = self._connection.cursor()
+        cursor.execute(query)
+        schema = pa.schema(
+            # The server may write a column's name with its subquery's in front.
+            [
+                (name.rpartition(".")[2], _arrow_type(told))
+                for name, told, *_ in cursor.description
+            ]
+        )
+        return pa.RecordBatchReader.from_batches(schema, _batches(cursor, schema))
+
+
+def _arrow_type(told: str) -> pa.DataType:
+    if told == "DECIMAL_TYPE":
+        return pa.decimal128(38, 18)
+    try:
+        return _ARROW_TYPES[told]
+    except KeyError:
+        raise DbtRuntimeError(
+            f"A column of type {told} cannot be read through Thrift: cast it in SQL "
+            "before a Python model reads it."
+        ) from None
+
+
+def _batches(cursor: Any, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    try:
+        while rows := cursor.fetchmany(_ROWS_PER_FETCH):
+            columns = list(zip(*rows, strict=True))
+            yield pa.RecordBatch.from_arrays(
+                [
+                    pa.array(map(_fetched(field.type), column), field.type)
+                    for field, column in zip(schema, columns, strict=True)
+                ],
+                schema=schema,
+            )
+    finally:
+        cursor.close()
+
+
+def _fetched(type_: pa.DataType) -> Any:
+    """What turns a value from the connection into one that Arrow takes."""
+    if pa.types.is_timestamp(type_):
+        return lambda value: (
+            datetime.datetime.fromisoformat(value) if isinstance(value, str) else value
+        )
+    if pa.types.is_date(type_):
+        return lambda value: (
+            datetime.date.fromisoformat(value) if isinstance(value, str) else value
+        )
+    if pa.types.is_binary(type_):
+        return lambda value: value.encode() if isinstance(value, str) else value
+    return lambda value: value
+
+
+def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
+    from dbt_local_python.spark import partition_columns
+
+    reader = with_plain_types(reader_of(result))
+    columns = ", ".join(f"`{f.name}` {sql_type(f.type)}" for f in reader.schema)
+    partitions = ", ".join(f"`{name}`" for name in partition_columns(job))
+    location = job.config("location_root")
+    name = relation.rpartition(".")[2].strip("`")
+    session.execute(f"drop table if exists {relation}")
+    session.execute(
+        f"create table {relation} ({columns}) "
+        f"using {job.config('file_format', 'parquet')}"
+        + (f" partitioned by ({partitions})" if partitions else "")
+        + (f" location {sql_literal(f'{location}/{name}')}" if location else "")
+    )
+    names = ", ".join(f"`{field.name}`" for field in reader.schema)
+    written = 0
+    for rows in _chunks(reader):
+        session.execute(f"insert into {relation} ({names}) values {', '.join(rows)}")
+        written += len(rows)
+    return written
+
+
+def _chunks(reader: pa.RecordBatchReader) -> Iterator[list[str]]:
+    """The rows as SQL, in as many as one statement inserts."""
+    types = [sql_type(field.type) for field in reader.schema]
+    rows: list[str] = []
+    characters = 0
+    for batch in reader:
+        for values in zip(
+            *(column.to_pylist() for column in batch.columns), strict=True
+        ):
+            texts = map(_typed_literal, values, types)
+            row = f"({', '.join(texts)})"
+            if rows and (
+                len(rows) >= _ROWS_PER_INSERT
+                or characters + len(row) > _CHARACTERS_PER_INSERT
+            ):
+                yield rows
+                rows, characters = [], 0
+            rows.append(row)
+            characters += len(row)
+    if rows:
+        yield rows
+
+
+def _typed_literal(value: Any, type_: str) -> str:
+    return f"cast(null as {type_})" if value is None else sql_literal(value)
+
+
+def sql_type(type_: pa.DataType) -> str:
+    """Spark's name of an Arrow type.
+
+    Raises:
+        TypeError: Spark tables written through Thrift have no such columns.
+    """
+    for is_type, name in _SQL_TYPES:
+        if is_type(type_):
+            return name
+    if pa.types.is_decimal(type_):
+        return f"decimal({type_.precision},{type_.scale})"
+    raise TypeError(
+        f"a column of type {type_} cannot be written through Thrift: make it text"
+    )
+
+
+_SQL_TYPES = (
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_int8, "tinyint"),
+    (pa.types.is_int16, "smallint"),
+    (pa.types.is_int32, "int"),
+    (pa.types.is_int64, "bigint"),
+    (pa.types.is_float32, "float"),
+    (pa.types.is_float64, "double"),
+    (pa.types.is_string, "string"),
+    (pa.types.is_binary, "binary"),
+    (pa.types.is_date, "date"),
+    (pa.types.is_timestamp, "timestamp"),
+)
+
+
+def sql_literal(value: Any) -> str:
+    """A value as a literal of Spark SQL; times are UTC."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return (
+            f"{value}L" if value >= -(2**63) + 1 else "bigint('-9223372036854775808')"
+        )
+    if isinstance(value, float):
+        return f"{value!r}D" if math.isfinite(value) else f"double('{value}')"
+    if isinstance(value, Decimal):
+        return f"{value:f}BD"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    if isinstance(value, datetime.datetime):
+        return f"timestamp '{value.isoformat(' ', 'microseconds')}'"
+    if isinstance(value, datetime.date):
+        return f"date '{value.isoformat()}'"
+    text = str(value).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{text}'"

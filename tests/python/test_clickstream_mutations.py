@@ -1,0 +1,380 @@
+"""Whatever is done to records, the build does not fail, and every one is accounted for.
+
+`make test` spoils a few thousand records. The long run takes as many as it is told:
+
+    CHURN_MUTATED_RECORDS=100000 pytest tests/python/test_clickstream_mutations.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pandas as pd
+import pytest
+from conftest import DbtProject
+from test_clickstream_scenarios import SCENARIOS
+
+COUNT = int(os.environ.get("CHURN_MUTATED_RECORDS", "4000"))
+SEED = int(os.environ.get("CHURN_MUTATION_SEED", "20250301"))
+# Each record has a time of receipt of its own, by which its pieces are found again.
+FIRST_RECEIPT = datetime(2025, 10, 1)
+APART = timedelta(seconds=7)
+MODELS = (
+    "+stg_clickstream__events",
+    "+stg_clickstream__rejects",
+    "+clickstream_daily_counts",
+    "+clickstream_field_profile",
+    "every_raw_record_is_taken",
+    "nothing_delivered_is_lost",
+)
+
+VALID = [
+    record.encode()
+    for scenario in SCENARIOS
+    for _, record in scenario.records
+    if record and record.startswith("{")
+]
+# What breaks readers: of JSON, of JSON's relatives, of UTF-8, of numbers and times.
+TOKENS = [
+    *(bytes([byte]) for byte in b"{}[]\"':,\\/-+.0eEnNtfiI \t\n\r\0\x0b\x1f\x7f"),
+    *(b"NaN", b"-Infinity", b"nan", b"None", b"True", b"undefined", b"null", b"0x1F"),
+    *(b"}{", b'}"{', b"}\n{", b"},{", b",}", b",]", b"[]", b"{}", b'""', b"''", b"/*"),
+    *(b"1e999", b"-1e999", b"9" * 400, b"0." + b"0" * 400 + b"1", b"1740823445123456"),
+    *(b"\\ud800", b"\\udc00", b"\\u0000", b"\\u007b", b"\\x41", b"\\", b'\\"'),
+    *(b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf0\x9f\x9b", b"\xef\xbb\xbf", b"\xc0\xaf"),
+    *("é🛏\u2028\u00a0\u200b".encode(), b"%s", b"'; drop table raw_events; --"),
+    *(b'{"key":"a","value":{"string_value":"b"}}', b'"[{\\"a\\":1}]"'),
+    *(b'"9999-12-31T23:59:60+99:99"', b'"0000-00-00"', b'"infinity"', b"true"),
+]
+
+Mutation = Callable[[bytes, random.Random], bytes]
+
+
+def flip_bytes(record: bytes, draw: random.Random) -> bytes:
+    flipped = bytearray(record)
+    for _ in range(draw.choice([1, 1, 1, 2, 8])):
+        if flipped:
+            flipped[draw.randrange(len(flipped))] ^= draw.randrange(1, 256)
+    return bytes(flipped)
+
+
+def cut(record: bytes, draw: random.Random) -> bytes:
+    place = draw.randrange(len(record) + 1)
+    return draw.choice([record[:place], record[place:]])
+
+
+def remove_a_part(record: bytes, draw: random.Random) -> bytes:
+    start, end = sorted(draw.randrange(len(record) + 1) for _ in range(2))
+    return record[:start] + record[end:]
+
+
+def repeat_a_part(record: bytes, draw: random.Random) -> bytes:
+    start, end = sorted(draw.randrange(len(record) + 1) for _ in range(2))
+    return record[:end] + record[start:]
+
+
+def splice(record: bytes, draw: random.Random) -> bytes:
+    other = draw.choice(VALID)
+    return (
+        record[: draw.randrange(len(record) + 1)]
+        + other[draw.randrange(len(other) + 1) :]
+    )
+
+
+def insert_a_token(record: bytes, draw: random.Random) -> bytes:
+    place = draw.randrange(len(record) + 1)
+    return record[:place] + draw.choice(TOKENS) + record[place:]
+
+
+def replace_a_value(record: bytes, draw: random.Random) -> bytes:
+    parts = record.split(b":")
+    place = draw.randrange(len(parts))
+    after = parts[place].find(b",")
+    parts[place] = draw.choice(TOKENS) + (parts[place][after:] if after >= 0 else b"")
+    return b":".join(parts)
+
+
+def put_back_to_back(record: bytes, draw: random.Random) -> bytes:
+    between = draw.choice([b"", b"", b"\n", b",", b" ", b"\x1e", b"x"])
+    return record + between + draw.choice(VALID)
+
+
+def put_in_a_text(record: bytes, draw: random.Random) -> bytes:
+    text = json.dumps(record.decode("utf-8", "replace"))
+    return draw.choice([text, f'{{"data":{text}}}', f'{{"a":[{text}]}}']).encode()
+
+
+def change_quotes(record: bytes, draw: random.Random) -> bytes:
+    return record.replace(b'"', draw.choice([b"'", b"", b'\\"', "“".encode()]))
+
+
+def nest(record: bytes, draw: random.Random) -> bytes:
+    depth = draw.choice([1, 20, 100, 100, 127, 128, 199, 200, 300, 1_200])
+    opening, closing = draw.choice([(b'{"d":', b"}"), (b"[", b"]"), (b"{'d':", b"}")])
+    nested = opening * depth + draw.choice([b"1", b"", record]) + closing * depth
+    return draw.choice([nested, b'{"deep":' + nested + b"," + record[1:]])
+
+
+MUTATIONS: list[Mutation] = [
+    flip_bytes,
+    flip_bytes,
+    cut,
+    remove_a_part,
+    repeat_a_part,
+    splice,
+    insert_a_token,
+    insert_a_token,
+    replace_a_value,
+    replace_a_value,
+    put_back_to_back,
+    put_in_a_text,
+    change_quotes,
+    nest,
+]
+
+
+def mutated(number: int, draw: random.Random) -> bytes:
+    """A valid record of any tracker, with one to three things done to it."""
+    record = draw.choice(VALID).replace(
+        b"1740823445", str(1740823445 + number).encode()
+    )
+    for key in (b'"event_id":"', b'"id":"', b'"messageId":"'):
+        # Every twentieth identifier comes again.
+        record = record.replace(key, key + str(number - number % 20 // 19).encode())
+    for _ in range(draw.choice([1, 1, 1, 2, 3])):
+        if len(record) < 100_000:
+            record = draw.choice(MUTATIONS)(record, draw)
+    return record
+
+
+def giants() -> list[bytes]:
+    """Records of a megabyte and more, of ten thousand keys, and very deep ones."""
+    event = b'"event":"x","ts":1740823445,"user_id":"u"'
+    keys = json.dumps({f"key {number}": number for number in range(10_000)}).encode()
+    odd = json.dumps(
+        {f"\"'\\{chr(number)}[]": number for number in range(500)}
+    ).encode()
+    mebibyte = b"x" * 1_048_576
+    return [
+        b"{" + event + b',"page":"' + mebibyte + b'"}',
+        b"{" + event + b',"page":"' + mebibyte,
+        b"{'page':'" + mebibyte + b"',}",
+        b'{"' + mebibyte + b'":1,' + event + b"}",
+        b"{" + event + b"," + keys[1:],
+        keys[:-1] + b",}",
+        odd[:-1] + b"," + event + b"}",
+        (b"{" + event + b"}") * 1_000,
+        b"[" * 100_000,
+        b'{"event":' * 3_000 + b"1" + b"}" * 3_000,
+        b'{"event":' * 100_000 + b"1" + b"}" * 100_000,
+        b"{" + event + b',"d":' + b"[" * 100 + b"]" * 100 + b"}",
+        b"{" + event + b',"d":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b"-" * 200_000,
+        b"\0" * 1_000,
+        b"\xff" * 1_000,
+        b"",
+    ]
+
+
+@pytest.fixture(scope="module")
+def payloads() -> list[str]:
+    """The records as they are loaded: what is not UTF-8 is U+FFFD in raw tables."""
+    draw = random.Random(SEED)
+    records = [mutated(number, draw) for number in range(COUNT)]
+    return [record.decode("utf-8", "replace") for record in [*records, *giants()]]
+
+
+@pytest.fixture(scope="module")
+def mutations(module_project: DbtProject, payloads: list[str]) -> DbtProject:
+    """The mutated records, built: that this does not fail is half of the proof."""
+    project = module_project
+    project.create_raw_tables()
+    frame = pd.DataFrame(
+        {
+            "payload": payloads,
+            "received_at": [
+                FIRST_RECEIPT + number * APART for number in range(len(payloads))
+            ],
+            "source_file": [f"file {number % 5}" for number in range(len(payloads))],
+        }
+    )
+    project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
+    project.dbt("build", "-s", *MODELS, load_demo_seeds=False)
+    return project
+
+
+def is_strict_object(record: str) -> bool:
+    """Whether Python's reader takes a record for a JSON object, as it stands."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        return isinstance(json.loads(record, parse_constant=refuse), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def test_every_record_is_accounted_for(
+    mutations: DbtProject, payloads: list[str]
+) -> None:
+    """By its own time of receipt, without the counts that the project keeps."""
+    assert (
+        mutations.query(
+            """
+        with pieces as (
+            select
+                received_at,
+                count(*) as pieces,
+                max(object_number) as last_number,
+                count(distinct object_number) as numbers
+            from base_clickstream__records group by 1
+        )
+        select raw.received_at from raw.raw_events as raw
+        full join pieces on raw.received_at = pieces.received_at
+        where
+            raw.received_at is null or pieces.received_at is null
+            or pieces.last_number <> pieces.pieces
+            or pieces.numbers <> pieces.pieces
+        """
+        )
+        == []
+    )
+    events, duplicates, rejects, pieces = mutations.query(
+        "select sum(events), sum(duplicates), sum(rejects), sum(pieces) "
+        "from clickstream_daily_counts"
+    )[0]
+    assert events + duplicates + rejects == pieces >= len(payloads)
+    assert (events, rejects) == (
+        mutations.query("select count(*) from stg_clickstream__events")[0][0],
+        mutations.query("select count(*) from stg_clickstream__rejects")[0][0],
+    )
+    # The mutations are worth something: every outcome is common.
+    assert min(events, rejects) > len(payloads) / 10
+    assert duplicates > 0
+
+
+def test_every_event_is_that_of_its_first_receipt(mutations: DbtProject) -> None:
+    assert mutations.query(
+        """
+        select count(*) from stg_clickstream__events as events
+        full join (
+            select event_id, min(received_at) as received_at
+            from base_clickstream__records
+            where reject_reason is null group by 1
+        ) as receipts using (event_id)
+        where events.received_at is distinct from receipts.received_at
+        """
+    ) == [(0,)]
+
+
+def test_a_reject_keeps_what_was_received(mutations: DbtProject) -> None:
+    """Whole, where the record is one piece; else the part, found in the record."""
+    assert (
+        mutations.query(
+            """
+        with pieces as (
+            select *, count(*) over (partition by received_at) as pieces
+            from base_clickstream__records
+        )
+        select raw.payload, pieces.payload from pieces
+        inner join raw.raw_events as raw on raw.received_at = pieces.received_at
+        where
+            pieces.reject_reason is not null
+            and case
+                when pieces.pieces = 1
+                    then pieces.payload is distinct from raw.payload
+                else not coalesce(contains(raw.payload, pieces.payload), false)
+            end
+        limit 3
+        """
+        )
+        == []
+    )
+
+
+def test_the_lanes_are_told_apart_as_a_strict_reader_would(
+    mutations: DbtProject,
+) -> None:
+    """What is read as it stands is JSON to Python, too; and no JSON is `not_json`."""
+    rows = mutations.query(
+        """
+        select
+            raw.payload,
+            bool_or(not delivered.is_irregular),
+            bool_or(records.is_repaired),
+            bool_or(records.reject_reason = 'not_json'),
+            count(*)
+        from raw.raw_events as raw
+        inner join base_clickstream__delivered_records as delivered
+            on raw.received_at = delivered.received_at
+        inner join base_clickstream__records as records
+            on raw.received_at = records.received_at
+        group by raw.received_at, raw.payload
+        """
+    )
+    strict = 0
+    for payload, is_plain, is_repaired, is_not_json, pieces in rows:
+        if is_strict_object(payload):
+            strict += 1
+            assert not is_not_json, payload
+            assert pieces == 1, payload
+            assert not is_repaired or "\\ud" in payload.lower(), payload
+        else:
+            # DuckDB's reader knows more spellings of what is no number.
+            assert not is_plain or "nan" in payload.lower() or "inf" in payload.lower()
+    assert strict > len(rows) / 10
+
+
+def test_both_lanes_read_a_record_alike(
+    mutations: DbtProject, project: DbtProject
+) -> None:
+    """What is read as it stands gives the same row in the lane that repairs."""
+    plain = [
+        payload
+        for (payload,) in mutations.query(
+            """
+            select raw.payload from raw.raw_events as raw
+            inner join base_clickstream__delivered_records as delivered
+                on raw.received_at = delivered.received_at
+            where not delivered.is_irregular
+            """
+        )
+        if is_strict_object(payload)
+    ]
+    assert len(plain) > COUNT / 20
+    project.create_raw_tables()
+    for source_file, prefix in [("plain", ""), ("irregular", "\ufeff")]:
+        frame = pd.DataFrame(
+            {
+                "payload": [prefix + payload for payload in plain],
+                "received_at": [
+                    FIRST_RECEIPT + number * APART for number in range(len(plain))
+                ],
+                "source_file": source_file,
+            }
+        )
+        project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
+    project.dbt("run", "-s", "+base_clickstream__records", load_demo_seeds=False)
+    assert project.query(
+        "select is_irregular, count(*) from base_clickstream__delivered_records "
+        "group by 1 order by 1"
+    ) == [(False, len(plain)), (True, len(plain))]
+    columns = "* exclude (payload, source_file, taken_at, object_number, is_repaired)"
+    assert (
+        project.query(
+            f"""
+            (select {columns} from base_clickstream__records
+            where source_file = 'plain'
+            except all
+            select {columns} from base_clickstream__records
+            where source_file = 'irregular')
+            limit 3
+            """
+        )
+        == []
+    )
