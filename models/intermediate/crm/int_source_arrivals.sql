@@ -21,6 +21,8 @@ with
 
     from {{ raw_table(source_name, table_name) }}
 
+    where {{ may_hold_last_record(table_name) }}
+
 ),
 
 {% endfor -%}
