@@ -166,6 +166,9 @@ def existing_relation(dbt: Any, session: Any) -> Any | None:
         dbt: The object that dbt hands to a Python model.
         session: The engine's session: a DuckDB connection or a Spark session.
     """
+    if hasattr(session, "catalog") and not session.catalog.tableExists(str(dbt.this)):
+        # Spark would write an error to its log.
+        return None
     try:
         relation = session.sql(f"select * from {dbt.this}")
         if hasattr(relation, "query"):
