@@ -100,7 +100,7 @@ def map_batches(
             relation = relation.order(sorted_by)
         if columns is not None:
             relation = relation.select(", ".join(columns))
-    made = function(as_batches(relation, rows))
+    made = function(as_batches(relation, rows=rows))
     return pa.RecordBatchReader.from_batches(schema, made)
 
 

@@ -21,7 +21,7 @@
     } -%}
     {%- set choices = {
         'crm_outcome_dialect': ['dates', 'flags', 'events'],
-        'as_of_frequency': ['weekly', 'monthly'],
+        'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'athena_table_type': ['hive', 'iceberg'],
         'use_known_effects': [true, false],

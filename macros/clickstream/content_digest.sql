@@ -19,10 +19,10 @@
 
 
 {#
-    `columns`, with a null in place of each that the existing table does not
-    have yet, because the dictionary has only now been given it.
+    `columns` of this table, called `relation`, with a null in place of each
+    that it does not have yet, because the dictionary has only now been given it.
 #}
-{% macro columns_there_already(columns) %}
+{% macro columns_there_already(columns, relation) %}
 
     {%- set existing = [] -%}
     {%- if execute -%}
@@ -32,7 +32,8 @@
     {%- set result = [] -%}
     {%- for column in columns -%}
         {%- do result.append(
-            column if column in existing else 'null as ' ~ column
+            relation ~ '.' ~ column if column in existing
+            else 'null as ' ~ column
         ) -%}
     {%- endfor -%}
     {{ return(result) }}

@@ -5,7 +5,7 @@
 
     What is replaced together should lie together, in partitions that are
     neither many nor large: events by the day of their receipt, since they come
-    again within days; what is made per as-of date or batch by the month; all
+    again within days; what is made per day, as-of date or batch by the month; all
     else in 16 parts by the first digit of the key's digest.
 
     partition_key('visitor_id') is none on DuckDB, and on Spark one of '0' to
@@ -31,16 +31,18 @@
 {% macro partition_key_of_files(unique_key) -%}
     {%- set columns = [unique_key] if unique_key is string else unique_key -%}
     {%- set text = dbt.type_string() -%}
-    {%- set days = ['as_of_date', 'batch_date'] -%}
+    {%- set days = [
+        'as_of_date', 'batch_date', 'started_on', 'activity_date', 'receipt_day'
+    ] -%}
     {%- set months = [] -%}
     {%- for column in columns if column in days -%}
         {%- do months.append(
             'substr(cast(' ~ column ~ ' as ' ~ text ~ '), 1, 7)'
         ) -%}
     {%- endfor -%}
-    {%- if columns == ['event_id'] -%}
+    {%- if 'received_on' in columns -%}
         {%- set key =
-            'cast(cast(received_at as date) as ' ~ text ~ ')' -%}
+            'cast(received_on as ' ~ text ~ ')' -%}
     {%- elif months -%}
         {%- set key = months[0] -%}
     {%- else -%}

@@ -1,9 +1,9 @@
 {{
     config(
-        enabled=var('has_invoices'),
         materialized='incremental',
         incremental_strategy='append',
-        unique_key='as_of_date'
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
     )
 }}
 
@@ -104,4 +104,8 @@ billing as (
 
 )
 
-select * from billing
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from billing

@@ -1,9 +1,9 @@
 {{
     config(
-        enabled=var('has_support_calls'),
         materialized='incremental',
         incremental_strategy='append',
-        unique_key='as_of_date'
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
     )
 }}
 
@@ -67,4 +67,8 @@ support as (
 
 )
 
-select * from support
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from support

@@ -93,6 +93,6 @@ select
     is_clock_skewed,
     '{{ dictionary_version() }}' as dictionary_version,
     delivered_taken_at,
-    {{ run_stamp() }} as taken_at
+    {{ latest_offer() }} as taken_at
 
 from judged_records
