@@ -61,6 +61,15 @@ dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented
 bench: $(VENV)/dev.stamp ## Measure speed and memory, as ratios
 	@$(BIN)/python -m benchmarks
 
+# Both need the environment of the extra `spark`, which the developers' has.
+.PHONY: spark
+spark: $(VENV)/dev.stamp ## Build the seeds with Spark, in this process
+	@$(BIN)/dbt build --target spark
+
+.PHONY: spark-thrift
+spark-thrift: $(VENV)/dev.stamp ## Start a Spark Thrift Server; ends with Ctrl-C
+	@$(BIN)/python scripts/spark_thrift_server.py
+
 .PHONY: lock
 lock: ## Resolve the dependencies again (needs uv)
 	uv pip compile $(LOCK_OPTIONS) --extra dev pyproject.toml \
