@@ -100,7 +100,11 @@ def test_nothing_that_was_staged_is_left(cloud, built) -> None:
         )
         for table in page["TableList"]
     }
-    assert not {name for name in names if name.endswith(("__staged", "__csv", "__dbt_tmp", "__successor"))}
+    assert not {
+        name
+        for name in names
+        if name.endswith(("__staged", "__csv", "__dbt_tmp", "__successor"))
+    }
 
 
 def test_docs_describe_every_table(built) -> None:
