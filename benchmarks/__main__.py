@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+from pathlib import Path
 
 import duckdb
 
-from benchmarks import clickstream, labels, model
+from benchmarks import clickstream, incremental, labels, model
+
+BENCHMARKS = ["clickstream", "incremental", "labels", "model"]
 
 
 def main() -> None:
@@ -18,7 +21,7 @@ def main() -> None:
         "benchmarks",
         nargs="*",
         metavar="benchmark",
-        help="which to run, of clickstream, labels and model (default: all)",
+        help=f"which to run, of {', '.join(BENCHMARKS)} (default: all)",
     )
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -32,12 +35,28 @@ def main() -> None:
         default=7,
         help="full CRM batches in the raw table when the measured day begins",
     )
+    parser.add_argument(
+        "--events-a-day",
+        type=int,
+        default=20_000,
+        help="of the incremental benchmark; 200000 takes 15 GB and an hour",
+    )
+    parser.add_argument(
+        "--histories",
+        type=int,
+        nargs=2,
+        default=[30, 365],
+        metavar="DAYS",
+        help="of the incremental benchmark: the short one and the long one",
+    )
+    parser.add_argument(
+        "--scratch", type=Path, help="folder for large databases (the system's)"
+    )
     options = parser.parse_args()
-    known = ["clickstream", "labels", "model"]
-    chosen = options.benchmarks or known
+    chosen = options.benchmarks or BENCHMARKS
     for name in chosen:
-        if name not in known:
-            parser.error(f"there is no benchmark {name}: {', '.join(known)}")
+        if name not in BENCHMARKS:
+            parser.error(f"there is no benchmark {name}: {', '.join(BENCHMARKS)}")
 
     print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
@@ -50,6 +69,24 @@ def main() -> None:
             print(
                 f"{measured.name:40}{measured.seconds:>10.2f}"
                 f"{measured.floor_seconds:>10.2f}{measured.ratio:>8.2f}"
+            )
+    if "incremental" in chosen:
+        print(f"\nA day of {options.events_a_day:,} events on top of a history")
+        print(f"{'':46}{'measured':>9}{'against':>9}{'ratio':>8}  target")
+        ratios, histories = incremental.measure(
+            options.events_a_day, *options.histories, options.scratch
+        )
+        for measured in ratios:
+            print(
+                f"{measured.name:46}{measured.measured:>9.2f}"
+                f"{measured.compared_with:>9.2f}{measured.ratio:>8.2f}"
+                f"  {measured.target} ({measured.unit})"
+            )
+        for history in histories:
+            slowest = sorted(history.day.model_seconds.items(), key=lambda i: -i[1])[:5]
+            print(
+                f"  a day on {history.days} days, slowest: "
+                + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest)
             )
     if "labels" in chosen:
         print(f"\nCRM, {options.accounts:,} accounts")

@@ -1,12 +1,18 @@
-"""What dbt hands to a Python model, as pandas data frames or Arrow batches."""
+"""What dbt hands to a Python model, as pandas data frames or Arrow batches.
+
+The one place that knows what the engines' frames are like: DuckDB's relations,
+Spark's frames, and those of ``dbt_local_python`` that are read through SQL.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+
+Batches = Iterable[pa.RecordBatch]
 
 # Enough rows that the cost of a batch does not matter, and few enough that a
 # hundred columns of them take some tens of megabytes.
@@ -15,6 +21,8 @@ ROWS_PER_BATCH = 20_000
 
 def as_frame(relation: Any) -> pd.DataFrame:
     """The rows of what ``dbt.ref`` returned, whichever engine runs."""
+    if _is_of_spark(relation):
+        return _table_of_spark(relation).to_pandas(date_as_object=False)
     for method in ("df", "toPandas", "to_pandas"):
         if hasattr(relation, method):
             return getattr(relation, method)()
@@ -34,8 +42,11 @@ def as_batches(
     """
     if hasattr(relation, "to_arrow_reader"):
         if columns is not None:
-            relation = relation.project(", ".join(f'"{name}"' for name in columns))
+            relation = relation.select(*columns)
         return relation.to_arrow_reader(rows)
+    if _is_of_spark(relation):
+        relation = relation if columns is None else relation.select(*columns)
+        return _table_of_spark(relation).to_reader(rows)
     if not isinstance(relation, pa.Table | pa.RecordBatch):
         frame = as_frame(relation)
         frame = frame if columns is None else frame[list(columns)]
@@ -51,7 +62,103 @@ def column_names(relation: Any) -> list[str]:
     """The columns of what ``dbt.ref`` returned."""
     if isinstance(relation, pa.Table | pa.RecordBatch):
         return relation.schema.names
-    return list(relation.columns)
+    if hasattr(relation, "columns"):
+        return list(relation.columns)
+    return relation.filter("1 = 0").to_arrow_reader().schema.names
+
+
+def map_batches(
+    relation: Any,
+    function: Callable[[Batches], Iterator[pa.RecordBatch]],
+    schema: pa.Schema,
+    columns: Sequence[str] | None = None,
+    sorted_by: str | None = None,
+    rows: int = ROWS_PER_BATCH,
+) -> Any:
+    """What ``function`` makes of the rows of what ``dbt.ref`` returned.
+
+    On Spark it runs in the executors, on every partition by itself, as the rows are
+    written. Spark sends it to them once: of more than a megabyte, such as a model,
+    it makes a broadcast. Elsewhere it runs here, while the rows are read.
+
+    Args:
+        relation: The rows, as `as_batches` takes them, or a Spark frame.
+        function: Makes batches of ``schema`` out of batches; it must be picklable.
+        schema: What it makes; times are without a zone, in UTC.
+        columns: The columns that it gets; by default all.
+        sorted_by: A column whose equal values it gets one after the other.
+        rows: The most rows of a batch, but on Spark, which has a setting for that.
+
+    Returns:
+        A frame that a Python model may return.
+    """
+    if _is_of_spark(relation):
+        frame = relation if columns is None else relation.select(*columns)
+        if sorted_by is not None:
+            frame = frame.repartition(sorted_by).sortWithinPartitions(sorted_by)
+        return frame.mapInArrow(_SparkTask(function, schema), _spark_schema(schema))
+    if sorted_by is not None:
+        relation = relation.order(sorted_by)
+    made = function(as_batches(relation, columns, rows))
+    return pa.RecordBatchReader.from_batches(schema, made)
+
+
+class _SparkTask:
+    """Runs a function of batches in an executor: Spark's times have a zone."""
+
+    def __init__(self, function: Callable[[Batches], Any], schema: pa.Schema) -> None:
+        self._function = function
+        self._schema = schema
+
+    def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
+        schema = _with_zone(self._schema)
+        for batch in self._function(map(_batch_without_zone, batches)):
+            yield _cast(batch, schema)
+
+
+def _batch_without_zone(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return _cast(batch, _without_zone(batch.schema))
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        column.cast(field.type)
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _without_zone(schema: pa.Schema) -> pa.Schema:
+    return _with_times(schema, pa.timestamp("us"))
+
+
+def _with_zone(schema: pa.Schema) -> pa.Schema:
+    return _with_times(schema, pa.timestamp("us", tz="UTC"))
+
+
+def _with_times(schema: pa.Schema, type_: pa.DataType) -> pa.Schema:
+    return pa.schema(
+        [
+            field.with_type(type_) if pa.types.is_timestamp(field.type) else field
+            for field in schema
+        ]
+    )
+
+
+def _spark_schema(schema: pa.Schema) -> Any:
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    return from_arrow_schema(_with_zone(schema))
+
+
+def _table_of_spark(frame: Any) -> pa.Table:
+    """The rows, collected: Spark's way to pandas depends on the machine's zone."""
+    table = frame.toArrow()
+    return table.cast(_without_zone(table.schema))
+
+
+def _is_of_spark(relation: Any) -> bool:
+    return hasattr(relation, "mapInArrow")
 
 
 def existing_relation(dbt: Any, session: Any) -> Any | None:
@@ -61,8 +168,15 @@ def existing_relation(dbt: Any, session: Any) -> Any | None:
         dbt: The object that dbt hands to a Python model.
         session: The engine's session: a DuckDB connection or a Spark session.
     """
+    if hasattr(session, "catalog") and not session.catalog.tableExists(str(dbt.this)):
+        # Spark would write an error to its log.
+        return None
     try:
-        return session.sql(f"select * from {dbt.this}")
+        relation = session.sql(f"select * from {dbt.this}")
+        if hasattr(relation, "query"):
+            # Read through SQL when asked for: whether it can be is to be known now.
+            relation.filter("1 = 0").arrow()
+        return relation
     except Exception as error:
         # Each engine has an exception of its own; all of them say it in words.
         words = str(error).lower()

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from churn.frames import map_batches
+
 # Below this many levels a path ends as an object or array.
 _DEEPEST_PATH = 128
 _LONGEST_EXAMPLE = 80
@@ -213,15 +215,28 @@ def profiled_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         yield pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 
 
-def profiled_paths(shapes: Any) -> pa.RecordBatchReader:
-    """The paths of records, as a stream.
+def profiled_paths(shapes: Any) -> Any:
+    """The paths of records, file by file.
 
     Args:
-        shapes: A DuckDB relation with the columns that ``profiled_batches`` needs.
+        shapes: What ``dbt.ref`` returned, with the columns that
+            ``profiled_batches`` needs.
+
+    Returns:
+        A frame that a Python model may return.
     """
-    ordered = shapes.order("source_file").select(
-        "source_file, received_on, shape, example, records, taken_at"
-    )
-    return pa.RecordBatchReader.from_batches(
-        _SCHEMA, profiled_batches(ordered.to_arrow_reader(10_000))
+    return map_batches(
+        shapes,
+        profiled_batches,
+        _SCHEMA,
+        columns=(
+            "source_file",
+            "received_on",
+            "shape",
+            "example",
+            "records",
+            "taken_at",
+        ),
+        sorted_by="source_file",
+        rows=10_000,
     )

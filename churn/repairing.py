@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyjson5
 
+from churn.frames import map_batches
+
 # What may stand around and between the objects of a record without meaning anything:
 # white space, byte-order marks, NUL and the record separator of JSON sequences.
 _FRAMING = " \t\r\n\v\f\0\x1e\u00a0\u200b\u2028\u2029\ufeff"
@@ -434,13 +436,19 @@ def repaired_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         )
 
 
-def repaired_records(records: Any) -> pa.RecordBatchReader:
-    """The pieces of delivered records, as a stream that is never held in memory.
+def repaired_records(records: Any) -> Any:
+    """The pieces of delivered records, which are never held in memory.
 
     Args:
-        records: A DuckDB relation with the columns that ``repaired_batches`` needs.
+        records: What ``dbt.ref`` returned, with the columns that
+            ``repaired_batches`` needs.
+
+    Returns:
+        A frame that a Python model may return.
     """
-    needed = records.select("payload, received_at, source_file, taken_at")
-    return pa.RecordBatchReader.from_batches(
-        _SCHEMA, repaired_batches(needed.to_arrow_reader(20_000))
+    return map_batches(
+        records,
+        repaired_batches,
+        _SCHEMA,
+        columns=("payload", "received_at", "source_file", "taken_at"),
     )

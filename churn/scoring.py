@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 
 from churn.explaining import MOST_REASONS, explain
 from churn.features import Feature, UnknownFeatureError
-from churn.frames import as_batches
+from churn.frames import map_batches
 from churn.registry import choose, model_of
 from churn.training import ChurnModel
 
@@ -151,25 +151,24 @@ def scorer_from(
     )
 
 
-def score(
-    accounts: Any, scorer: Scorer | None, last_scores: Any = None
-) -> pa.RecordBatchReader:
-    """The scores of all accounts, batch by batch, as they are read.
+def score(accounts: Any, scorer: Scorer | None, last_scores: Any = None) -> Any:
+    """The scores of all accounts, batch by batch, in Spark's executors on Spark.
 
     Args:
-        accounts: The rows of ``int_accounts_to_score``, as `as_batches` takes
+        accounts: The rows of ``int_accounts_to_score``, as `map_batches` takes
             them.
         scorer: The model and what goes with it, ``None`` while there is none.
         last_scores: The scores so far, which stay while there is no model;
             ``None`` if there are none.
+
+    Returns:
+        A frame that a Python model may return.
     """
     if scorer is not None:
-        scored = scorer.score_batches(as_batches(accounts))
-    elif last_scores is not None:
-        scored = _as_scores(as_batches(last_scores))
-    else:
-        scored = iter(())
-    return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, scored)
+        return map_batches(accounts, scorer.score_batches, SCORES_SCHEMA)
+    if last_scores is not None:
+        return map_batches(last_scores, _as_scores, SCORES_SCHEMA)
+    return pa.RecordBatchReader.from_batches(SCORES_SCHEMA, iter(()))
 
 
 def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:

@@ -11,6 +11,8 @@ DuckDB's adapter has a method of its own for Python models, and never comes here
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +85,7 @@ def install() -> None:
 
     submit_python_job.is_local_python = True
     BaseAdapter.submit_python_job = submit_python_job
-    # For macros: `adapter.stage_csv(relation, path)` of an engine in the cloud.
-    BaseAdapter.stage_csv = _stage_csv
-    adapters = [BaseAdapter]
-    for adapter in adapters:
-        # Adapters derived from one of these later take this over from it.
-        adapter._available_ = adapter._available_ | {"stage_csv"}
-        adapters += adapter.__subclasses__()
+    _give_adapters(stage_csv=_stage_csv, files_under=_files_under)
 
 
 def _parameters_of(method: Any) -> list[str] | None:
@@ -102,6 +98,24 @@ def _parameters_of(method: Any) -> list[str] | None:
         if inspect.isfunction(inner) and inner.__name__ == "submit_python_job":
             found = _parameters_of(inner)
     return found
+
+
+def _give_adapters(**methods: Callable[..., Any]) -> None:
+    """Add methods that macros can call, as ``adapter.stage_csv(...)``."""
+    adapters = [BaseAdapter]
+    for adapter in adapters:
+        # Adapters derived from one of these later take this over from it.
+        adapter._available_ = adapter._available_ | methods.keys()
+        adapters += adapter.__subclasses__()
+    for name, method in methods.items():
+        setattr(BaseAdapter, name, method)
+
+
+def _files_under(self: BaseAdapter, location: str) -> dict[str, Any]:
+    """The files under a location in S3, with when each was written, in UTC."""
+    from dbt_local_python.athena import files_under
+
+    return files_under(self, location)
 
 
 def _stage_csv(self: BaseAdapter, relation: Any, path: str) -> None:
@@ -143,3 +157,7 @@ def _runner_of(adapter_type: str) -> Callable[[Job], int | None]:
 
 
 install()
+if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
+    from dbt_local_python.java import provide_java
+
+    provide_java()

@@ -9,11 +9,12 @@ as those of SQL models. Staged files are removed also when something fails.
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,11 @@ class AthenaFrame(SqlFrame):
     """
 
     _sorted_by: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns; asks Athena, which reads nothing for it."""
+        return self._session.schema_of(self.query).names
 
     def order(self, *columns: str) -> AthenaFrame:
         """The rows in the order of ``columns``, which later selections must keep."""
@@ -126,10 +132,8 @@ class AthenaSession(SqlSession):
         location = (
             f"{self._credentials.s3_staging_dir.rstrip('/')}/unloaded/{uuid.uuid4()}"
         )
-        schema = self._schema(query)
-        times = [
-            field.name for field in schema if pa.types.is_timestamp(field.type)
-        ]
+        schema = self.schema_of(query)
+        times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
         columns = ", ".join(
             # A file of Athena's Hive writer holds milliseconds: text holds all.
             f'cast("{field.name}" as varchar) as "{field.name}"'
@@ -149,7 +153,7 @@ class AthenaSession(SqlSession):
             schema, self._batches(location, schema)
         )
 
-    def _schema(self, query: str) -> pa.Schema:
+    def schema_of(self, query: str) -> pa.Schema:
         """The names and Arrow types of a query's columns."""
         columns = self._adapter.get_column_schema_from_query(
             f"select * from ({query}) as rows_to_describe limit 0"
@@ -225,12 +229,16 @@ class _Bucket:
                 Delete={"Objects": [{"Key": k} for k in keys[start : start + 1000]]},
             )
 
-    def _keys(self, location: str) -> list[str]:
+    def listed(self, location: str) -> list[dict[str, Any]]:
+        """What S3 tells of the files under a location."""
         bucket, prefix = _split(location)
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/"
         )
-        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+        return [found for page in pages for found in page.get("Contents", [])]
+
+    def _keys(self, location: str) -> list[str]:
+        return [found["Key"] for found in self.listed(location)]
 
 
 def _split(location: str) -> tuple[str, str]:
@@ -261,10 +269,8 @@ def _staged(
 
 def _forget(session: AthenaSession, stage: dict[str, str]) -> None:
     glue = session.bucket.glue
-    try:
+    with suppress(glue.exceptions.EntityNotFoundException):
         glue.delete_table(DatabaseName=stage["schema"], Name=stage["table"])
-    except glue.exceptions.EntityNotFoundException:
-        pass
 
 
 def _write_files(bucket: _Bucket, reader: pa.RecordBatchReader, location: str) -> int:
@@ -356,7 +362,8 @@ def stage_csv(adapter: Any, relation: Any, path: str) -> None:
         path: The file, with a header line. A field without a single character is
             null; an empty text in quotes is a text.
     """
-    header = Path(path).open(encoding="utf-8").readline()
+    with Path(path).open(encoding="utf-8") as file:
+        header = file.readline()
     names = pyarrow.csv.read_csv(io.BytesIO(header.encode())).column_names
     table = pyarrow.csv.read_csv(
         path,
@@ -378,3 +385,23 @@ def stage_csv(adapter: Any, relation: Any, path: str) -> None:
         f"create external table {relation.render_hive()} ({columns}) "
         f"stored as parquet location '{location}/'"
     )
+
+
+def files_under(adapter: Any, location: str) -> dict[str, datetime.datetime]:
+    """The files under a location in S3, with when each was written.
+
+    Args:
+        adapter: dbt-athena's adapter, with an open connection.
+        location: A folder, as ``s3://bucket/folder``.
+
+    Returns:
+        For the address of each file that is not empty a time in UTC, without a zone.
+    """
+    bucket, _ = _split(location)
+    return {
+        f"s3://{bucket}/{found['Key']}": found["LastModified"]
+        .astimezone(datetime.UTC)
+        .replace(tzinfo=None)
+        for found in AthenaSession(adapter).bucket.listed(location)
+        if found["Size"]
+    }

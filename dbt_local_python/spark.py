@@ -70,9 +70,8 @@ def partition_columns(job: Job) -> list[str]:
 
 
 def _run_in_session(job: Job, code: str, relation: str) -> int | None:
-    # Before the session starts its first Python worker: it must be this Python.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = _session_of(job)
+    _use_this_python(session)
     # Spark computes when the table is written: the model's own code fails there too.
     result = job.load(code).call(session, session.table)
     return job.guard(lambda: _write(job, session, result, relation))
@@ -87,6 +86,17 @@ def _session_of(job: Job) -> SparkSession:
     for key, value in parameters.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
+
+
+def _use_this_python(session: SparkSession) -> None:
+    """Let workers on this machine have the libraries that this process has.
+
+    Spark would start whatever ``python3`` is on the path. Executors elsewhere have an
+    environment of their own, which only ``PYSPARK_PYTHON`` can name.
+    """
+    context = session.sparkContext
+    if context.master.startswith("local") and "PYSPARK_PYTHON" not in os.environ:
+        context.pythonExec = sys.executable
 
 
 def _write(job: Job, session: SparkSession, result: Any, relation: str) -> int | None:

@@ -32,13 +32,11 @@
             ) -%}
             {%- if load_relation(relation) is none -%}
                 {%- do adapter.create_schema(relation.without_identifier()) -%}
-                {%- call statement('create_reference_seed', auto_begin=false) -%}
-                    {{ create_table_from_csv(
-                        relation,
-                        seed.root_path ~ '/' ~ seed.original_file_path,
-                        seed.columns.values()
-                    ) }}
-                {%- endcall -%}
+                {%- do create_table_from_csv(
+                    relation,
+                    seed.root_path ~ '/' ~ seed.original_file_path,
+                    seed.columns.values()
+                ) -%}
                 {%- do log(
                     'Created the reference seed ' ~ relation ~ '.', info=true
                 ) -%}

@@ -5,6 +5,8 @@
     Where `<table_name>_columns` says that a column is called otherwise, or has
     to be made, it is a subquery that does so.
 
+    Where `raw_event_files` names files, the clickstream is what was read of them.
+
     While the demo seeds fill the raw tables, the model that reads one must wait
     for its seed: the seed is named as a dependency, the source is what is read.
 #}
@@ -13,7 +15,9 @@
     {%- if var('load_demo_seeds') -%}
         {%- do ref(table_name) -%}
     {%- endif -%}
-    {%- set relation = source(source_name, table_name) -%}
+    {%- set relation = ref('base_clickstream__file_records')
+        if table_name == 'raw_events' and var('raw_event_files') is not none
+        else source(source_name, table_name) -%}
     {%- set mapping = columns_called_otherwise(table_name) -%}
     {#- Unknown while dbt parses, and in unit tests, whose rows are as ours. -#}
     {%- set columns = columns_of_source(source_name, table_name)

@@ -7,8 +7,10 @@
     {%- set texts = [] -%}
     {%- for column in columns if column != 'taken_at' -%}
         {%- do texts.append(
-            "coalesce(cast(" ~ relation ~ "." ~ column ~ " as "
-            ~ dbt.type_string() ~ "), '')"
+            "coalesce(" ~ as_text(
+                relation ~ "." ~ column,
+                "timestamp" if column.endswith("_at") else none
+            ) ~ ", '')"
         ) -%}
     {%- endfor -%}
     {{ md5_text(texts | join(" || chr(31) || ")) }}
@@ -17,10 +19,10 @@
 
 
 {#
-    `columns`, with a null in place of each that the existing table does not
-    have yet, because the dictionary has only now been given it.
+    `columns` of this table, called `relation`, with a null in place of each
+    that it does not have yet, because the dictionary has only now been given it.
 #}
-{% macro columns_there_already(columns) %}
+{% macro columns_there_already(columns, relation) %}
 
     {%- set existing = [] -%}
     {%- if execute -%}
@@ -30,7 +32,8 @@
     {%- set result = [] -%}
     {%- for column in columns -%}
         {%- do result.append(
-            column if column in existing else 'null as ' ~ column
+            relation ~ '.' ~ column if column in existing
+            else 'null as ' ~ column
         ) -%}
     {%- endfor -%}
     {{ return(result) }}

@@ -1,5 +1,6 @@
 {#
-    The data dictionary: the columns of `stg_clickstream__events` that say, in
+    The data dictionary: the columns of `stg_clickstream__events` (or what
+    `clickstream_dictionary_model` names in its place) that say, in
     `config.meta.json_paths`, where trackers have put them.
 
     Everything that extracts reads this list, so the documentation of a column
@@ -12,7 +13,7 @@
 
     {%- set dictionary = [] -%}
     {%- if execute -%}
-        {%- set model = node_named('stg_clickstream__events') -%}
+        {%- set model = node_named(var('clickstream_dictionary_model')) -%}
         {%- for column in (model.columns.values() if model else []) -%}
             {%- set meta = column.get('config', {}).get('meta', {})
                 or column.get('meta', {}) -%}
@@ -50,7 +51,7 @@
 {% macro check_dictionary_entry(column, meta) %}
 
     {%- set where = 'The column `' ~ column.name
-        ~ '` of stg_clickstream__events' -%}
+        ~ '` of ' ~ var('clickstream_dictionary_model') -%}
     {%- set data_type = (column.data_type or 'varchar') | lower -%}
     {%- set is_text = data_type in ['varchar', 'string', 'text'] -%}
     {%- set is_time = data_type in ['timestamp', 'date'] -%}

@@ -2,8 +2,9 @@
     CTEs that read every column of the dictionary from the records of the CTE
     `records`, and judge them; the last one is `judged_records`.
 
-    `records` must have `payload` (JSON wherever `is_readable`), `is_readable`,
-    `identity` (what names a record that carries no event id), `received_at`.
+    `records` must have `payload` (JSON wherever `is_readable`), `document` (what
+    `json_document` makes of it), `is_readable`, `identity` (what names a record
+    that carries no event id), `received_at`.
     All its columns are passed through. The columns added are those of the
     dictionary, `event_at`, `visitor_id`, `is_clock_skewed`, and, where a
     readable record is no event, `reject_reason` and `reject_detail`.
@@ -19,7 +20,7 @@ parsed_records as (
         *,
         case
             when is_readable
-                then {{ json_texts('payload', paths) }}
+                then {{ json_texts('document', paths) }}
         end as texts
 
     from {{ records }}

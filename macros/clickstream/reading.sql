@@ -153,13 +153,7 @@
 #}
 {% macro read_time(text, unit=none) -%}
 
-    {%- set number = try_cast_to(text, 'double') -%}
-    {%- set offset_hours = try_cast_to(
-        regexp_extract_first(text, time_offset_pattern(), 2), 'integer'
-    ) -%}
-    {%- set offset_minutes = try_cast_to(
-        regexp_extract_first(text, time_offset_pattern(), 3), 'integer'
-    ) -%}
+    {%- set number = try_cast_to(text, 'double', is_checked=true) -%}
 
     case
         when {{ text }} is null then null
@@ -170,14 +164,7 @@
                 when {{ regexp_matches_text(
                     text, iso_time_pattern(time_offset_pattern())
                 ) }}
-                    then {{ add_minutes(
-                        local_time_of(text),
-                        "(case when " ~ regexp_extract_first(
-                            text, time_offset_pattern(), 1
-                        ) ~ " = '-' then 1 else -1 end) * (60 * "
-                        ~ offset_hours ~ " + coalesce(" ~ offset_minutes
-                        ~ ", 0))"
-                    ) }}
+                    then {{ utc_time_of(text) }}
             end
         when {{ regexp_matches_text(
             text, '^[0-9]{1,19}([.][0-9]*)?([eE][+]?[0-9]{1,2})?$'
@@ -221,7 +208,10 @@
 {%- endmacro %}
 
 
-{# The offset at the end of an ISO 8601 time: its sign, hours and minutes. #}
+{#
+    The offset at the end of an ISO 8601 time: its sign, hours and minutes. There
+    is none of more than 14 hours on earth.
+#}
 {% macro time_offset_pattern() -%}
-    {{ return(' ?([+-])(\\d{2}):?(\\d{2})?$') }}
+    {{ return(' ?([+-])(0\\d|1[0-4]):?([0-5]\\d)?$') }}
 {%- endmacro %}

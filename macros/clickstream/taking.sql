@@ -9,38 +9,59 @@
 #}
 {% macro latest_taken_at(relation, stamp='taken_at') %}
 
-    {%- set latest = run_query(
-        'select max(' ~ stamp ~ ') as taken_at from ' ~ relation
-    ).columns[0].values()[0]
+    {%- set latest = latest_stamp(relation, stamp)
         if execute and load_relation(relation) is not none else none -%}
     {{ return(timestamp_literal(latest or modules.datetime.datetime(1, 1, 1))) }}
 
 {% endmacro %}
 
 
+{# The greatest `stamp` in a table that exists, or none where it has no rows. #}
+{% macro latest_stamp(relation, stamp='taken_at') %}
+
+    {{ return(run_query(
+        'select max(' ~ stamp ~ ') as latest_stamp from ' ~ relation
+    ).columns[0].values()[0]) }}
+
+{% endmacro %}
+
+
 {#
     The stamp of the rows that this run takes: its start, but always after every
-    stamp the table has already, even if a clock was set back.
+    one that the column `stamp` of the table has already, even if a clock was
+    set back.
 #}
-{% macro run_stamp() %}
+{% macro run_stamp(stamp) %}
 
-    {%- set stamp = run_started_at.replace(tzinfo=none) -%}
+    {%- set run_stamp = run_started_at.replace(tzinfo=none) -%}
     {%- if execute and is_incremental() -%}
         {%- set latest = run_query(
-            'select max(taken_at) as taken_at from ' ~ this
+            'select max(' ~ stamp ~ ') as taken_at from ' ~ this
         ).columns[0].values()[0] -%}
-        {%- if latest and latest >= stamp -%}
-            {%- set stamp =
+        {%- if latest and latest >= run_stamp -%}
+            {%- set run_stamp =
                 latest + modules.datetime.timedelta(microseconds=1) -%}
         {%- endif -%}
     {%- endif -%}
-    {{ return(timestamp_literal(stamp)) }}
+    {{ return(timestamp_literal(run_stamp)) }}
 
+{% endmacro %}
+
+
+{#
+    The stamp of what is read from the delivered files now: that of their latest
+    offer. All that a run takes carries this one stamp, in whichever table.
+#}
+{% macro latest_offer() %}
+    {{ return(latest_taken_at(
+        ref('base_clickstream__delivered_files'), 'offered_at'
+    )) }}
 {% endmacro %}
 
 
 {% macro timestamp_literal(instant) %}
     {{ return(
-        "cast('" ~ instant.isoformat(' ', 'microseconds') ~ "' as timestamp)"
+        "cast('" ~ instant.isoformat(' ', 'microseconds') ~ "' as "
+        ~ dbt.type_timestamp() ~ ')'
     ) }}
 {% endmacro %}

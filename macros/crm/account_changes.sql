@@ -255,7 +255,7 @@ changes as (
         change_kind,
         {{ fields | join(',\n        ') }},
         fingerprint,
-        cast(null as timestamp) as loaded_at,
+        cast(null as {{ dbt.type_timestamp() }}) as loaded_at,
         cast(null as bigint) as count_rows,
         cast(null as {{ dbt.type_string() }}) as read_with
 
@@ -304,9 +304,10 @@ select * from changes
     {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- for column in columns -%}
     {%- if not loop.first %} || chr(31) || {% endif -%}
-    coalesce(
-        cast({{ prefix }}{{ column }} as {{ dbt.type_string() }}), chr(30)
-    )
+    coalesce({{ as_text(
+        prefix ~ column,
+        'double' if column == 'monthly_recurring_revenue' else none
+    ) }}, chr(30))
     {%- endfor -%}
 {%- endmacro %}
 
@@ -327,9 +328,8 @@ select * from changes
 #}
 {% macro forget_outdated_batches(verdict_column) -%}
 {%- if is_incremental() -%}
-delete from {{ this }}
-where batch_date >= (
-    select min(coalesce(taken.batch_date, landed.batch_date))
+{%- set first_outdated -%}
+select min(coalesce(taken.batch_date, landed.batch_date))
 
     from (
         select * from {{ this }} where change_kind = 'batch'
@@ -347,6 +347,7 @@ where batch_date >= (
         or taken.loaded_at != landed.loaded_at
         or taken.count_rows != landed.count_rows
         or taken.read_with != '{{ crm_reading() }}'
-)
+{%- endset -%}
+{{ delete_rows(this, 'batch_date >= (' ~ first_outdated ~ ')') }}
 {%- endif -%}
 {%- endmacro %}

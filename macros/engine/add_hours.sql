@@ -17,3 +17,7 @@
         'hour', cast({{ hours }} as bigint), cast({{ instant }} as timestamp(6))
     )
 {%- endmacro %}
+
+{% macro spark__add_hours(instant, hours) -%}
+    (cast({{ instant }} as timestamp) + make_dt_interval(0, {{ hours }}))
+{%- endmacro %}

@@ -20,3 +20,7 @@
         cast({{ instant }} as timestamp(6))
     )
 {%- endmacro %}
+
+{% macro spark__add_minutes(instant, minutes) -%}
+    ({{ instant }} + make_dt_interval(0, 0, {{ minutes }}))
+{%- endmacro %}

@@ -40,3 +40,22 @@
         ) as series (day)
     )
 {%- endmacro %}
+
+{% macro spark__date_series(first_day, last_day) -%}
+    {#- Spark's `sequence` counts downwards where the last day lies before. -#}
+    (
+        select explode(days) as day
+        from (
+            select
+                case
+                    when first_day <= last_day
+                        then sequence(first_day, last_day)
+                end as days
+            from (
+                select
+                    cast({{ first_day }} as date) as first_day,
+                    cast({{ last_day }} as date) as last_day
+            ) as bounds_of_series
+        ) as all_days
+    )
+{%- endmacro %}

@@ -24,3 +24,7 @@
         ) as integer
     )
 {%- endmacro %}
+
+{% macro spark__days_between(first_day, last_day) -%}
+    datediff(cast({{ last_day }} as date), cast({{ first_day }} as date))
+{%- endmacro %}

@@ -18,3 +18,7 @@
         as timestamp(6)
     )
 {%- endmacro %}
+
+{% macro spark__epoch_to_timestamp(microseconds) -%}
+    timestamp_micros({{ microseconds }})
+{%- endmacro %}

@@ -9,17 +9,21 @@
     not plain either: the irregular lane reads a good one just as well, only
     slower.
 
+    `document` is what `json_document` makes of `payload`.
+
     is_plain_json_object("'{\"a\":1}'") is true; of '{"a":1}{"b":2}', '[1]',
     '{"a":1,}' and '{"a":"{\"b\":1}"}' it is false.
 #}
-{% macro is_plain_json_object(payload) -%}
+{% macro is_plain_json_object(payload, document=none) -%}
     case
         when {{ may_nest_too_deep(payload) }} then false
-        else {{ adapter.dispatch('is_plain_json_object', 'churn')(payload) }}
+        else {{ adapter.dispatch('is_plain_json_object', 'churn')(
+            payload, document or json_document(payload)
+        ) }}
     end
 {%- endmacro %}
 
-{% macro duckdb__is_plain_json_object(payload) -%}
+{% macro duckdb__is_plain_json_object(payload, document) -%}
     {#-
         DuckDB's reader takes trailing commas, and NaN and Infinity in any
         spelling, for valid JSON. A search for a fixed text is many times
@@ -46,7 +50,7 @@
     end
 {%- endmacro %}
 
-{% macro athena__is_plain_json_object(payload) -%}
+{% macro athena__is_plain_json_object(payload, document) -%}
     {#-
         Athena's reader is strict, but takes halves of surrogate pairs, which no
         text can hold.
@@ -63,6 +67,25 @@
                 {{ payload }},
                 '{{ (irregular_json_patterns() + [half_pairs]) | join("|") }}'
             )
+        else true
+    end
+{%- endmacro %}
+
+{% macro spark__is_plain_json_object(payload, document) -%}
+    {#- Spark reads halves of a surrogate pair, which no other engine does. -#}
+    {%- set high = '\\\\u[dD][89abAB][0-9a-fA-F]{2}' -%}
+    {%- set low = '\\\\u[dD][c-fC-F][0-9a-fA-F]{2}' -%}
+    {%- set half_a_pair = high ~ '(?!' ~ low ~ ')|(?<!' ~ high ~ ')' ~ low -%}
+    case
+        when {{ payload }} is null then false
+        when not startswith({{ payload }}, '{') then false
+        when {{ document }} is null then false
+        when size({{ document }}) <> 2 then false
+        when contains({{ payload }}, chr(92)) or contains({{ payload }}, 'key"')
+            then not {{ spark__regexp_matches_text(
+                payload,
+                (irregular_json_patterns() + [half_a_pair]) | join('|')
+            ) }}
         else true
     end
 {%- endmacro %}

@@ -66,7 +66,6 @@
 )
 {%- endmacro %}
 
-
 {% macro spark__judge_deliveries(name, number) -%}
     {#-
         Spark takes a job for each step of a recursion, and stops after a
@@ -130,7 +129,6 @@
 
 )
 {%- endmacro %}
-
 
 {# Whether a delivery lands behind those that `former` has counted. #}
 {% macro delivery_lands(delivery, former) -%}

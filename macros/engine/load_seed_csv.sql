@@ -1,6 +1,7 @@
 {#
-    How seeds are loaded: by DuckDB with dbt's own macros, but for the raw tables;
-    on Athena from a file that is staged in S3.
+    How seeds are loaded: by DuckDB and Spark with dbt's own macros, but for what
+    they get wrong, and for the raw tables; on Athena from a file that is staged
+    in S3.
 
     Raw tables that `python -m churn.load` filled are left alone, with a line
     that says so: the demo company must never take the place of real records.
@@ -18,7 +19,6 @@
     {{ return(default__create_csv_table(model, agate_table)) }}
 {% endmacro %}
 
-
 {% macro duckdb__reset_csv_table(
     model, full_refresh, old_relation, agate_table
 ) %}
@@ -33,7 +33,6 @@
         model, full_refresh, old_relation, agate_table
     )) }}
 {% endmacro %}
-
 
 {% macro duckdb__load_csv_rows(model, agate_table) %}
 
@@ -60,7 +59,6 @@
 
 {% endmacro %}
 
-
 {# Whether a seed is a raw table whose schema `churn.load` keeps its book in. #}
 {% macro is_filled_by_load(model) %}
 
@@ -78,7 +76,6 @@
     ) }}
 
 {% endmacro %}
-
 
 {#- Athena drops a seed's table before it is made anew: see `stage_csv`. -#}
 {% macro athena__create_csv_table(model, agate_table) %}
@@ -98,7 +95,30 @@
     {{ return(sql) }}
 {% endmacro %}
 
-
 {% macro athena__load_csv_rows(model, agate_table) %}
     {{ return('select 1') }}
+{% endmacro %}
+
+{% macro spark__create_csv_table(model, agate_table) %}
+
+    {%- set types = model.config.get('column_types', {}) -%}
+    {%- set columns = [] -%}
+    {%- for name in agate_table.column_names -%}
+        {%- do columns.append({
+            'name': name,
+            'data_type': types.get(
+                name, adapter.convert_type(agate_table, loop.index0)
+            ),
+        }) -%}
+    {%- endfor -%}
+    {%- do create_table_from_csv(
+        this, model.root_path ~ '/' ~ model.original_file_path, columns
+    ) -%}
+    {{ return('') }}
+
+{% endmacro %}
+
+{% macro spark__load_csv_rows(model, agate_table) %}
+    {#- The statement that creates the table has filled it. -#}
+    {{ return('') }}
 {% endmacro %}

@@ -1,16 +1,20 @@
 {#
-    The date and time of day that an ISO 8601 text names, its offset left out;
-    null where they are not of the calendar. Digits beyond microseconds are cut.
+    The date and time of day that an ISO 8601 text without an offset names (a `Z`
+    is none); null where they are not of the calendar. Digits beyond
+    microseconds are cut.
 
-    local_time_of("'2025-03-01T12:04:05+02:00'") is 2025-03-01 12:04:05.
+    local_time_of("'2025-03-01T12:04:05Z'") is 2025-03-01 12:04:05.
 #}
 {% macro local_time_of(text) -%}
     {{ return(adapter.dispatch('local_time_of', 'churn')(text)) }}
 {%- endmacro %}
 
 {% macro duckdb__local_time_of(text) -%}
-    {#- DuckDB's own cast drops the offset, which is what is wanted here. -#}
-    try_cast(replace({{ text }}, ',', '.') as timestamp)
+    try_cast(replace(upper({{ text }}), ',', '.') as timestamp)
+{%- endmacro %}
+
+{% macro spark__local_time_of(text) -%}
+    try_cast(translate({{ text }}, ',tTzZ', '.  ') as timestamp)
 {%- endmacro %}
 
 {% macro athena__local_time_of(text) -%}

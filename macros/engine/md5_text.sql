@@ -15,3 +15,7 @@
 {% macro athena__md5_text(text) -%}
     lower(to_hex(md5(to_utf8({{ text }}))))
 {%- endmacro %}
+
+{% macro spark__md5_text(text) -%}
+    md5({{ text }})
+{%- endmacro %}

@@ -22,7 +22,6 @@
     )
 {%- endmacro %}
 
-
 {#-
     The microseconds from 1970-01-01 to a timestamp, as a bigint: counted in
     whole seconds and in the digits behind them, since a double of Athena's
@@ -36,5 +35,12 @@
         + cast(substr(
             cast(cast({{ instant }} as timestamp(6)) as varchar), -6
         ) as bigint)
+    )
+{%- endmacro %}
+
+{% macro spark__seconds_between(start, finish) -%}
+    (
+        cast((unix_micros({{ finish }}) - unix_micros({{ start }})) as double)
+        / 1000000D
     )
 {%- endmacro %}

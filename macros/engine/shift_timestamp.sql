@@ -21,3 +21,10 @@
         ~ ' - ' ~ athena_epoch(start)
     ) }}
 {%- endmacro %}
+
+{% macro spark__shift_timestamp(instant, start, finish) -%}
+    timestamp_micros(
+        unix_micros({{ instant }})
+        + unix_micros({{ finish }}) - unix_micros({{ start }})
+    )
+{%- endmacro %}

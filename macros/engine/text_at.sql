@@ -15,3 +15,7 @@
 {% macro athena__text_at(texts, position) -%}
     element_at({{ texts }}, {{ position + 1 }})
 {%- endmacro %}
+
+{% macro spark__text_at(texts, position) -%}
+    get({{ texts }}, {{ position }})
+{%- endmacro %}

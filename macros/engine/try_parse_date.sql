@@ -24,3 +24,37 @@
         as date
     )
 {%- endmacro %}
+
+{% macro spark__try_parse_date(text, format) -%}
+    cast(
+        try_to_timestamp({{ text }}, '{{ java_date_format(format) }}') as date
+    )
+{%- endmacro %}
+
+{#
+    A strftime format of dates in Java's letters. Letters that are no directive
+    stand in quotes.
+#}
+{% macro java_date_format(format) -%}
+    {%- set directives = {
+        'd': 'd', 'm': 'M', 'Y': 'yyyy', 'y': 'yy', 'b': 'MMM', 'B': 'MMMM',
+        'H': 'H', 'M': 'm', 'S': 's', '-d': 'd', '-m': 'M', '%': "''%''",
+    } -%}
+    {%- set parts = [] -%}
+    {%- for part in modules.re.findall('%-?.|[^%]+', format) -%}
+        {%- if part.startswith('%') -%}
+            {%- if part[1:] not in directives -%}
+                {{ exceptions.raise_compiler_error(
+                    'The directive `' ~ part ~ '` of a date format cannot be '
+                    ~ 'read on Spark: use %d, %m, %Y, %y, %b, %B, %H, %M, %S.'
+                ) }}
+            {%- endif -%}
+            {%- do parts.append(directives[part[1:]]) -%}
+        {%- else -%}
+            {%- do parts.append(
+                modules.re.sub('([A-Za-z]+)', "''\\\\1''", part)
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(parts | join) }}
+{%- endmacro %}

@@ -14,3 +14,9 @@
 {% macro athena__without_trailing_space(text) -%}
     regexp_replace({{ text }}, '[ \t\n\r]+\z', '')
 {%- endmacro %}
+
+{% macro spark__without_trailing_space(text) -%}
+    trim(
+        trailing chr(32) || chr(9) || chr(10) || chr(13) from {{ text }}
+    )
+{%- endmacro %}

@@ -1,18 +1,37 @@
 {#
     A query for the as-of dates that the calling model has not decided yet: all
-    of them at first, then those that `{{ this }}` does not hold. What was once
-    decided is never looked at again, so the cost of a run follows the days that
-    it adds.
+    of them at first, then those that have come or whose on-time inputs have
+    changed since. What was once decided is not looked at again, so the cost of
+    a run follows the days that it adds.
 #}
 {% macro new_as_of_dates() -%}
     select as_of_date
 
-    from {{ ref('int_as_of_dates') }}
+    from {{ ref('int_as_of_dates_decided') }}
 
     {%- if is_incremental() %}
 
-    where as_of_date not in (
-        select decided.as_of_date from {{ this }} as decided
-    )
+    where decided_at > {{ latest_taken_at(this, 'decided_at') }}
     {%- endif %}
+{%- endmacro %}
+
+
+{# The stamp of what is decided now: that of the latest decision. #}
+{% macro decision_stamp() %}
+    {{ return(latest_taken_at(ref('int_as_of_dates_decided'), 'decided_at')) }}
+{% endmacro %}
+
+
+{# A hook that deletes from `relation` the dates that are decided anew. #}
+{% macro forget_reopened_dates(relation) -%}
+
+    {%- if is_incremental() %}
+    {%- set reopened -%}
+        select as_of_date
+        from {{ ref('int_as_of_dates_decided') }}
+        where decided_at > {{ latest_taken_at(relation, 'decided_at') }}
+    {%- endset %}
+    {{ delete_rows(relation, 'as_of_date in (' ~ reopened ~ ')') }}
+    {%- endif %}
+
 {%- endmacro %}

@@ -7,6 +7,8 @@
     {%- if text is none or text is not defined -%}
         cast(null as {{ dbt.type_string() }})
     {%- else -%}
-        '{{ text | string | trim | replace("'", "''") }}'
+        {{ dbt.string_literal(
+            dbt.escape_single_quotes(text | string | trim)
+        ) }}
     {%- endif -%}
 {%- endmacro %}

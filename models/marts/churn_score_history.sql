@@ -1,6 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
+    unique_key=['account_id', 'as_of_date', 'model_version'],
     full_refresh=false
 ) }}
 

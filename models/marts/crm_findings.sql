@@ -155,7 +155,7 @@ half_batches as (
         'half_batch' as finding,
         concat(
             'loaded at ',
-            cast(loaded_at as {{ dbt.type_string() }}),
+            {{ as_text('loaded_at', 'timestamp') }},
             ': ',
             cast(count_accounts as {{ dbt.type_string() }}),
             ' accounts, the last complete batch held ',

@@ -1,63 +1,52 @@
 with
 
-daily_counts as (
+daily_receipts as (
 
-    select * from {{ ref('clickstream_daily_counts') }}
-
-),
-
-late_events as (
-
-    select * from {{ ref('int_late_events') }}
+    select * from {{ ref('int_clickstream_daily_receipts') }}
 
 ),
 
-ranked_late_events as (
+sessions_with_late_events as (
 
     select
         *,
-        row_number() over (
-            partition by received_on
-            order by hours_late, event_id
-        ) as lateness_rank,
-        count(*) over (partition by received_on) as late_events_of_day
+        cast(first_late_received_at as date) as received_on
 
-    from late_events
+    from {{ ref('int_visitor_sessions') }}
+
+    where is_counted and late_events > 0
 
 ),
 
-late_events_with_rank as (
+changed_sessions as (
 
     select
         received_on,
-        hours_late,
-        case when is_first_of_session then session_change end
-            as changed_session,
-        2 * lateness_rank >= late_events_of_day
-        and 2 * lateness_rank <= late_events_of_day + 2 as is_in_the_middle
+        case
+            when on_time_sessions = 0 then 'created'
+            when on_time_sessions > 1 then 'merged'
+            when
+                started_at < on_time_started_at
+                or ended_at > on_time_ended_at
+                then 'extended'
+            else 'filled'
+        end as session_change
 
-    from ranked_late_events
+    from sessions_with_late_events
 
 ),
 
-late_days as (
+changed_sessions_per_day as (
 
     select
         received_on,
-        count(*) as late_events,
-        avg(case when is_in_the_middle then hours_late end)
-            as median_hours_late,
-        max(hours_late) / 24.0 as max_days_late,
-        count(case when changed_session = 'created' then 1 end)
-            as sessions_created,
-        count(case when changed_session = 'extended' then 1 end)
-            as sessions_extended,
-        count(case when changed_session = 'merged' then 1 end)
-            as sessions_merged,
-        count(case when changed_session = 'filled' then 1 end)
-            as sessions_filled
+        {%- for change in ['created', 'extended', 'merged', 'filled'] %}
+        count(case when session_change = '{{ change }}' then 1 end)
+            as sessions_{{ change }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
 
-    from late_events_with_rank
+    from changed_sessions
 
     group by 1
 
@@ -66,22 +55,23 @@ late_days as (
 late_arrivals as (
 
     select
-        daily_counts.received_on,
-        daily_counts.events,
-        coalesce(late_days.late_events, 0) as late_events,
-        late_days.median_hours_late,
-        late_days.max_days_late,
-        coalesce(late_days.sessions_created, 0) as sessions_created,
-        coalesce(late_days.sessions_extended, 0) as sessions_extended,
-        coalesce(late_days.sessions_merged, 0) as sessions_merged,
-        coalesce(late_days.sessions_filled, 0) as sessions_filled
+        daily_receipts.received_on,
+        daily_receipts.events,
+        daily_receipts.late_events,
+        daily_receipts.median_hours_late,
+        daily_receipts.max_hours_late / 24.0 as max_days_late,
+        {%- for change in ['created', 'extended', 'merged', 'filled'] %}
+        coalesce(changed_sessions_per_day.sessions_{{ change }}, 0)
+            as sessions_{{ change }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
 
-    from daily_counts
+    from daily_receipts
 
-    left join late_days
-        on daily_counts.received_on = late_days.received_on
+    left join changed_sessions_per_day
+        on daily_receipts.received_on = changed_sessions_per_day.received_on
 
-    where daily_counts.received_on is not null
+    where daily_receipts.received_on is not null
 
 )
 

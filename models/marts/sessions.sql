@@ -6,6 +6,8 @@ visitor_sessions as (
 
     select * from {{ ref('int_visitor_sessions') }}
 
+    where is_counted
+
 ),
 
 identities as (

@@ -67,6 +67,7 @@ hive.table-statistics-enabled=false
 # Athena writes to at most 100 partitions in one statement.
 hive.max-partitions-per-writers=100
 hive.recursive-directories=true
+hive.partition-projection-enabled=true
 hive.security=allow-all
 # As in Athena, whose Hive tables know milliseconds only.
 hive.timestamp-precision=MILLISECONDS

@@ -16,6 +16,7 @@ from conftest import ROOT, DbtProject
 START = datetime(2025, 3, 1)
 LINE = [
     "event_names",
+    "stg_clickstream__events",
     "+sessions",
     "+int_visitor_activity_daily",
     "+int_visitor_categories_daily",

@@ -1,7 +1,6 @@
 """Cancellations and restarts told by clickstream events, against a brute-force reading.
 
-The reading walks each account's events in the order in which they happened. It knows
-nothing of signals, batches and windows.
+See event_oracle.py.
 """
 
 from __future__ import annotations
@@ -12,14 +11,12 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 from conftest import DbtProject
+from event_oracle import DAY, Turns, end_kind, spells_of
 
-DAY = timedelta(days=1)
 FIRST_DAY = date(2025, 1, 1)
 DAYS = 150
 GRACE, HORIZON = 12, 20
 NAMES = {True: "subscription_started", False: "subscription_cancelled"}
-
-Turns = list[tuple[datetime, bool]]
 
 
 def random_turns(chance: random.Random) -> Turns:
@@ -37,34 +34,6 @@ def random_turns(chance: random.Random) -> Turns:
         turns.append((time, is_start))
         is_start = not is_start if chance.random() < 0.9 else is_start
     return turns
-
-
-def spells_of(signup: date, turns: Turns) -> list[list[date | None]]:
-    """Starts and ends, one day's last word being the one that counts."""
-    spells: list[list[date | None]] = [[signup, None]]
-    for day in sorted({time.date() for time, _ in turns}):
-        if day < signup:
-            continue
-        kinds = [is_start for time, is_start in turns if time.date() == day]
-        was_open = spells[-1][1] is None
-        if kinds[-1]:
-            if not was_open:
-                spells.append([day, None])
-        elif was_open:
-            spells[-1][1] = day
-        elif True in kinds:
-            spells.append([day, day])
-    return spells
-
-
-def end_kind(spells: list[list[date | None]], number: int, known: date) -> str | None:
-    """What the end of a spell is, as of the last day that is known."""
-    ended = spells[number][1]
-    if ended is None:
-        return None
-    if number + 1 < len(spells) and spells[number + 1][0] - ended <= GRACE * DAY:
-        return "pause"
-    return "churn" if ended + GRACE * DAY <= known else "pending"
 
 
 def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
@@ -151,7 +120,7 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
     spells, labels = set(), set()
     for account, (signup, turns) in told.items():
         stays = spells_of(signup, turns)
-        kinds = [end_kind(stays, number, known) for number in range(len(stays))]
+        kinds = [end_kind(stays, number, GRACE, known) for number in range(len(stays))]
         churns = [
             ended
             for (_, ended), kind in zip(stays, kinds, strict=True)

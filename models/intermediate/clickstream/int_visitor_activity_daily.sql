@@ -2,45 +2,89 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key='visitor_id',
-        pre_hook='{{ forget_revised_visitors(this) }}',
+        unique_key=['visitor_id', 'activity_date'],
+        pre_hook="{{ forget_removed_events(
+            this, ['visitor_id', 'activity_date'],
+            ['visitor_id', 'cast(event_at as date)'], 'is_on_time'
+        ) }}",
     )
 }}
 
+{%- set timeout = var('session_timeout_minutes') | int %}
+
 with
 
-events as (
+{{ changed_events() }},
 
-    select * from {{ ref('stg_clickstream__events') }}
+{% if is_incremental() %}
+
+changed_visitor_days as (
+
+    {{ changed_visitor_days(minutes_after=timeout) }}
+
+),
+
+{#- With those before the day that a visit may have begun with. #}
+
+on_time_events as (
+
+    select
+        events.visitor_id,
+        events.user_id,
+        events.event_name,
+        events.event_at,
+        changed_visitor_days.activity_date
+
+    from events
+
+    inner join changed_visitor_days
+        on
+            events.visitor_id = changed_visitor_days.visitor_id
+            and events.event_at >= {{ add_minutes(
+                'cast(changed_visitor_days.activity_date as timestamp)',
+                -timeout
+            ) }}
+            and events.event_at < cast({{ add_days(
+                'changed_visitor_days.activity_date', 1
+            ) }} as timestamp)
+
+    where events.is_counted and events.is_on_time
 
 ),
 
-touched_visitors as (
-
-    {{ touched_visitors(this) }}
-
-),
+{% else %}
 
 on_time_events as (
 
     select
         visitor_id,
-        cast(event_at as date) as activity_date,
         user_id,
         event_name,
         event_at,
+        cast(event_at as date) as activity_date
+
+    from new_events
+
+    where is_on_time
+
+),
+
+{% endif %}
+
+sequenced_events as (
+
+    select
+        *,
         lag(event_at) over (
-            partition by visitor_id
+            partition by
+                visitor_id
+                {%- if is_incremental() %},
+                activity_date
+                {%- endif %}
             order by event_at
         ) as previous_event_at
 
-    from events
-
-    where
-        is_on_time
-        {%- if is_incremental() %}
-        and visitor_id in (select visitor_id from touched_visitors)
-        {%- endif %}
+    from on_time_events
 
 ),
 
@@ -57,7 +101,7 @@ visitor_days as (
                 when
                     previous_event_at is null
                     or event_at > {{ add_minutes(
-                        'previous_event_at', var('session_timeout_minutes')
+                        'previous_event_at', timeout
                     ) }}
                     then 1
             end
@@ -67,10 +111,14 @@ visitor_days as (
         {{ count_events_named('product_view') }} as product_views,
         {{ count_events_named('subscribe_hover') }} as subscribe_hovers,
         {{ count_events_named('subscribe_click') }} as subscribe_clicks,
-        {{ latest_taken_at(ref('base_clickstream__events')) }} as taken_at
+        {{ events_stamp() }} as taken_at
 
-    from on_time_events
+    from sequenced_events
 
+    {% if is_incremental() -%}
+    where cast(event_at as date) = activity_date
+
+    {% endif -%}
     group by 1, 2
 
 )

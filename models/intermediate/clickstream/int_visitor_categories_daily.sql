@@ -2,42 +2,77 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key='visitor_id',
-        pre_hook='{{ forget_revised_visitors(this) }}',
+        unique_key=['visitor_id', 'activity_date'],
+        pre_hook="{{ forget_removed_events(
+            this, ['visitor_id', 'activity_date'],
+            ['visitor_id', 'cast(event_at as date)'], 'is_on_time'
+        ) }}",
     )
 }}
 
 with
 
-events as (
+{{ changed_events() }},
 
-    select * from {{ ref('stg_clickstream__events') }}
+{% if is_incremental() %}
+
+changed_visitor_days as (
+
+    {{ changed_visitor_days() }}
+
+),
+
+on_time_events as (
+
+    select
+        events.visitor_id,
+        events.product_category,
+        changed_visitor_days.activity_date
+
+    from events
+
+    inner join changed_visitor_days
+        on
+            events.visitor_id = changed_visitor_days.visitor_id
+            and events.event_at
+            >= cast(changed_visitor_days.activity_date as timestamp)
+            and events.event_at < cast({{ add_days(
+                'changed_visitor_days.activity_date', 1
+            ) }} as timestamp)
+
+    where events.is_counted and events.is_on_time
 
 ),
 
-touched_visitors as (
+{% else %}
 
-    {{ touched_visitors(this) }}
+on_time_events as (
+
+    select
+        visitor_id,
+        product_category,
+        cast(event_at as date) as activity_date
+
+    from new_events
+
+    where is_on_time
 
 ),
+
+{% endif %}
 
 category_views as (
 
     select
         visitor_id,
-        cast(event_at as date) as activity_date,
+        activity_date,
         product_category,
         count(*) as views,
-        {{ latest_taken_at(ref('base_clickstream__events')) }} as taken_at
+        {{ events_stamp() }} as taken_at
 
-    from events
+    from on_time_events
 
-    where
-        is_on_time
-        and product_category is not null
-        {%- if is_incremental() %}
-        and visitor_id in (select visitor_id from touched_visitors)
-        {%- endif %}
+    where product_category is not null
 
     group by 1, 2, 3
 

@@ -2,26 +2,131 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key='visitor_id',
-        pre_hook='{{ forget_revised_visitors(this) }}',
+        unique_key=['session_id', 'started_on'],
     )
 }}
 
+{%- set timeout = var('session_timeout_minutes') %}
+{%- set event_names = [
+    'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
+] %}
+{%- set counts = [
+    'events', 'page_views', 'product_views', 'subscribe_hovers',
+    'subscribe_clicks', 'late_events', 'on_time_sessions'
+] %}
+{%- set columns = [
+    'visitor_id', 'first_event_id', 'started_at', 'ended_at', 'user_id'
+] + counts + [
+    'first_late_received_at', 'on_time_started_at', 'on_time_ended_at'
+] %}
+
 with
 
-events as (
+{{ changed_events() }},
 
-    select * from {{ ref('stg_clickstream__events') }}
+{% if is_incremental() %}
+
+known_sessions as (
+
+    select * from {{ this }}
+
+    where is_counted
 
 ),
 
-touched_visitors as (
+changes as (
 
-    {{ touched_visitors(this) }}
+    select
+        visitor_id,
+        event_at,
+        is_on_time,
+        false as is_removal
+
+    from new_events
+
+    union all
+
+    select
+        visitor_id,
+        event_at,
+        is_on_time,
+        true as is_removal
+
+    from removed_events
 
 ),
 
-touched_events as (
+{#-
+    The sessions that new events can reach. One that an event has gone from, and
+    one with late events that gains one on time in its midst, does not follow
+    from what it was: its events are read again.
+#}
+
+reached_sessions as (
+
+    select
+        known_sessions.session_id,
+        known_sessions.started_on,
+        max(
+            case
+                when
+                    changes.event_at >= known_sessions.started_at
+                    and changes.event_at <= known_sessions.ended_at
+                    and (
+                        changes.is_removal
+                        or (
+                            changes.is_on_time
+                            and known_sessions.late_events > 0
+                        )
+                    )
+                    then 1
+                else 0
+            end
+        ) as is_read_again
+
+    from known_sessions
+
+    inner join changes
+        on
+            known_sessions.visitor_id = changes.visitor_id
+            and known_sessions.started_at
+            <= {{ add_minutes('changes.event_at', timeout) }}
+            and known_sessions.ended_at
+            >= {{ add_minutes('changes.event_at', '-' ~ timeout) }}
+
+    group by 1, 2
+
+),
+
+whole_sessions as (
+
+    select
+        known_sessions.*,
+        reached_sessions.is_read_again
+
+    from known_sessions
+
+    inner join reached_sessions
+        on
+            known_sessions.session_id = reached_sessions.session_id
+            and known_sessions.started_on = reached_sessions.started_on
+
+),
+
+events_to_place as (
+
+    select
+        event_id,
+        visitor_id,
+        user_id,
+        event_name,
+        event_at,
+        received_at,
+        is_on_time
+
+    from new_events
+
+    union all
 
     select
         events.event_id,
@@ -29,49 +134,122 @@ touched_events as (
         events.user_id,
         events.event_name,
         events.event_at,
-        lag(events.event_at) over (
-            partition by events.visitor_id
-            order by events.event_at, events.event_id
-        ) as previous_event_at
+        events.received_at,
+        events.is_on_time
 
     from events
 
-    {% if is_incremental() %}
+    inner join whole_sessions
+        on
+            events.visitor_id = whole_sessions.visitor_id
+            and events.event_at >= whole_sessions.started_at
+            and events.event_at <= whole_sessions.ended_at
 
     where
-        events.visitor_id in (select visitor_id from touched_visitors)
+        whole_sessions.is_read_again = 1
+        and events.is_counted
+        and events.taken_at <= {{ latest_taken_at(this) }}
+
+),
+
+{% else %}
+
+events_to_place as (
+
+    select * from new_events
+
+),
+
+{% endif %}
+
+{#- An event is a session of its own, until it is merged with its neighbours. #}
+
+parts as (
+
+    select
+        visitor_id,
+        event_id as first_event_id,
+        event_at as started_at,
+        event_at as ended_at,
+        user_id,
+        1 as events,
+        {%- for name in event_names %}
+        case when event_name = '{{ name }}' then 1 else 0 end as {{ name }}s,
+        {%- endfor %}
+        case when is_on_time then 0 else 1 end as late_events,
+        case when is_on_time then 1 else 0 end as on_time_sessions,
+        case when not is_on_time then received_at end as first_late_received_at,
+        case when is_on_time then event_at end as on_time_started_at,
+        case when is_on_time then event_at end as on_time_ended_at
+
+    from events_to_place
+
+    {% if is_incremental() %}
+
+    union all
+
+    select
+        {{ columns | join(',\n        ') }}
+
+    from whole_sessions
+
+    where is_read_again = 0
 
     {% endif %}
 
 ),
 
-marked_events as (
+sequenced_parts as (
+
+    select
+        *,
+        max(ended_at) over (
+            partition by visitor_id
+            order by started_at, first_event_id
+            rows between unbounded preceding and 1 preceding
+        ) as previous_ended_at,
+        max(on_time_ended_at) over (
+            partition by visitor_id
+            order by started_at, first_event_id
+            rows between unbounded preceding and 1 preceding
+        ) as previous_on_time_ended_at
+
+    from parts
+
+),
+
+marked_parts as (
 
     select
         *,
         case
-            when event_at <= {{ add_minutes(
-                'previous_event_at', var('session_timeout_minutes')
-            ) }}
+            when started_at <= {{ add_minutes('previous_ended_at', timeout) }}
                 then 0
             else 1
-        end as is_session_start
+        end as is_session_start,
+        case
+            when
+                on_time_started_at
+                <= {{ add_minutes('previous_on_time_ended_at', timeout) }}
+                then on_time_sessions - 1
+            else on_time_sessions
+        end as new_on_time_sessions
 
-    from touched_events
+    from sequenced_parts
 
 ),
 
-numbered_events as (
+numbered_parts as (
 
     select
         *,
         sum(is_session_start) over (
             partition by visitor_id
-            order by event_at, event_id
+            order by started_at, first_event_id
             rows between unbounded preceding and current row
         ) as session_number
 
-    from marked_events
+    from marked_parts
 
 ),
 
@@ -80,18 +258,20 @@ sessions as (
     select
         visitor_id,
         min(
-            case when is_session_start = 1 then event_id end
+            case when is_session_start = 1 then first_event_id end
         ) as first_event_id,
-        min(event_at) as started_at,
-        max(event_at) as ended_at,
+        min(started_at) as started_at,
+        max(ended_at) as ended_at,
         min(user_id) as user_id,
-        count(*) as events,
-        {{ count_events_named('page_view') }} as page_views,
-        {{ count_events_named('product_view') }} as product_views,
-        {{ count_events_named('subscribe_hover') }} as subscribe_hovers,
-        {{ count_events_named('subscribe_click') }} as subscribe_clicks
+        {%- for count in counts if count != 'on_time_sessions' %}
+        cast(sum({{ count }}) as bigint) as {{ count }},
+        {%- endfor %}
+        cast(sum(new_on_time_sessions) as bigint) as on_time_sessions,
+        min(first_late_received_at) as first_late_received_at,
+        min(on_time_started_at) as on_time_started_at,
+        max(on_time_ended_at) as on_time_ended_at
 
-    from numbered_events
+    from numbered_parts
 
     group by visitor_id, session_number
 
@@ -101,20 +281,38 @@ identified_sessions as (
 
     select
         {{ md5_text("visitor_id || ' ' || first_event_id") }} as session_id,
-        visitor_id,
-        first_event_id,
-        started_at,
-        ended_at,
-        user_id,
-        events,
-        page_views,
-        product_views,
-        subscribe_hovers,
-        subscribe_clicks,
-        {{ latest_taken_at(ref('base_clickstream__events')) }} as taken_at
+        cast(started_at as date) as started_on,
+        {{ columns | join(',\n        ') }},
+        true as is_counted,
+        {{ events_stamp() }} as taken_at
 
     from sessions
 
 )
 
 select * from identified_sessions
+
+{% if is_incremental() %}
+
+{#- What a session was, where it has become part of another or lost all. #}
+
+union all
+
+select
+    session_id,
+    started_on,
+    {{ columns | join(',\n    ') }},
+    false as is_counted,
+    {{ events_stamp() }} as taken_at
+
+from whole_sessions
+
+where
+    (session_id, started_on) not in (
+        select
+            session_id,
+            started_on
+        from identified_sessions
+    )
+
+{% endif %}

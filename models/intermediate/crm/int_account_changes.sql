@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
+        unique_key='batch_date',
         on_schema_change='fail',
         pre_hook="{{ forget_outdated_batches('verdict') }}"
     )

@@ -73,6 +73,8 @@ days_with_grid as (
         days.as_of_date = bounds.last_day as is_latest,
         {% if var('as_of_frequency') == 'weekly' -%}
         {{ days_since_monday }} = 0 as is_on_grid
+        {%- elif var('as_of_frequency') == 'daily' -%}
+        true as is_on_grid
         {%- else -%}
         extract(day from days.as_of_date) = 1 as is_on_grid
         {%- endif %}

@@ -1,8 +1,9 @@
 {{
     config(
-        enabled=var('has_invoices'),
         materialized='incremental',
-        incremental_strategy='append'
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
     )
 }}
 
@@ -49,10 +50,10 @@ ranked_states as (
             order by
                 states.loaded_at desc,
                 states.account_id asc,
-                states.due_date asc,
-                states.invoice_date asc,
-                states.status asc,
-                states.amount asc
+                states.due_date asc nulls last,
+                states.invoice_date asc nulls last,
+                states.status asc nulls last,
+                states.amount asc nulls last
         ) as recency
 
     from states
@@ -103,4 +104,8 @@ billing as (
 
 )
 
-select * from billing
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from billing

@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
+    )
+}}
 
 {%- set categories = browsed_categories() -%}
 {%- set category_columns = browsed_category_columns() -%}
@@ -336,4 +343,8 @@ features as (
 
 )
 
-select * from features
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from features

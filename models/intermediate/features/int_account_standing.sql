@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
+    )
+}}
 
 with
 
@@ -134,4 +141,8 @@ standings as (
 
 )
 
-select * from standings
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from standings

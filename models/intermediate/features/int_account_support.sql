@@ -1,8 +1,9 @@
 {{
     config(
-        enabled=var('has_support_calls'),
         materialized='incremental',
-        incremental_strategy='append'
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
     )
 }}
 
@@ -66,4 +67,8 @@ support as (
 
 )
 
-select * from support
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from support

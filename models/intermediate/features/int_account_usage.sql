@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
+    )
+}}
 
 {%- set categories = browsed_categories() -%}
 {%- set counts = [
@@ -145,4 +152,8 @@ usage as (
 
 )
 
-select * from usage
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from usage

@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='append') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        unique_key='as_of_date',
+        pre_hook='{{ forget_reopened_dates(this) }}',
+    )
+}}
 
 with
 
@@ -85,4 +92,8 @@ cohort_churn as (
 
 )
 
-select * from cohort_churn
+select
+    *,
+    {{ decision_stamp() }} as decided_at
+
+from cohort_churn

@@ -19,10 +19,10 @@ ranked_states as (
                 case when is_on_time then loaded_at end desc,
                 loaded_at asc,
                 account_id asc,
-                due_date asc,
-                invoice_date asc,
-                status asc,
-                amount asc
+                due_date asc nulls last,
+                invoice_date asc nulls last,
+                status asc nulls last,
+                amount asc nulls last
         ) as preference
 
     from states

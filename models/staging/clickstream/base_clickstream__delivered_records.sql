@@ -22,58 +22,35 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
+    where {{ may_hold_new_records() }}
+
 ),
 
 {% if is_incremental() %}
 
-raw_files as (
+files_to_take as (
 
-    select
-        source_file,
-        count(*) as count_records
+    select source_file
 
-    from raw_events
+    from {{ ref('base_clickstream__delivered_files') }}
 
-    group by 1
+    where grown_at > {{ latest_taken_at(this) }}
 
-),
+    union
 
-taken_files as (
-
-    select
-        source_file,
-        count(*) as count_records,
-        max(
-            case
-                when
-                    reject_reason is not null
-                    and dictionary_version <> '{{ dictionary_version() }}'
-                    then 1
-                else 0
-            end
-        ) as has_records_to_replay
+    select source_file
 
     from {{ this }}
 
-    group by 1
-
-),
-
-files_to_take as (
-
-    select raw_files.source_file
-
-    from raw_files
-
-    left join taken_files
-        on raw_files.source_file = taken_files.source_file
-
     where
-        taken_files.source_file is null
-        or raw_files.count_records > taken_files.count_records
-        or (
-            raw_files.count_records = taken_files.count_records
-            and taken_files.has_records_to_replay = 1
+        reject_reason is not null
+        and dictionary_version <> '{{ dictionary_version() }}'
+        and source_file in (
+            select source_file
+            from {{ ref('base_clickstream__delivered_files') }}
+            where
+                offered_at > {{ latest_taken_at(this) }}
+                and is_complete
         )
 
 ),
@@ -86,7 +63,7 @@ new_records as (
         payload,
         received_at,
         source_file,
-        {{ is_plain_json_object('payload') }} as is_readable
+        {{ json_document('payload') }} as document
 
     from raw_events
 
@@ -98,13 +75,23 @@ new_records as (
 
 ),
 
+told_apart_records as (
+
+    select
+        *,
+        {{ is_plain_json_object('payload', 'document') }} as is_readable
+
+    from new_records
+
+),
+
 sorted_out_records as (
 
     select
         *,
         not is_readable as is_irregular
 
-    from new_records
+    from told_apart_records
 
 ),
 
@@ -121,7 +108,7 @@ kept_records as (
         end as kept_payload,
         *,
         '{{ dictionary_version() }}' as dictionary_version,
-        {{ run_stamp() }} as taken_at
+        {{ latest_offer() }} as taken_at
 
     from judged_records
 

@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key='event_id',
+        unique_key=['event_number', 'received_on'],
         on_schema_change='append_new_columns',
     )
 }}
@@ -14,14 +14,15 @@
 
 with
 
-new_events as (
+new_receipts as (
 
     select
+        {{ text_number('event_id') }} as event_number,
+        cast(received_at as date) as received_on,
         {%- for column in columns %}
         {{ column }},
         {%- endfor %}
         true as is_counted,
-        false as is_revised,
         false as is_known
 
     from {{ ref('base_clickstream__records') }}
@@ -34,25 +35,55 @@ new_events as (
 
 ),
 
+{% if is_incremental() %}
+
+{#- Narrow on purpose: the one look at all events that ever were. #}
+
+known_numbers as (
+
+    select distinct
+        event_number,
+        received_on
+
+    from {{ this }}
+
+    where event_number in (select event_number from new_receipts)
+
+),
+
+known_rows as (
+
+    select
+        known.event_number,
+        known.received_on,
+        {%- for column in columns_there_already(columns, 'known') %}
+        {{ column }},
+        {%- endfor %}
+        known.is_counted,
+        true as is_known
+
+    from {{ this }} as known
+
+    inner join known_numbers
+        on
+            known.event_number = known_numbers.event_number
+            and known.received_on = known_numbers.received_on
+
+),
+
+{% endif %}
+
 receipts as (
 
-    select * from new_events
+    select * from new_receipts
 
     {% if is_incremental() %}
 
     union all
 
-    select
-        {%- for column in columns_there_already(columns) %}
-        {{ column }},
-        {%- endfor %}
-        is_counted,
-        is_revised,
-        true as is_known
+    select * from known_rows
 
-    from {{ this }}
-
-    where event_id in (select event_id from new_events)
+    where is_counted and event_id in (select event_id from new_receipts)
 
     {% endif %}
 
@@ -90,19 +121,12 @@ ordered_receipts as (
 
     select
         *,
-        max(case when is_known and is_counted then content end) over (
+        max(case when is_known then content end) over (
             partition by event_id
         ) as known_content,
-        max(case when is_known and is_counted then taken_at end) over (
-            partition by event_id
-        ) as known_taken_at,
-        max(case when is_known and is_revised then 1 else 0 end) over (
-            partition by event_id
-        ) as was_revised,
         row_number() over (
             partition by event_id
             order by
-                case when is_counted then 0 else 1 end asc,
                 received_at asc,
                 source_file asc,
                 taken_at desc,
@@ -113,44 +137,29 @@ ordered_receipts as (
 
 ),
 
+{#- An event that stays as it is known is not written again. #}
+
 first_receipts as (
 
-    select
-        *,
-        coalesce(content = known_content, false) as is_unchanged
+    select *
 
     from ordered_receipts
 
-    where receipt_number = 1
+    where
+        receipt_number = 1
+        and (known_content is null or content <> known_content)
 
 ),
 
-{#- A visitor who loses an event to another must be known downstream. #}
-
-former_visitors as (
-
-    select distinct
-        ordered_receipts.event_id,
-        ordered_receipts.visitor_id,
-        ordered_receipts.last_taken_at
-
-    from ordered_receipts
-
-    inner join first_receipts
-        on ordered_receipts.event_id = first_receipts.event_id
-
-    where ordered_receipts.visitor_id <> first_receipts.visitor_id
-
-),
-
-events as (
+changed_rows as (
 
     select
+        event_number,
+        received_on,
         {%- for column in columns %}
         {{ column }},
         {%- endfor %}
-        is_counted,
-        is_revised
+        is_counted
 
     from receipts
 
@@ -159,33 +168,83 @@ events as (
     union all
 
     select
+        event_number,
+        received_on,
         {%- for column in columns if column != 'taken_at' %}
         {{ column }},
         {%- endfor %}
-        case
-            when is_unchanged then known_taken_at
-            else last_taken_at
-        end as taken_at,
-        true as is_counted,
-        (
-            known_content is not null
-            and (was_revised = 1 or not is_unchanged)
-        ) as is_revised
+        last_taken_at as taken_at,
+        is_counted
 
     from first_receipts
+
+    {% if is_incremental() %}
+
+    {#- What the event was thought to be, for those who have built on it. #}
 
     union all
 
     select
-        {%- for column in columns %}
-        {{ 'null' if column not in ['event_id', 'visitor_id', 'taken_at']
-            else 'last_taken_at' if column == 'taken_at'
-            else column }} as {{ column }},
+        event_number,
+        received_on,
+        {%- for column in columns if column != 'taken_at' %}
+        {{ column }},
         {%- endfor %}
-        false as is_counted,
-        false as is_revised
+        last_taken_at as taken_at,
+        false as is_counted
 
-    from former_visitors
+    from ordered_receipts
+
+    where is_known and event_id in (select event_id from first_receipts)
+
+    {% endif %}
+
+),
+
+{% if is_incremental() %}
+
+{#- Rows that would be deleted with those, because they share their number. #}
+
+kept_rows as (
+
+    select known_rows.*
+
+    from known_rows
+
+    inner join (
+        select distinct event_number, received_on from changed_rows
+    ) as changed_numbers
+        on
+            known_rows.event_number = changed_numbers.event_number
+            and known_rows.received_on = changed_numbers.received_on
+
+    where
+        not known_rows.is_counted
+        or known_rows.event_id not in (select event_id from changed_rows)
+
+),
+
+{% endif %}
+
+events as (
+
+    select * from changed_rows
+
+    {% if is_incremental() %}
+
+    union all
+
+    select
+        event_number,
+        received_on,
+        {%- for column in columns %}
+        {{ column }},
+        {%- endfor %}
+        is_counted
+
+    from kept_rows
+
+    {% endif %}
 
 )
 

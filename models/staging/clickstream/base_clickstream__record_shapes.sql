@@ -6,6 +6,18 @@
     )
 }}
 
+{%- set new_files -%}
+    select distinct source_file
+
+    from {{ ref('base_clickstream__delivered_records') }}
+
+    {% if is_incremental() %}
+
+    where taken_at > {{ latest_taken_at(this) }}
+
+    {% endif %}
+{%- endset %}
+
 with
 
 raw_events as (
@@ -17,19 +29,13 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
+    where {{ is_in_days_of_files(new_files) }}
+
 ),
 
 new_files as (
 
-    select distinct source_file
-
-    from {{ ref('base_clickstream__delivered_records') }}
-
-    {% if is_incremental() %}
-
-    where taken_at > {{ latest_taken_at(this) }}
-
-    {% endif %}
+    {{ new_files }}
 
 ),
 

@@ -59,6 +59,7 @@ new_pieces as (
         reject_reason as repair_reject_reason,
         reject_detail as repair_reject_detail,
         taken_at as delivered_taken_at,
+        {{ json_document('payload') }} as document,
         payload is not null as is_readable
 
     from repaired_records
@@ -92,6 +93,6 @@ select
     is_clock_skewed,
     '{{ dictionary_version() }}' as dictionary_version,
     delivered_taken_at,
-    {{ run_stamp() }} as taken_at
+    {{ latest_offer() }} as taken_at
 
 from judged_records

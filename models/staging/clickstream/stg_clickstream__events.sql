@@ -2,48 +2,34 @@
 
 with
 
+named_events as (
+
+    select * from {{ ref('base_clickstream__named_events') }}
+
+),
+
 events as (
 
-    select *
+    select
+        event_id,
+        event_name,
+        raw_event_name,
+        event_at,
+        received_at,
+        visitor_id,
+        {%- for column in clickstream_dictionary()
+              if column.name not in handled %}
+        {{ column.name }},
+        {%- endfor %}
+        is_on_time,
+        is_repaired,
+        is_clock_skewed,
+        source_file
 
-    from {{ ref('base_clickstream__events') }}
+    from named_events
 
     where is_counted
 
-),
-
-event_names as (
-
-    select * from {{ ref('event_names') }}
-
-),
-
-named_events as (
-
-    select
-        events.event_id,
-        coalesce(event_names.event_name, events.raw_event_name) as event_name,
-        events.raw_event_name,
-        events.event_at,
-        events.received_at,
-        events.visitor_id,
-        {%- for column in clickstream_dictionary()
-              if column.name not in handled %}
-        events.{{ column.name }},
-        {%- endfor %}
-        events.received_at < {{ add_hours(
-            add_days('cast(events.event_at as date)', 1),
-            var('landing_delay_hours')
-        ) }} as is_on_time,
-        events.is_repaired,
-        events.is_clock_skewed,
-        nullif(events.source_file, '') as source_file
-
-    from events
-
-    left join event_names
-        on lower(trim(events.raw_event_name)) = event_names.raw_name
-
 )
 
-select * from named_events
+select * from events

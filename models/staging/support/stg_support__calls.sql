@@ -16,7 +16,7 @@ records as (
         {{ try_cast_to('started_at', 'timestamp') }} as started_at,
         {{ try_cast_to('duration_seconds', 'integer') }} as duration_seconds,
         lower({{ read_crm_text('topic') }}) as topic,
-        cast(loaded_at as timestamp) as loaded_at
+        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
 
     from source
 
@@ -29,7 +29,11 @@ ranked_records as (
         row_number() over (
             partition by call_id
             order by
-                loaded_at, started_at, account_id, duration_seconds, topic
+                loaded_at asc,
+                started_at asc nulls last,
+                account_id asc,
+                duration_seconds asc nulls last,
+                topic asc nulls last
         ) as preference
 
     from records

@@ -1,0 +1,127 @@
+{#
+    CTEs `events` (all), `new_events` and `removed_events`: what has changed
+    since {{ this }} was last built. All events are new on a full refresh.
+
+    A removed event is one that was counted once, as it was then: an earlier
+    receipt has replaced it since.
+#}
+{% macro changed_events() -%}
+
+events as (
+
+    select * from {{ ref('base_clickstream__named_events') }}
+
+),
+
+new_events as (
+
+    select *
+
+    from events
+
+    where
+        is_counted
+        {%- if is_incremental() %}
+        and taken_at > {{ latest_taken_at(this) }}
+        {%- endif %}
+
+)
+
+{%- if is_incremental() %},
+
+removed_events as (
+
+    select *
+
+    from events
+
+    where
+        not is_counted
+        and taken_at > {{ latest_taken_at(this) }}
+
+)
+{%- endif -%}
+
+{%- endmacro %}
+
+
+{#
+    The stamp of what is built on the events now: that of their latest change.
+#}
+{% macro events_stamp() %}
+    {{ return(latest_taken_at(ref('base_clickstream__events'))) }}
+{% endmacro %}
+
+
+{#
+    A hook that deletes from `relation` the rows that removed events have given
+    something to. `columns` are the columns of `relation` that say which, and
+    `values` what they are made of in the events; `condition` narrows down the
+    events. The model itself makes the rows anew from what is left, if anything
+    is.
+#}
+{% macro forget_removed_events(relation, columns, values, condition) -%}
+
+    {%- if is_incremental() %}
+    {%- set removed -%}
+        select
+            {{ values | join(', ') }}
+        from {{ ref('base_clickstream__named_events') }}
+        where
+            not is_counted
+            and taken_at > {{ latest_taken_at(relation) }}
+            and {{ condition }}
+    {%- endset %}
+    {{ delete_rows(
+        relation, '(' ~ columns | join(', ') ~ ') in (' ~ removed ~ ')'
+    ) }}
+    {%- endif %}
+
+{%- endmacro %}
+
+
+{#
+    A query for the visitors and days whose on-time events have changed since
+    {{ this }} was last built, from the CTEs of `changed_events`. With
+    `minutes_after`, also for the days on which an event that follows within
+    that time may lie.
+#}
+{% macro changed_visitor_days(minutes_after=0) -%}
+
+    select
+        visitor_id,
+        cast(event_at as date) as activity_date
+
+    from new_events
+
+    where is_on_time
+
+    union
+
+    select
+        visitor_id,
+        cast(event_at as date) as activity_date
+
+    from removed_events
+
+    where is_on_time
+
+    {%- for events in ['new_events', 'removed_events'] if minutes_after %}
+    {%- for days in range(1, minutes_after // 1440 + 2) %}
+
+    union
+
+    select
+        visitor_id,
+        {{ add_days('cast(event_at as date)', days) }} as activity_date
+
+    from {{ events }}
+
+    where
+        is_on_time
+        and {{ add_days('cast(event_at as date)', days) }}
+        <= cast({{ add_minutes('event_at', minutes_after) }} as date)
+    {%- endfor %}
+    {%- endfor %}
+
+{%- endmacro %}

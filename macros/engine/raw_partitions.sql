@@ -1,0 +1,118 @@
+{#
+    Conditions on the raw clickstream that spare an engine which bills by what it
+    reads the files that hold nothing of use; `true` where there is no such
+    bill. On Athena they name days (`dt`) of the table that `create_raw_tables`
+    made: which files a day has is asked of S3, not of Athena.
+
+    may_hold_new_records() is `dt in ('2025-03-02')` if that day has a file that
+    {{ this }} has not taken, or that was written anew since.
+#}
+{% macro may_hold_new_records() -%}
+    {{ return(adapter.dispatch('may_hold_new_records', 'churn')()) }}
+{%- endmacro %}
+
+{% macro default__may_hold_new_records() -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__may_hold_new_records() -%}
+    {%- set files = athena_clickstream_files() if is_incremental() else none -%}
+    {%- if files is none -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set taken = {} -%}
+    {%- set days = [] -%}
+    {%- for row in run_query(
+        'select source_file, max(taken_at) as taken_at, '
+        ~ 'max(case when reject_reason is not null and dictionary_version <> '
+        ~ "'" ~ dictionary_version() ~ "' then 1 else 0 end) as is_replayed "
+        ~ 'from ' ~ this ~ ' group by 1'
+    ) -%}
+        {%- do taken.update({row['source_file']: row['taken_at']}) -%}
+        {%- if row['is_replayed'] == 1 -%}
+            {%- do days.append(athena_day_of_file(row['source_file'])) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for file, written_at in files.items() -%}
+        {%- if file not in taken or written_at > taken[file] -%}
+            {%- do days.append(athena_day_of_file(file)) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(athena_days(days)) }}
+{%- endmacro %}
+
+
+{# The same for the records of the files that `query` names in its one column. #}
+{% macro is_in_days_of_files(query) -%}
+    {{ return(adapter.dispatch('is_in_days_of_files', 'churn')(query)) }}
+{%- endmacro %}
+
+{% macro default__is_in_days_of_files(query) -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__is_in_days_of_files(query) -%}
+    {%- if not is_incremental() or athena_clickstream_files() is none -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set days = [] -%}
+    {%- for file in run_query(query).columns[0].values() -%}
+        {%- do days.append(athena_day_of_file(file)) -%}
+    {%- endfor -%}
+    {{ return(athena_days(days)) }}
+{%- endmacro %}
+
+
+{# The same for the records that were received last. #}
+{% macro may_hold_last_record(table_name) -%}
+    {{ return(adapter.dispatch('may_hold_last_record', 'churn')(table_name)) }}
+{%- endmacro %}
+
+{% macro default__may_hold_last_record(table_name) -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__may_hold_last_record(table_name) -%}
+    {%- set files = athena_clickstream_files()
+        if table_name == 'raw_events' else none -%}
+    {%- if not files -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set days = [] -%}
+    {%- for file in files -%}
+        {%- do days.append(athena_day_of_file(file)) -%}
+    {%- endfor -%}
+    {{ return(athena_days([days | max])) }}
+{%- endmacro %}
+
+
+{#-
+    The files of the clickstream, with the time at which each was written; none
+    where the raw table is not the one of `create_raw_tables`, or its columns
+    are called otherwise, and while nothing is executed.
+-#}
+{% macro athena_clickstream_files() -%}
+    {%- if not execute or columns_called_otherwise('raw_events') -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set lines = api.Relation.create(
+        database=var('raw_database') or target.database,
+        schema=var('raw_schema'),
+        identifier=var('raw_events_table') ~ '_files',
+        type='table'
+    ) -%}
+    {%- set location = adapter.get_glue_table_location(lines) -%}
+    {{ return(adapter.files_under(location) if location else none) }}
+{%- endmacro %}
+
+
+{% macro athena_day_of_file(file) -%}
+    {%- set found = modules.re.search('/dt=([0-9-]{10})/', file) -%}
+    {{ return(found[1] if found else '') }}
+{%- endmacro %}
+
+
+{% macro athena_days(days) -%}
+    {%- set days = days | unique | sort | list -%}
+    {{ return("dt in ('" ~ days | join("', '") ~ "')" if days else 'false') }}
+{%- endmacro %}

@@ -1,0 +1,246 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='receipt_day',
+    )
+}}
+
+{#- Stands for no time of receipt: a null would never be replaced. -#}
+{%- set no_day = "cast('0001-01-01' as date)" %}
+
+{%- set counts = [
+    'raw_records', 'pieces', 'rejects', 'events', 'repaired_events'
+] %}
+
+with
+
+delivered_records as (
+
+    select * from {{ ref('base_clickstream__delivered_records') }}
+
+),
+
+records as (
+
+    select * from {{ ref('base_clickstream__records') }}
+
+),
+
+events as (
+
+    select *
+
+    from {{ ref('base_clickstream__named_events') }}
+
+    where is_counted
+
+),
+
+{% if is_incremental() %}
+
+changed_days as (
+
+    select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
+
+    from delivered_records
+
+    where taken_at > {{ latest_taken_at(this) }}
+
+    union
+
+    select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
+
+    from records
+
+    where taken_at > {{ latest_taken_at(this) }}
+
+    union
+
+    select received_on as receipt_day
+
+    from {{ ref('base_clickstream__events') }}
+
+    where taken_at > {{ latest_taken_at(this) }}
+
+),
+
+{% endif %}
+
+{%- for rows, relation, columns in [
+    ('delivered', 'delivered_records', []),
+    ('found', 'records', ['reject_reason']),
+    ('counted', 'events', ['event_id', 'event_at', 'is_on_time', 'is_repaired'])
+] %}
+
+{{ rows }} as (
+
+    {%- for has_day in [true, false] %}
+
+    select
+        {{ 'cast(received_at as date)' if has_day else no_day }}
+            as receipt_day
+        {%- for column in ['received_at'] + columns %},
+        {{ column }}
+        {%- endfor %}
+
+    from {{ relation }}
+
+    where
+        {%- if not has_day %}
+        received_at is null
+        {%- else %}
+        received_at is not null
+        {%- if is_incremental() %}
+        {#- The bounds let most of the history be passed over unread. #}
+        and received_at >= (
+            select cast(min(receipt_day) as timestamp) from changed_days
+            where receipt_day <> {{ no_day }}
+        )
+        and received_at < (
+            select cast({{ add_days('max(receipt_day)', 1) }} as timestamp)
+            from changed_days
+        )
+        and cast(received_at as date) in (
+            select receipt_day from changed_days
+        )
+        {%- endif %}
+        {%- endif %}
+    {%- if has_day %}
+
+    union all
+    {%- endif %}
+    {%- endfor %}
+
+),
+{%- endfor %}
+
+day_counts as (
+
+    select
+        receipt_day,
+        count(*) as raw_records,
+        0 as pieces,
+        0 as rejects,
+        0 as events,
+        0 as repaired_events
+
+    from delivered
+
+    group by 1
+
+    union all
+
+    select
+        receipt_day,
+        0 as raw_records,
+        count(*) as pieces,
+        count(reject_reason) as rejects,
+        0 as events,
+        0 as repaired_events
+
+    from found
+
+    group by 1
+
+    union all
+
+    select
+        receipt_day,
+        0 as raw_records,
+        0 as pieces,
+        0 as rejects,
+        count(*) as events,
+        count(case when is_repaired then 1 end) as repaired_events
+
+    from counted
+
+    group by 1
+
+),
+
+summed_days as (
+
+    select
+        receipt_day,
+        {%- for count in counts %}
+        cast(sum({{ count }}) as bigint) as {{ count }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from day_counts
+
+    group by 1
+
+),
+
+late_events as (
+
+    select
+        receipt_day,
+        {{ seconds_between('event_at', 'received_at') }} / 3600.0
+            as hours_late,
+        event_id
+
+    from counted
+
+    where not is_on_time
+
+),
+
+ranked_late_events as (
+
+    select
+        *,
+        row_number() over (
+            partition by receipt_day
+            order by hours_late, event_id
+        ) as lateness_rank,
+        count(*) over (partition by receipt_day) as late_events_of_day
+
+    from late_events
+
+),
+
+late_days as (
+
+    select
+        receipt_day,
+        count(*) as late_events,
+        avg(
+            case
+                when
+                    2 * lateness_rank >= late_events_of_day
+                    and 2 * lateness_rank <= late_events_of_day + 2
+                    then hours_late
+            end
+        ) as median_hours_late,
+        max(hours_late) as max_hours_late
+
+    from ranked_late_events
+
+    group by 1
+
+),
+
+daily_receipts as (
+
+    select
+        summed_days.receipt_day,
+        nullif(summed_days.receipt_day, {{ no_day }}) as received_on,
+        {%- for count in counts %}
+        summed_days.{{ count }},
+        {%- endfor %}
+        cast(coalesce(late_days.late_events, 0) as bigint) as late_events,
+        late_days.median_hours_late,
+        late_days.max_hours_late,
+        {{ events_stamp() }} as taken_at
+
+    from summed_days
+
+    left join late_days
+        on summed_days.receipt_day = late_days.receipt_day
+
+)
+
+select * from daily_receipts

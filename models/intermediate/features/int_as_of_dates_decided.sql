@@ -1,0 +1,241 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='as_of_date',
+    )
+}}
+
+{%- set inputs = ['activity', 'links', 'signals', 'attributes', 'calls', 'invoices'] -%}
+
+{%- set digested_columns = [] -%}
+{%- for input in inputs -%}
+    {%- do digested_columns.extend(['count_' ~ input, 'content_' ~ input]) -%}
+{%- endfor %}
+
+with
+
+as_of_dates as (
+
+    select as_of_date from {{ ref('int_as_of_dates') }}
+
+),
+
+activity as (
+
+    select * from {{ ref('int_visitor_activity_daily') }}
+
+),
+
+visitor_accounts as (
+
+    select * from {{ ref('int_visitor_accounts') }}
+
+),
+
+signals as (
+
+    select * from {{ ref('int_account_signals') }}
+
+    where first_known_on_time_in_batch is not null
+
+),
+
+attributes as (
+
+    select * from {{ ref('int_account_attributes_history') }}
+
+),
+
+calls as (
+
+    select * from {{ ref('stg_support__calls') }}
+
+    where is_on_time
+
+),
+
+invoices as (
+
+    select * from {{ ref('base_billing__invoice_states') }}
+
+    where is_on_time
+
+),
+
+clickstream_starts as (
+
+    select min(activity_date) as first_activity_on from activity
+
+),
+
+{#- Each input row with the first as-of date that knows it. #}
+
+input_rows as (
+
+    select
+        'links' as input,
+        known_from,
+        {{ content_number([
+            'visitor_id', 'user_key', 'user_id', 'account_id', 'known_from'
+        ]) }} as content
+
+    from visitor_accounts
+
+    union all
+
+    select
+        'links' as input,
+        shared_from as known_from,
+        {{ content_number(['visitor_id', 'user_key', 'shared_from']) }}
+            as content
+
+    from visitor_accounts
+
+    union all
+
+    select
+        'signals' as input,
+        case
+            when signal_on > first_known_on_time_in_batch
+                then {{ add_days('signal_on', 1) }}
+            else {{ add_days('first_known_on_time_in_batch', 1) }}
+        end as known_from,
+        {{ content_number([
+            'account_id', 'signal_on', 'signal_kind', 'source_column',
+            'order_in_day',
+        ]) }} as content
+
+    from signals
+
+    union all
+
+    select
+        'attributes' as input,
+        {{ add_days('valid_from_batch_date', 1) }} as known_from,
+        {{ content_number([
+            'account_id', 'valid_from_batch_date', 'company_name', 'industry',
+            'plan', 'seats', 'monthly_recurring_revenue',
+        ]) }} as content
+
+    from attributes
+
+    union all
+
+    select
+        'calls' as input,
+        {{ add_days('cast(started_at as date)', 1) }} as known_from,
+        {{ content_number([
+            'call_id', 'account_id', 'started_at', 'duration_seconds', 'topic'
+        ]) }} as content
+
+    from calls
+
+    union all
+
+    select
+        'invoices' as input,
+        cast({{ add_hours(
+            'loaded_at', 24 - (var('landing_delay_hours') | int)
+        ) }} as date) as known_from,
+        {{ content_number([
+            'invoice_id', 'account_id', 'invoice_date', 'due_date', 'amount',
+            'status', 'loaded_at',
+        ]) }} as content
+
+    from invoices
+
+),
+
+input_days as (
+
+    select
+        input,
+        known_from,
+        count(*) as count_rows,
+        cast(sum(content) as bigint) as content,
+        cast(null as timestamp) as last_taken_at
+
+    from input_rows
+
+    group by 1, 2
+
+    union all
+
+    select
+        'activity' as input,
+        {{ add_days('activity_date', 1) }} as known_from,
+        count(*) as count_rows,
+        cast(0 as bigint) as content,
+        max(taken_at) as last_taken_at
+
+    from activity
+
+    group by 2
+
+),
+
+inputs_per_date as (
+
+    select
+        as_of_dates.as_of_date,
+        {%- for input in inputs %}
+        cast(sum(
+            case when input_days.input = '{{ input }}' then count_rows end
+        ) as bigint) as count_{{ input }},
+        cast(sum(
+            case when input_days.input = '{{ input }}' then content end
+        ) as bigint) as content_{{ input }},
+        {%- endfor %}
+        max(input_days.last_taken_at) as last_taken_at
+
+    from as_of_dates
+
+    left join input_days
+        on
+            as_of_dates.as_of_date >= input_days.known_from
+            and (
+                input_days.input <> 'activity'
+                or input_days.known_from
+                > {{ add_days('as_of_dates.as_of_date', -90) }}
+            )
+
+    group by 1
+
+),
+
+digested_dates as (
+
+    select
+        inputs_per_date.as_of_date,
+        {{ md5_text(texts_joined(
+            ['first_activity_on', 'last_taken_at'] + digested_columns
+        )) }} as inputs_digest
+
+    from inputs_per_date
+
+    cross join clickstream_starts
+
+),
+
+dates_to_decide as (
+
+    select
+        digested_dates.as_of_date,
+        digested_dates.inputs_digest,
+        {{ run_stamp('decided_at') }} as decided_at
+
+    from digested_dates
+
+    {% if is_incremental() -%}
+    left join {{ this }} as decided
+        on digested_dates.as_of_date = decided.as_of_date
+
+    where
+        decided.as_of_date is null
+        or digested_dates.inputs_digest <> decided.inputs_digest
+    {%- endif %}
+
+)
+
+select * from dates_to_decide

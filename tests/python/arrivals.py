@@ -1,0 +1,198 @@
+"""A small company's raw rows, dirty and shuffled, as they land batch by batch."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime, timedelta
+
+import pandas as pd
+from conftest import DbtProject
+from crm_histories import random_company
+
+START = datetime(2025, 3, 1)
+USERS = 30
+
+# All tables that a run builds from the records alone, and the columns that say
+# something of them; what is left out says which run took a row.
+TABLES = {
+    "stg_clickstream__events": "*",
+    "stg_clickstream__rejects": "*",
+    "clickstream_daily_counts": "*",
+    "clickstream_field_profile": "*",
+    "int_clickstream_daily_receipts": "* exclude (taken_at)",
+    "int_visitor_sessions where is_counted": "* exclude (taken_at)",
+    "int_visitor_activity_daily": "* exclude (taken_at)",
+    "int_visitor_categories_daily": "* exclude (taken_at)",
+    "int_visitor_users": "* exclude (taken_at)",
+    "sessions": "*",
+    "identities": "*",
+    "shared_devices": "*",
+    "late_arrivals": "*",
+    "int_account_changes": "*",
+    "int_account_changes_on_time": "*",
+    "subscription_spells": "*",
+    "churn_labels": "*",
+    "crm_findings": "*",
+    "account_features": "*",
+}
+LINE = [
+    "event_names",
+    "stg_clickstream__events",
+    "+clickstream_field_profile",
+    "+late_arrivals",
+    "+sessions",
+    "+shared_devices",
+    "+clickstream_daily_counts",
+    "+stg_clickstream__rejects",
+    "+churn_labels",
+    "+crm_findings",
+    "+account_features",
+]
+
+
+def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame:
+    """Events of few visitors, so that late ones extend, bridge and repeat others.
+
+    Returns:
+        Rows of raw_events.
+    """
+    rows = []
+    for number in range(count):
+        at = START + timedelta(seconds=draw.randrange(5 * 86_400))
+        late = draw.choice([1, 60, 3_600, 8 * 3_600, 40 * 86_400])
+        received_at = at + timedelta(seconds=draw.randrange(1, late + 1))
+        event = {
+            # One in three identifiers comes again, with other content.
+            "event_id": f"e{draw.randrange(count * 2)}",
+            "event": draw.choice(["page_view", "subscribe_hover", "view_item"]),
+            "ts": at.isoformat() + "Z",
+            "anonymous_id": f"v{draw.randrange(visitors)}",
+            "user_id": draw.choice([None, None, f"u{draw.randrange(USERS)}"]),
+            "category": draw.choice([None, "pillow", "topper"]),
+        }
+        if number % 7 == 0:
+            del event["event_id"]
+        payload = json.dumps(event)
+        if number % 11 == 0:
+            payload = payload.replace('"', "'").replace("null", "None")
+        if number % 13 == 0:
+            payload = payload[: draw.randrange(1, len(payload))]
+        if number % 17 == 0:
+            payload += json.dumps({**event, "event_id": f"second {number}"})
+        source_file = f"file {draw.randrange(20)}"
+        rows.append((payload, received_at, source_file))
+        if number % 10 == 0:
+            rows.append((payload, received_at + timedelta(hours=3), source_file))
+    frame = pd.DataFrame(rows, columns=["payload", "received_at", "source_file"])
+    return frame.astype({"received_at": "datetime64[us]"})
+
+
+def contacts() -> pd.DataFrame:
+    """Which user belongs to which account; some users change theirs."""
+    rows = [
+        {
+            "user_id": f"u{number}",
+            "account_id": f"a{(number + moved) % 20:05d}",
+            "role": "user",
+            "batch_date": START.date(),
+            "loaded_at": START + timedelta(days=1 + 2 * moved),
+        }
+        for number in range(USERS)
+        for moved in ([0, 1] if number % 5 == 0 else [0])
+    ]
+    return pd.DataFrame(rows).astype({"loaded_at": "datetime64[us]"})
+
+
+def calls(draw: random.Random, count: int) -> pd.DataFrame:
+    """Support calls, some delivered twice and some late."""
+    rows = []
+    for _ in range(count):
+        started_at = START + timedelta(minutes=draw.randrange(40 * 1_440))
+        rows.append(
+            {
+                "call_id": f"c{draw.randrange(count)}",
+                "account_id": f"a{draw.randrange(20):05d}",
+                "started_at": started_at,
+                "duration_seconds": draw.randrange(900),
+                "topic": draw.choice(["billing", "Quality", "cancellation_question"]),
+                "loaded_at": started_at + timedelta(hours=draw.choice([2, 5, 90])),
+            }
+        )
+    return pd.DataFrame(rows).astype(
+        {"started_at": "datetime64[us]", "loaded_at": "datetime64[us]"}
+    )
+
+
+def invoices(draw: random.Random, count: int) -> pd.DataFrame:
+    """Invoices, whose status comes when they are due, and sometimes later."""
+    rows = []
+    for _ in range(count):
+        due = START + timedelta(days=draw.randrange(40))
+        rows.append(
+            {
+                "invoice_id": f"i{draw.randrange(count)}",
+                "account_id": f"a{draw.randrange(20):05d}",
+                "invoice_date": (due - timedelta(days=14)).date(),
+                "due_date": due.date(),
+                "amount": 10.0,
+                "status": draw.choice(["paid", "late", "failed"]),
+                "loaded_at": due + timedelta(hours=draw.choice([2, 20, 90])),
+            }
+        )
+    return pd.DataFrame(rows).astype({"loaded_at": "datetime64[us]"})
+
+
+def company(seed: int, events: int, visitors: int) -> dict[str, pd.DataFrame]:
+    """The raw tables of a company, each in an order of no meaning."""
+    draw = random.Random(seed)
+    accounts = random_company(seed, "dates", accounts=60, last_day=100).frame()
+    tables = {
+        "raw_events": records(draw, events, visitors),
+        "raw_accounts": accounts.astype({"loaded_at": "datetime64[us]"}),
+        "raw_contacts": contacts(),
+        "raw_calls": calls(draw, 60),
+        "raw_invoices": invoices(draw, 60),
+    }
+    return {
+        name: rows.sample(frac=1, random_state=seed) for name, rows in tables.items()
+    }
+
+
+def batches(
+    seed: int, tables: dict[str, pd.DataFrame], count: int
+) -> list[dict[str, pd.DataFrame]]:
+    """Cut each table at random places; one row in thirty comes once more later."""
+    draw = random.Random(seed)
+    cut: list[dict[str, pd.DataFrame]] = [{} for _ in range(count)]
+    for name, rows in tables.items():
+        places = sorted(draw.sample(range(1, len(rows)), count - 1))
+        for number, first, last in zip(
+            range(count), [0, *places], [*places, len(rows)], strict=True
+        ):
+            again = rows.iloc[:first].sample(n=first // 30, random_state=seed)
+            cut[number][name] = pd.concat([rows.iloc[first:last], again])
+    return cut
+
+
+def land(project: DbtProject, arrived: dict[str, pd.DataFrame]) -> None:
+    """Append what has arrived to the raw tables."""
+    for name, rows in arrived.items():
+        project.write(f"raw.{name}", rows)
+
+
+def contents(project: DbtProject) -> dict[str, list[str]]:
+    """The rows of all tables, in an order of their own."""
+    return {
+        table: sorted(map(str, project.query(f"select {columns} from {table}")))
+        for table, columns in TABLES.items()
+    }
+
+
+def assert_equal(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
+    """Fail at the first table whose rows differ, and name some of those."""
+    for table, rows in other.items():
+        assert rows, f"{table} is empty, and compares nothing"
+        missing = sorted(set(rows) - set(one[table]))[:3]
+        extra = sorted(set(one[table]) - set(rows))[:3]
+        assert one[table] == rows, f"{table}: lacks {missing}, has {extra}"

@@ -1,0 +1,99 @@
+"""Runs dbt day by day in one process, as a scheduler would over weeks.
+
+``python replay_days.py JOB`` in the folder of the database reads the file JOB::
+
+    {"first": "2025-08-29", "last": "2025-10-27", "land": true,
+     "select": ["..."], "exclude": ["..."], "vars": {}, "keep": "replayed"}
+
+For each day it runs the selection, scoring that day, and copies the day's rows
+of ``account_features`` and ``churn_scores`` into the schema ``keep``. With
+``land``, what arrived until the end of the day is landed first, and the run
+finds out by itself which day that decides; without, it is told. One process,
+because starting dbt costs more than a day of a small company does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+
+# When each raw table's rows arrived.
+ARRIVED_AT = {
+    "raw_events": "received_at",
+    "raw_accounts": "loaded_at",
+    "raw_contacts": "loaded_at",
+    "raw_invoices": "loaded_at",
+    "raw_calls": "loaded_at",
+}
+
+
+def land_until(connection: duckdb.DuckDBPyConnection, moment: str) -> None:
+    """Move what arrived before ``moment`` from the schema ``to_come`` to ``raw``."""
+    for table, column in ARRIVED_AT.items():
+        connection.execute(
+            f"insert into raw.{table} by name select * from to_come.{table} "
+            f"where {column} < timestamp '{moment}'"
+        )
+        connection.execute(
+            f"delete from to_come.{table} where {column} < timestamp '{moment}'"
+        )
+
+
+def main(job_file: str) -> None:
+    """Do the job in ``job_file``; exit with dbt's code if a run fails."""
+    job = json.loads(Path(job_file).read_text())
+    database = os.environ["CHURN_DUCKDB_PATH"]
+    # Parsed once: the as-of date matters to no model's configuration.
+    manifest = dbtRunner().invoke(["--quiet", "parse", *project(job["vars"])]).result
+    runner = dbtRunner(manifest=manifest)
+    day = date.fromisoformat(job["first"])
+    while day <= date.fromisoformat(job["last"]):
+        if job["land"]:
+            with duckdb.connect(database) as connection:
+                land_until(connection, f"{day + timedelta(days=1)} 00:00:00")
+        told = {"as_of_date": str(day)}
+        finished = runner.invoke(
+            [
+                "--quiet",
+                "run",
+                "--select",
+                *job["select"],
+                "--exclude",
+                *job["exclude"],
+                *project({**job["vars"], **({} if job["land"] else told)}),
+            ]
+        )
+        DuckDBConnectionManager.close_all_connections()
+        if not finished.success:
+            sys.exit(f"{day}: {finished.exception or finished.result}")
+        with duckdb.connect(database) as connection:
+            keep(connection, job["keep"], day)
+        day += timedelta(days=1)
+
+
+def project(variables: dict[str, object]) -> list[str]:
+    """The options that name the project and its variables."""
+    folder = os.environ["DBT_PROFILES_DIR"]
+    return ["--project-dir", folder, "--vars", json.dumps(variables)]
+
+
+def keep(connection: duckdb.DuckDBPyConnection, schema: str, day: date) -> None:
+    """Copy the day's features and scores aside."""
+    connection.execute(f"create schema if not exists {schema}")
+    for table in ("account_features", "churn_scores"):
+        rows = f"select * from {table} where as_of_date = date '{day}'"
+        connection.execute(
+            f"create table if not exists {schema}.{table} as {rows} limit 0"
+        )
+        connection.execute(f"insert into {schema}.{table} {rows}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,328 @@
+"""Every macro of macros/engine/ means the same on every engine.
+
+One table of calls and of what they must give; each engine computes all of it with
+one query. An engine that is added is one more line in `ENGINES`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import math
+from typing import Any
+
+import pytest
+from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
+
+ENGINES = {"duckdb": DuckdbEngine, "spark": SparkEngine}
+
+
+def day(text: str) -> datetime.date:
+    return datetime.date.fromisoformat(text)
+
+
+def at(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)
+
+
+def date_of(text: str) -> str:
+    return f"cast('{text}' as date)"
+
+
+def time_of(text: str) -> str:
+    return f"cast('{text}' as timestamp)"
+
+
+class Text(str):
+    """An argument that is a text, which each engine writes in its own way."""
+
+
+def call(macro: str, *arguments: Any) -> tuple[str, tuple[Any, ...]]:
+    return macro, arguments
+
+
+def at_minute(text: str) -> str:
+    return time_of(f"2025-03-01 {text}:00")
+
+
+def texts_at(document: str, paths: list[str], place: int) -> tuple[str, tuple]:
+    return "texts_at", (Text(document), paths, place)
+
+
+NULL_TEXT = Text("\0null")
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
+
+CASES = [
+    (call("add_days", date_of("2025-02-27"), 2), day("2025-03-01")),
+    (call("add_days", date_of("2025-03-01"), -1), day("2025-02-28")),
+    (call("add_days", date_of("2025-03-01"), "cast(null as integer)"), None),
+    (call("add_hours", date_of("2025-03-01"), 30), at("2025-03-02 06:00:00")),
+    (call("add_hours", at_minute("01:30"), -2), at("2025-02-28 23:30:00")),
+    (
+        call("add_minutes", at_minute("00:50"), 30),
+        at("2025-03-01 01:20:00"),
+    ),
+    (
+        call("add_minutes", at_minute("00:10"), -30),
+        at("2025-02-28 23:40:00"),
+    ),
+    (call("days_between", date_of("2025-02-27"), date_of("2025-03-01")), 2),
+    (call("days_between", date_of("2025-03-01"), date_of("2025-02-27")), -2),
+    (call("days_between", "cast(null as date)", date_of("2025-02-27")), None),
+    (call("days_in", date_of("2025-02-27"), date_of("2025-03-01")), 3),
+    (call("days_in", date_of("2025-03-01"), date_of("2025-02-27")), 0),
+    (call("days_in", "cast(null as date)", date_of("2025-02-27")), 0),
+    (
+        call("epoch_to_timestamp", "cast(1740823445123456 as bigint)"),
+        at("2025-03-01 10:04:05.123456"),
+    ),
+    (
+        call("epoch_to_timestamp", "cast(-1 as bigint)"),
+        at("1969-12-31 23:59:59.999999"),
+    ),
+    (
+        call(
+            "seconds_between",
+            time_of("2025-03-01 10:00:00"),
+            time_of("2025-03-01 10:00:01.5"),
+        ),
+        1.5,
+    ),
+    (
+        call(
+            "shift_timestamp",
+            time_of("2025-03-01 10:00:00"),
+            time_of("2025-03-01 09:00:00"),
+            time_of("2025-03-01 08:30:00.000001"),
+        ),
+        at("2025-03-01 09:30:00.000001"),
+    ),
+    (call("local_time_of", Text("2025-03-01T12:04:05Z")), at("2025-03-01 12:04:05")),
+    (call("local_time_of", Text("2025-03-01")), at("2025-03-01 00:00:00")),
+    (call("local_time_of", Text("2025-03-01 12:04")), at("2025-03-01 12:04:00")),
+    (
+        call("local_time_of", Text("2025-03-01t12:04:05,123456789z")),
+        at("2025-03-01 12:04:05.123456"),
+    ),
+    (call("local_time_of", Text("2025-02-30T12:04:05Z")), None),
+    (call("local_time_of", Text("2025-03-01T25:04:05Z")), None),
+    (call("utc_time_of", Text("2025-03-01T12:04:05+02:00")), at("2025-03-01 10:04:05")),
+    (call("utc_time_of", Text("2025-03-01 12:04:05 -0530")), at("2025-03-01 17:34:05")),
+    (
+        call("utc_time_of", Text("2025-03-01T00:04:05.5+02")),
+        at("2025-02-28 22:04:05.5"),
+    ),
+    (call("utc_time_of", Text("2025-02-30T12:04:05+02:00")), None),
+    (call("md5_text", Text("a")), "0cc175b9c0f1b6a831c399e269772661"),
+    (call("md5_text", Text("é\n")), hashlib.md5("é\n".encode()).hexdigest()),
+    (call("md5_text", NULL_TEXT), None),
+    (call("regexp_matches_text", Text("a1"), "[0-9]"), True),
+    (call("regexp_matches_text", Text("ab"), "[0-9]"), False),
+    (call("regexp_matches_text", NULL_TEXT, "[0-9]"), None),
+    # The end is the very end, a dot is no line feed, white space no vertical tab.
+    (call("regexp_matches_text", Text("2025-03-01"), DATE_PATTERN), True),
+    (call("regexp_matches_text", Text("2025-03-01\n"), DATE_PATTERN), False),
+    (call("regexp_matches_text", Text("a\nb"), "^a.b$"), False),
+    (call("regexp_matches_text", Text("a\rb"), "^a.b$"), True),
+    (call("regexp_matches_text", Text("a\vb"), r"a\sb"), False),
+    (call("regexp_matches_text", Text("a\tb"), r"a\sb"), True),
+    (call("regexp_matches_text", Text("\u0663"), r"\d"), False),
+    (call("regexp_matches_text", Text("NaN"), "(?i)^(nan|null)$"), True),
+    (call("regexp_extract_first", Text("+02:30"), r"^[+](\d\d)", 1), "02"),
+    (call("regexp_extract_first", Text("02:30"), r"^[+](\d\d)", 1), None),
+    (call("regexp_extract_first", Text("ab"), r"^(a)(c)?", 2), ""),
+    (call("regexp_extract_first", NULL_TEXT, "a", 0), None),
+    (call("without_trailing_space", Text(" a b \t\r\n")), " a b"),
+    (call("without_trailing_space", Text("a\u00a0")), "a\u00a0"),
+    (call("text_literal", "it's a \\N"), "it's a \\N"),
+    (call("try_parse_date", Text("01/03/2025"), "%d/%m/%Y"), day("2025-03-01")),
+    (call("try_parse_date", Text("32/03/2025"), "%d/%m/%Y"), None),
+    (call("try_parse_date", Text("2025-03-01"), "%d/%m/%Y"), None),
+    (call("try_parse_date", NULL_TEXT, "%d/%m/%Y"), None),
+    *(
+        (call("try_cast_to", Text(text), type_), value)
+        for type_, values in {
+            "integer": {
+                "12": 12,
+                " +12 ": 12,
+                "-7": -7,
+                "12.0": 12,
+                "12.5": None,
+                "1e3": None,
+                "1_000": None,
+                "0x10": None,
+                "99999999999": None,
+                "": None,
+                "12x": None,
+            },
+            "bigint": {"9223372036854775807": 2**63 - 1, "9223372036854775808": None},
+            "double": {
+                "1.5": 1.5,
+                "-1e3": -1000.0,
+                ".5": 0.5,
+                "5.": 5.0,
+                "NaN": None,
+                "Infinity": None,
+                "12D": None,
+                "1f": None,
+                "1_0": None,
+            },
+            "date": {
+                "2025-03-01": day("2025-03-01"),
+                "2025-3-1": day("2025-03-01"),
+                "2025-03-01 10:00:00": day("2025-03-01"),
+                "2025-02-30": None,
+                "2025": None,
+                "2025/03/01": None,
+                "20250301": None,
+                "x": None,
+            },
+            "timestamp": {
+                "2025-03-01 10:04:05": at("2025-03-01 10:04:05"),
+                "2025-03-01T10:04:05.1234567Z": at("2025-03-01 10:04:05.123456"),
+                "2025-03-01": at("2025-03-01 00:00:00"),
+                "2025-03-01 10:04:05+02:00": None,
+                "2025-03-01 25:00:00": None,
+                "2025": None,
+            },
+        }.items()
+        for text, value in values.items()
+    ),
+    *(
+        (call("is_plain_json_object", Text(text)), is_plain)
+        for text, is_plain in {
+            '{"a":1}': True,
+            '{"a":1} \n\t\r': True,
+            "{}": True,
+            '{"a":{"b":[1,{"c":null}]},"d":"x\\"y","e":true,"f":-1.5e3}': True,
+            '{"a":1,"a":2}': True,
+            '{"a":"é \\u00e9 \\ud83d\\ude00 \\n"}': True,
+            "": False,
+            " ": False,
+            ' {"a":1}': False,
+            "[1]": False,
+            '"a"': False,
+            "1": False,
+            "null": False,
+            '{"a":1}{"b":2}': False,
+            '{"a":1},{"b":2}': False,
+            '{"a":1} x': False,
+            '{"a":1},': False,
+            '{"a":1}]': False,
+            '{"a":1}}': False,
+            '{"a":1},{"":0}] x': False,
+            '{"a":1': False,
+            '{"a":[1,2}}': False,
+            '{"a":1,}': False,
+            '{"a":[1,]}': False,
+            "{'a':1}": False,
+            "{a:1}": False,
+            '{"a":NaN}': False,
+            '{"a":-Infinity}': False,
+            '{"a":tru}': False,
+            '{"a":01}': False,
+            '{"a":"\t"}': False,
+            '{"a":"\\x"}': False,
+            '{"a":"\\ud800"}': False,
+            '{"a":"\\ude00\\ud83d"}': False,
+            '{"a":"{\\"b\\":1}"}': False,
+            '{"a":[{"key":"b","value":1}]}': False,
+            '{"a":1} // x': False,
+        }.items()
+    ),
+    (call("is_plain_json_object", NULL_TEXT), False),
+    *(
+        (texts_at(document, paths, place), value)
+        for document, paths, values in [
+            (
+                '{"a":{"b":1,"c":{"d":"x"}},"e":null,"f":true,"g":" é","h":[{"i":7}]}',
+                [
+                    "$.a.b",
+                    "$.a.c.d",
+                    "$.e",
+                    "$.f",
+                    "$.g",
+                    "$.h[0].i",
+                    "$.none",
+                    "$.e.x",
+                ],
+                ["1", "x", None, "true", " é", "7", None, None],
+            ),
+            ('{"a":1,"a":2,"b":{"c":3,"c":4}}', ["$.a", "$.b.c"], ["1", "3"]),
+            ('{"a":"x","b":5,"c":[1]}', ["$.a.b", "$.b.c", "$.c.d"], [None] * 3),
+            ('{"odd key":1,"a-b":{"é":2}}', ['$."odd key"', '$.a-b."é"'], ["1", "2"]),
+            ('{"a":[1,2]}', ["$.a[1]", "$.a[2]", "$.a"], ["2", None, "[1,2]"]),
+            (
+                '{"a":12345678901234567890123,"b":1.5,"c":-0.0}',
+                ["$.a", "$.b"],
+                ["12345678901234567890123", "1.5"],
+            ),
+            (
+                '{"a":"","b":"null","c":"\\n\\"\\\\"}',
+                ["$.a", "$.b", "$.c"],
+                ["", "null", '\n"\\'],
+            ),
+        ]
+        for place, value in enumerate(values)
+    ),
+    (call("text_at", "array_of_texts", 1), "b"),
+    (call("text_at", "array_of_texts", 5), None),
+]
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request, tmp_path_factory) -> Engine:
+    yield ENGINES[request.param](tmp_path_factory.mktemp(request.param))
+    if request.param == "spark":
+        stop_spark()
+
+
+def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
+    """A call as Jinja, its texts as literals of the engine."""
+
+    def written(argument: Any) -> str:
+        if isinstance(argument, Text):
+            text = None if argument == NULL_TEXT else str(argument)
+            return json.dumps(engine.literal(text))
+        return json.dumps(argument)
+
+    told = [written(argument) for argument in arguments]
+    if macro == "texts_at":
+        texts = f"json_texts(json_document({told[0]}), {told[1]})"
+        return f"{{{{ text_at({texts}, {told[2]}) }}}}"
+    if macro == "days_in":
+        return f"(select count(day) from {{{{ date_series({', '.join(told)}) }}}} as s)"
+    if arguments[0] == "array_of_texts":
+        document = json.dumps(engine.literal('{"a":"b"}'))
+        texts = f"json_texts(json_document({document}), ['$.x', '$.a'])"
+        return f"{{{{ text_at({texts}, {told[1]}) }}}}"
+    return f"{{{{ {macro}({', '.join(told)}) }}}}"
+
+
+@pytest.fixture(scope="module")
+def results(engine) -> list[Any]:
+    """What the engine gives for each of the cases, from one query."""
+    selected = [
+        f"{jinja_of(engine, macro, arguments)} as c{number}"
+        for number, ((macro, arguments), _) in enumerate(CASES)
+    ]
+    query = engine.compiled("select\n" + ",\n".join(selected))
+    return list(engine.rows(query).to_pylist()[0].values())
+
+
+def test_every_macro_means_what_it_says(engine, results) -> None:
+    wrong = [
+        f"{macro}{arguments!r} is {result!r}, not {expected!r}"
+        for ((macro, arguments), expected), result in zip(CASES, results, strict=True)
+        if not same(result, expected)
+    ]
+    assert not wrong, f"on {engine.target}:\n" + "\n".join(wrong)
+
+
+def same(result: Any, expected: Any) -> bool:
+    if isinstance(expected, float) and isinstance(result, float):
+        return math.isclose(result, expected, rel_tol=1e-12)
+    if isinstance(result, bool) != isinstance(expected, bool):
+        return False
+    return result == expected

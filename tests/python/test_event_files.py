@@ -1,0 +1,131 @@
+"""Clickstream files that a glob names: each once, whole, and nothing in silence."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from conftest import DbtProject
+
+from churn.event_files import NoFilesError, TakenFile, find_event_files, new_lines
+
+RECORD = '{"event":"login","event_id":"%s","ts":1740823445,"user_id":"u"}\n'
+
+
+def records(first: int, count: int) -> bytes:
+    return "".join(RECORD % number for number in range(first, first + count)).encode()
+
+
+def packed(name: str, content: bytes) -> bytes:
+    if name.endswith(".gz"):
+        # Firehose and others write several packed parts into one file.
+        half = content.index(b"\n") + 1
+        return gzip.compress(content[:half]) + gzip.compress(content[half:])
+    if name.endswith(".zst"):
+        sink = pa.BufferOutputStream()
+        with pa.CompressedOutputStream(sink, "zstd") as stream:
+            stream.write(content)
+        return sink.getvalue().to_pybytes()
+    return content
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Ten records in each of a plain, a gzip and a zstd file."""
+    folder = tmp_path / "clicks"
+    for number, name in enumerate(["a/1.jsonl", "a/2.jsonl.gz", "b/3.jsonl.zst"]):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(packed(name, records(10 * number, 10)))
+    return folder
+
+
+def test_a_glob_that_names_nothing_is_said_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(NoFilesError, match="raw_event_files"):
+        find_event_files(f"{tmp_path}/*.gz")
+
+
+def test_names_do_not_depend_on_where_dbt_is_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absolute = find_event_files(f"{folder}/**/*.jsonl*")
+    monkeypatch.chdir(folder)
+    relative = find_event_files("**/*.jsonl*")
+    assert [file.name for file in absolute] == [file.name for file in relative]
+    assert absolute[0].name == "a/1.jsonl"
+
+
+def test_lines_are_kept_whatever_their_bytes(tmp_path: Path) -> None:
+    (tmp_path / "odd.jsonl").write_bytes(b'{"a":"\xff"}\r\n\n{"b": 1}\x00\nlast')
+    said: list[str] = []
+    rows = new_lines(find_event_files(f"{tmp_path}/*"), {}, said.append).read_all()
+    assert rows["payload"].to_pylist() == ['{"a":"\ufffd"}\r', '{"b": 1}\x00', "last"]
+    assert said == []
+
+
+def test_only_time_stamps_that_moved_are_no_change(folder: Path) -> None:
+    files = find_event_files(f"{folder}/a/1.jsonl")
+    taken_rows = new_lines(files, {}).read_all()
+    taken = {
+        "1.jsonl": TakenFile(
+            files[0].bytes,
+            taken_rows["file_sha256"][0].as_py(),
+            files[0].modified_at,
+            10,
+        )
+    }
+    os.utime(folder / "a/1.jsonl", (1, 1))
+    said: list[str] = []
+    again = new_lines(find_event_files(f"{folder}/a/1.jsonl"), taken, said.append)
+    assert again.read_all().num_rows == 0
+    assert said == []
+
+
+def test_each_file_is_taken_once_and_what_changes_is_noticed(
+    project: DbtProject, folder: Path
+) -> None:
+    project.create_raw_tables()
+
+    def run() -> str:
+        return project.dbt(
+            "run",
+            "--select",
+            "+base_clickstream__delivered_records",
+            load_demo_seeds=False,
+            raw_event_files=f"{folder}/**/*.jsonl*",
+        ).stdout
+
+    def count_by_file() -> dict[str, int]:
+        return dict(
+            project.query(
+                """select source_file, count(*)
+                from base_clickstream__delivered_records group by 1"""
+            )
+        )
+
+    run()
+    first = {"a/1.jsonl": 10, "a/2.jsonl.gz": 10, "b/3.jsonl.zst": 10}
+    assert count_by_file() == first
+
+    # One grows, one changes without growing, a new one is only half there.
+    with (folder / "a/1.jsonl").open("ab") as grown:
+        grown.write(records(100, 5))
+    (folder / "b/3.jsonl.zst").write_bytes(packed("3.zst", records(50, 10)))
+    whole = packed("4.gz", records(200, 1000))
+    (folder / "b/4.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+    said = run()
+    assert "a/1.jsonl has grown" in said
+    assert "b/3.jsonl.zst changed after it was taken" in said
+    assert "b/4.jsonl.gz cannot be read to its end" in said
+    assert count_by_file() == {**first, "a/1.jsonl": 15}
+
+    (folder / "b/4.jsonl.gz").write_bytes(whole)
+    run()
+    assert count_by_file() == {**first, "a/1.jsonl": 15, "b/4.jsonl.gz": 1000}
+    assert project.query(
+        """select count(*), count(distinct event_id)
+        from base_clickstream__delivered_records"""
+    ) == [(1035, 1035)]
