@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from conftest import ROOT, DbtProject
 
 from churn import dictionary
-from churn.dictionary import UndocumentedPath, column_name
+from churn.dictionary import NAMES_TAKEN, column_name
 
 YAML = "models/staging/clickstream/stg_clickstream__events.yml"
 EVENT = {"event": "login", "ts": 1740823445, "user_id": "u"}
@@ -285,6 +286,8 @@ def paths_of(entry: dict) -> list[str]:
         ("$.id", ("id",), "field_id"),
         ("$.id", ("id", "field_id"), "field_id_2"),
         ("$.items[]", (), "items"),
+        ("$.cart.order", (), "cart_order"),
+        ("$.content", (), "field_content"),
         ('$."Größe in cm"', (), "gr_e_in_cm"),
         ('$."1st"', (), "field_1st"),
         ('$."枕"', (), "unnamed"),
@@ -293,8 +296,13 @@ def paths_of(entry: dict) -> list[str]:
 def test_a_stub_has_a_name_that_is_free(
     json_path: str, taken: tuple[str, ...], name: str
 ) -> None:
-    path = UndocumentedPath(json_path, 1, "text", None)
-    assert column_name(path, taken) == name
+    assert column_name(json_path, taken) == name
+
+
+def test_names_that_models_use_are_the_same_in_sql_and_python() -> None:
+    text = (ROOT / "macros/clickstream/dictionary.sql").read_text()
+    listed = text.split("macro names_taken_by_the_models")[1].split("endmacro")[0]
+    assert set(re.findall("'([a-z_]+)'", listed)) == NAMES_TAKEN
 
 
 def test_without_a_profile_it_says_what_to_do(
