@@ -208,29 +208,3 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
     incremental = contents(project)
     build(project, "--full-refresh")
     assert contents(project) == incremental
-
-
-def test_a_path_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    shutil.copytree(
-        ROOT,
-        root,
-        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "*.duckdb"),
-    )
-    project = DbtProject(tmp_path, root)
-    project.create_raw_tables()
-    dictionary = root / "models/staging/clickstream/stg_clickstream__events.yml"
-    dictionary.write_text(
-        dictionary.read_text().replace("- $.sentAt\n", "- sentAt\n", 1)
-    )
-    finished = project.dbt(
-        "run",
-        "-s",
-        "base_clickstream__delivered_records",
-        check=False,
-        load_demo_seeds=False,
-    )
-    assert finished.returncode != 0
-    assert "The column `sent_at` of stg_clickstream__events has the path `sentAt`" in (
-        finished.stdout
-    )
