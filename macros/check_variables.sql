@@ -23,6 +23,7 @@
         'crm_outcome_dialect': ['dates', 'flags', 'events'],
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
+        'training_engine': ['local', 'spark'],
         'athena_table_type': ['hive', 'iceberg'],
         'use_known_effects': [true, false],
         'has_contacts': [true, false],
