@@ -22,10 +22,7 @@ ROWS_PER_BATCH = 20_000
 def as_frame(relation: Any) -> pd.DataFrame:
     """The rows of what ``dbt.ref`` returned, whichever engine runs."""
     if _is_of_spark(relation):
-        # Spark's own way to pandas depends on the machine's time zone.
-        table = relation.toArrow()
-        schema = _without_zone(table.schema)
-        return table.cast(schema).to_pandas(date_as_object=False)
+        return _table_of_spark(relation).to_pandas(date_as_object=False)
     for method in ("df", "toPandas", "to_pandas"):
         if hasattr(relation, method):
             return getattr(relation, method)()
@@ -45,8 +42,11 @@ def as_batches(
     """
     if hasattr(relation, "to_arrow_reader"):
         if columns is not None:
-            relation = relation.project(", ".join(f'"{name}"' for name in columns))
+            relation = relation.select(*columns)
         return relation.to_arrow_reader(rows)
+    if _is_of_spark(relation):
+        relation = relation if columns is None else relation.select(*columns)
+        return _table_of_spark(relation).to_reader(rows)
     if not isinstance(relation, pa.Table | pa.RecordBatch):
         frame = as_frame(relation)
         frame = frame if columns is None else frame[list(columns)]
@@ -62,7 +62,9 @@ def column_names(relation: Any) -> list[str]:
     """The columns of what ``dbt.ref`` returned."""
     if isinstance(relation, pa.Table | pa.RecordBatch):
         return relation.schema.names
-    return list(relation.columns)
+    if hasattr(relation, "columns"):
+        return list(relation.columns)
+    return relation.filter("1 = 0").to_arrow_reader().schema.names
 
 
 def map_batches(
@@ -95,12 +97,9 @@ def map_batches(
         if sorted_by is not None:
             frame = frame.repartition(sorted_by).sortWithinPartitions(sorted_by)
         return frame.mapInArrow(_SparkTask(function, schema), _spark_schema(schema))
-    if hasattr(relation, "to_arrow_reader"):
-        if sorted_by is not None:
-            relation = relation.order(sorted_by)
-        if columns is not None:
-            relation = relation.select(", ".join(columns))
-    made = function(as_batches(relation, rows=rows))
+    if sorted_by is not None:
+        relation = relation.order(sorted_by)
+    made = function(as_batches(relation, columns, rows))
     return pa.RecordBatchReader.from_batches(schema, made)
 
 
@@ -152,6 +151,12 @@ def _spark_schema(schema: pa.Schema) -> Any:
     return from_arrow_schema(_with_zone(schema))
 
 
+def _table_of_spark(frame: Any) -> pa.Table:
+    """The rows, collected: Spark's way to pandas depends on the machine's zone."""
+    table = frame.toArrow()
+    return table.cast(_without_zone(table.schema))
+
+
 def _is_of_spark(relation: Any) -> bool:
     return hasattr(relation, "mapInArrow")
 
@@ -163,6 +168,9 @@ def existing_relation(dbt: Any, session: Any) -> Any | None:
         dbt: The object that dbt hands to a Python model.
         session: The engine's session: a DuckDB connection or a Spark session.
     """
+    if hasattr(session, "catalog") and not session.catalog.tableExists(str(dbt.this)):
+        # Spark would write an error to its log.
+        return None
     try:
         relation = session.sql(f"select * from {dbt.this}")
         if hasattr(relation, "query"):

@@ -11,6 +11,8 @@ DuckDB's adapter has a method of its own for Python models, and never comes here
 from __future__ import annotations
 
 import inspect
+import os
+import shutil
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -155,3 +157,7 @@ def _runner_of(adapter_type: str) -> Callable[[Job], int | None]:
 
 
 install()
+if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
+    from dbt_local_python.java import provide_java
+
+    provide_java()

@@ -50,6 +50,11 @@ class SqlFrame:
             f"select {', '.join(columns)} from ({self.query}) as all_columns"
         )
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return self.filter("1 = 0").arrow().column_names
+
     def order(self, *columns: str) -> SqlFrame:
         """The rows in the order of ``columns``."""
         return self._of(

