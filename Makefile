@@ -42,6 +42,16 @@ run: $(VENV)/base.stamp ## Demo company, dbt build, and who is about to leave
 test: $(VENV)/dev.stamp ## Everything that proves the project
 	@$(BIN)/pytest
 
+.PHONY: trino
+trino: ## Fetch the Trino server that stands for Athena in tests
+	@./scripts/install_trino.sh
+
+# With TRINO_URL set, that server is used, and none is fetched.
+.PHONY: test-athena
+test-athena: $(VENV)/dev.stamp ## The project on Athena, without AWS
+	@[ -n "$(TRINO_URL)" ] || ./scripts/install_trino.sh
+	@$(BIN)/pytest --numprocesses=0 tests/athena
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Style of SQL and Python
 	@$(BIN)/ruff check .
@@ -52,6 +62,10 @@ lint: $(VENV)/dev.stamp ## Style of SQL and Python
 docs: $(VENV)/base.stamp ## The metadata dictionary, as one HTML file
 	@$(BIN)/dbt --quiet docs generate --static
 	@echo "The docs are in target/static_index.html"
+
+.PHONY: report
+report: $(VENV)/base.stamp ## The model card, as one HTML file
+	@$(BIN)/python -m churn report
 
 .PHONY: dictionary
 dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented

@@ -62,7 +62,9 @@ def column_names(relation: Any) -> list[str]:
     """The columns of what ``dbt.ref`` returned."""
     if isinstance(relation, pa.Table | pa.RecordBatch):
         return relation.schema.names
-    return list(relation.columns)
+    if hasattr(relation, "columns"):
+        return list(relation.columns)
+    return relation.filter("1 = 0").to_arrow_reader().schema.names
 
 
 def map_batches(

@@ -29,6 +29,7 @@ from churn.baselines import (
     RecencyRule,
     sigmoid,
 )
+from churn.drift import learn_bins
 from churn.evaluation import Estimate, evaluate, log_loss
 from churn.examples import Examples, read_examples
 from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
@@ -174,6 +175,7 @@ class TrainingResult:
     model: ChurnModel
     split: Split
     grown_on: np.ndarray
+    bins: dict[str, dict[str, list[float]]]
     examples: Examples
     parameters: dict[str, Any]
     metrics: dict[str, dict[str, dict[str, Estimate]]]
@@ -279,6 +281,7 @@ def train(
         model=model,
         split=split,
         grown_on=grown_on,
+        bins=learn_bins(matrix[_run(grown_on)], names),
         examples=examples,
         parameters={**fixed, **chosen.choices},
         metrics=metrics,

@@ -14,7 +14,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,9 +133,7 @@ class AthenaSession(SqlSession):
             f"{self._credentials.s3_staging_dir.rstrip('/')}/unloaded/{uuid.uuid4()}"
         )
         schema = self.schema_of(query)
-        times = [
-            field.name for field in schema if pa.types.is_timestamp(field.type)
-        ]
+        times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
         columns = ", ".join(
             # A file of Athena's Hive writer holds milliseconds: text holds all.
             f'cast("{field.name}" as varchar) as "{field.name}"'
@@ -271,10 +269,8 @@ def _staged(
 
 def _forget(session: AthenaSession, stage: dict[str, str]) -> None:
     glue = session.bucket.glue
-    try:
+    with suppress(glue.exceptions.EntityNotFoundException):
         glue.delete_table(DatabaseName=stage["schema"], Name=stage["table"])
-    except glue.exceptions.EntityNotFoundException:
-        pass
 
 
 def _write_files(bucket: _Bucket, reader: pa.RecordBatchReader, location: str) -> int:
@@ -366,7 +362,8 @@ def stage_csv(adapter: Any, relation: Any, path: str) -> None:
         path: The file, with a header line. A field without a single character is
             null; an empty text in quotes is a text.
     """
-    header = Path(path).open(encoding="utf-8").readline()
+    with Path(path).open(encoding="utf-8") as file:
+        header = file.readline()
     names = pyarrow.csv.read_csv(io.BytesIO(header.encode())).column_names
     table = pyarrow.csv.read_csv(
         path,

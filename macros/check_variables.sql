@@ -108,6 +108,13 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- for name in ['largest_calibration_gap', 'largest_feature_drift'] -%}
+        {%- set bound = var(name) -%}
+        {%- if bound is not number or bound is boolean or bound <= 0 -%}
+            {{ refuse_variable(name, bound, 'a number above 0') }}
+        {%- endif -%}
+    {%- endfor -%}
+
     {%- set share = var('smallest_batch_share') -%}
     {%- if share is not number or share is boolean or not 0 <= share <= 1 -%}
         {{ refuse_variable(

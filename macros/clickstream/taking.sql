@@ -61,6 +61,7 @@
 
 {% macro timestamp_literal(instant) %}
     {{ return(
-        "cast('" ~ instant.isoformat(' ', 'microseconds') ~ "' as timestamp)"
+        "cast('" ~ instant.isoformat(' ', 'microseconds') ~ "' as "
+        ~ dbt.type_timestamp() ~ ')'
     ) }}
 {% endmacro %}

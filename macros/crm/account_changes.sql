@@ -255,7 +255,7 @@ changes as (
         change_kind,
         {{ fields | join(',\n        ') }},
         fingerprint,
-        cast(null as timestamp) as loaded_at,
+        cast(null as {{ dbt.type_timestamp() }}) as loaded_at,
         cast(null as bigint) as count_rows,
         cast(null as {{ dbt.type_string() }}) as read_with
 

@@ -81,3 +81,24 @@
         type='table'
     )) }}
 {%- endmacro %}
+
+
+{% macro athena__delete_rows(relation, condition) -%}
+    {#- A table of plain files is written anew without them, in one step. -#}
+    {%- if not execute -%}
+        {{ return('') }}
+    {%- elif resolve_table_type() == 'iceberg' -%}
+        {{ return(default__delete_rows(relation, condition)) }}
+    {%- endif -%}
+    {%- if run_query(
+        'select 1 as is_there from ' ~ relation ~ ' where ' ~ condition
+        ~ ' limit 1'
+    ) | length > 0 -%}
+        {%- do athena_overwrite(
+            relation,
+            'select * from ' ~ relation ~ ' where case when ' ~ condition
+            ~ ' then false else true end'
+        ) -%}
+    {%- endif -%}
+    {{ return('') }}
+{%- endmacro %}

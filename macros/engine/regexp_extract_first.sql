@@ -19,7 +19,16 @@
 {%- endmacro %}
 
 {% macro athena__regexp_extract_first(text, pattern, group) -%}
-    regexp_extract({{ text }}, '{{ pattern }}', {{ group }})
+    {#- Athena gives null where something matches, but the group takes no part. -#}
+    case
+        when regexp_like({{ text }}, '{{ joni_pattern(pattern) }}')
+            then coalesce(
+                regexp_extract(
+                    {{ text }}, '{{ joni_pattern(pattern) }}', {{ group }}
+                ),
+                ''
+            )
+    end
 {%- endmacro %}
 
 {% macro spark__regexp_extract_first(text, pattern, group) -%}

@@ -14,7 +14,17 @@
 {%- endmacro %}
 
 {% macro athena__regexp_matches_text(text, pattern) -%}
-    regexp_like({{ text }}, '{{ pattern }}')
+    regexp_like({{ text }}, '{{ joni_pattern(pattern) }}')
+{%- endmacro %}
+
+
+{#
+    A pattern that means in Athena what it means in RE2: `$` is the very end, not
+    the place before a last line end; `\s` is no vertical tab.
+#}
+{% macro joni_pattern(pattern) -%}
+    {%- set ended = modules.re.sub('(?<!\\\\)\\$', '\\\\z', pattern) -%}
+    {{ return(ended | replace('\\s', '[ \\t\\n\\f\\r]')) }}
 {%- endmacro %}
 
 {% macro spark__regexp_matches_text(text, pattern) -%}

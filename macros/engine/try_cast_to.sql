@@ -40,10 +40,21 @@
 {%- endmacro %}
 
 {% macro athena__try_cast_written(expression, type) -%}
-    {#- Athena's own timestamp has milliseconds only. -#}
-    try_cast(
-        {{ expression }} as {{ 'timestamp(6)' if type == 'timestamp' else type }}
-    )
+    {%- set text = 'trim(cast(' ~ expression ~ ' as varchar))' -%}
+    {%- if type in ['integer', 'bigint'] -%}
+        try_cast(regexp_extract({{ text }}, '^[^.]*') as {{ type }})
+    {%- elif type == 'date' -%}
+        try_cast(regexp_extract({{ text }}, '^[^T ]*') as date)
+    {%- elif type == 'timestamp' -%}
+        {#- Longer fractions would be rounded; a `T` and a `Z` are not read. -#}
+        try_cast(
+            replace(regexp_extract(
+                {{ text }}, '^[^.Z]*(?:[.][0-9]{1,6})?'
+            ), 'T', ' ') as timestamp(6)
+        )
+    {%- else -%}
+        try_cast({{ expression }} as {{ type }})
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro default__try_cast_written(expression, type) -%}

@@ -182,7 +182,9 @@ class LocalAthena:
         try:
             outcome = self._engine.run(execution.sql, execution.schema)
             if outcome.manifest:
-                bucket, _, prefix = execution.output.removeprefix("s3://").partition("/")
+                bucket, _, prefix = execution.output.removeprefix("s3://").partition(
+                    "/"
+                )
                 self._s3.put_object(
                     Bucket=bucket,
                     Key=f"{prefix}/{execution.id}-manifest.csv".lstrip("/"),

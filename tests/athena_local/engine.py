@@ -125,9 +125,7 @@ class Engine:
         )
         return _written(answer)
 
-    def _create_view(
-        self, view: statements.CreateView, sql: str, schema: str
-    ) -> None:
+    def _create_view(self, view: statements.CreateView, sql: str, schema: str) -> None:
         self._trino(sql, schema)
         columns = self._trino(
             f"select * from {view.name.on(HIVE_CATALOG)} limit 0", schema
@@ -236,9 +234,7 @@ def _outcome(answer: Answer) -> Outcome:
 def _athena_type(trino_type: str) -> str:
     """A type as ``GetQueryResults`` names it, without length and precision."""
     name = trino_type.partition("(")[0]
-    return (
-        f"{name} with time zone" if trino_type.endswith("with time zone") else name
-    )
+    return f"{name} with time zone" if trino_type.endswith("with time zone") else name
 
 
 def _text(value: Any, kind: str) -> str | None:

@@ -81,7 +81,7 @@ newest_invoices as (
     inner join latest_as_of_date
         on invoices.loaded_at < latest_as_of_date.window_closed_at
     {%- else -%}
-    select cast(null as timestamp) as data_through
+    select cast(null as {{ dbt.type_timestamp() }}) as data_through
     {%- endif %}
 
 ),
@@ -96,7 +96,7 @@ newest_calls as (
     inner join latest_as_of_date
         on calls.loaded_at < latest_as_of_date.window_closed_at
     {%- else -%}
-    select cast(null as timestamp) as data_through
+    select cast(null as {{ dbt.type_timestamp() }}) as data_through
     {%- endif %}
 
 ),

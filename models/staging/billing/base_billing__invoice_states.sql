@@ -17,9 +17,9 @@ states as (
         {{ try_cast_to('due_date', 'date') }} as due_date,
         {{ try_cast_to('amount', 'double') }} as amount,
         lower({{ read_crm_text('status') }}) as status,
-        cast(loaded_at as timestamp) as loaded_at,
+        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
         {{ arrived_on_time(
-            'cast(loaded_at as timestamp)', try_cast_to('due_date', 'date')
+            'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', try_cast_to('due_date', 'date')
         ) }} as is_on_time
 
     from source

@@ -13,7 +13,7 @@ texts as (
 
     select
         cast(batch_date as date) as batch_date,
-        cast(loaded_at as timestamp) as loaded_at,
+        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
         {{ read_crm_text('account_id') }} as account_id,
         {{ read_crm_text('company_name') }} as company_name,
         {{ read_crm_text('industry') }} as industry,

@@ -14,9 +14,9 @@ contacts as (
         {{ read_crm_text('account_id') }} as account_id,
         {{ read_crm_text('role') }} as role, -- noqa: RF04
         cast(batch_date as date) as batch_date,
-        cast(loaded_at as timestamp) as loaded_at,
+        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
         {{ arrived_on_time(
-            'cast(loaded_at as timestamp)', 'cast(batch_date as date)'
+            'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', 'cast(batch_date as date)'
         ) }} as is_on_time
 
     from source

@@ -16,7 +16,7 @@ records as (
         {{ try_cast_to('started_at', 'timestamp') }} as started_at,
         {{ try_cast_to('duration_seconds', 'integer') }} as duration_seconds,
         lower({{ read_crm_text('topic') }}) as topic,
-        cast(loaded_at as timestamp) as loaded_at
+        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
 
     from source
 

@@ -1,0 +1,115 @@
+"""One meaning on every engine: the seeds give the same rows as on DuckDB.
+
+All nodes of the project, its tests and its unit tests are built on Athena, in both
+table formats, and every table and view is compared row for row.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from engine import AthenaEngine
+from engines import DuckdbEngine, Engine
+from test_parity import NOT_COMPARED, Built, compare
+
+FORMATS = ["iceberg", "hive"]
+
+
+class DuckdbInMilliseconds(DuckdbEngine):
+    """DuckDB, read as Hive tables of Athena store it: finer times are cut."""
+
+    def rows(self, sql: str) -> pa.Table:
+        table = super().rows(sql)
+        for number, field in enumerate(table.schema):
+            if pa.types.is_timestamp(field.type):
+                cut = pc.floor_temporal(table.column(number), unit="millisecond")
+                table = table.set_column(number, field, cut)
+        return table
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("duckdb")
+    DuckdbEngine(folder).dbt(
+        "build", "--exclude", "resource_type:test", "resource_type:unit_test"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def built(request, cloud, on_duckdb, tmp_path_factory) -> Built:
+    table_type = request.param
+    duckdb: Engine = (
+        DuckdbEngine(on_duckdb)
+        if table_type == "iceberg"
+        else DuckdbInMilliseconds(on_duckdb)
+    )
+    engine = AthenaEngine(
+        cloud, tmp_path_factory.mktemp(table_type), table_type, f"churn_{table_type}"
+    )
+    # What unit tests compute does not depend on how tables are stored.
+    left_out = [] if table_type == "iceberg" else ["resource_type:unit_test"]
+    result = engine.dbt("build", *(["--exclude", *left_out] if left_out else []))
+    tables = [
+        outcome.node.alias
+        for outcome in result.result.results
+        if outcome.node.resource_type in ("model", "seed")
+        and outcome.node.alias not in NOT_COMPARED
+    ]
+    return Built(engine, duckdb, sorted(tables))
+
+
+def test_every_table_is_the_same_row_for_row(built) -> None:
+    differences = []
+    for table in built.tables:
+        differences += compare(built, table)
+    assert len(built.tables) > 50
+    assert not differences, "\n".join(differences)
+
+
+def test_tables_have_the_format_that_was_asked_for(cloud, built) -> None:
+    pages = cloud.glue.get_paginator("get_tables").paginate(
+        DatabaseName=built.engine.schema
+    )
+    tables = [table for page in pages for table in page["TableList"]]
+    are_iceberg = {
+        table.get("Parameters", {}).get("table_type", "").upper() == "ICEBERG"
+        for table in tables
+        if table["TableType"] != "VIRTUAL_VIEW"
+    }
+    assert are_iceberg == {built.engine.table_type == "iceberg"}
+
+
+def test_nothing_that_was_staged_is_left(cloud, built) -> None:
+    """Unloaded rows, staged results and CSV files are gone, and their tables."""
+    left = [
+        found["Key"]
+        for bucket, part in (("athena-results", "unloaded/"), ("lake", "__staged/"))
+        for page in cloud.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        for found in page.get("Contents", [])
+        if part in found["Key"]
+    ]
+    assert not left
+    names = {
+        table["Name"]
+        for page in cloud.glue.get_paginator("get_tables").paginate(
+            DatabaseName=built.engine.schema
+        )
+        for table in page["TableList"]
+    }
+    assert not {
+        name
+        for name in names
+        if name.endswith(("__staged", "__csv", "__dbt_tmp", "__successor"))
+    }
+
+
+def test_docs_describe_every_table(built) -> None:
+    if built.engine.table_type == "hive":
+        return
+    built.engine.dbt("docs", "generate")
+    target = built.engine.folder / "target-athena"
+    assert (target / "catalog.json").stat().st_size > 10_000
