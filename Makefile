@@ -63,6 +63,10 @@ docs: $(VENV)/base.stamp ## The metadata dictionary, as one HTML file
 	@$(BIN)/dbt --quiet docs generate --static
 	@echo "The docs are in target/static_index.html"
 
+.PHONY: report
+report: $(VENV)/base.stamp ## The model card, as one HTML file
+	@$(BIN)/python -m churn report
+
 .PHONY: dictionary
 dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented
 	@$(BIN)/python -m churn.dictionary

@@ -15,6 +15,7 @@ COMMANDS = {
     "load": ("churn.load", "load a landing zone into the raw tables, each file once"),
     "summary": ("churn.summary", "show who is about to leave, and why"),
     "explain": ("churn.explain", "one account's story, from batches to reasons"),
+    "report": ("churn.report", "the champion's model card as one HTML file"),
     "dictionary": ("churn.dictionary", "YAML for JSON paths nobody documented"),
     "backfill": ("churn.backfill", "score past days"),
     "label_cost": ("churn.label_cost", "what a naive churn label would cost"),

@@ -62,7 +62,9 @@ def column_names(relation: Any) -> list[str]:
     """The columns of what ``dbt.ref`` returned."""
     if isinstance(relation, pa.Table | pa.RecordBatch):
         return relation.schema.names
-    return list(relation.columns)
+    if hasattr(relation, "columns"):
+        return list(relation.columns)
+    return relation.filter("1 = 0").to_arrow_reader().schema.names
 
 
 def map_batches(
@@ -166,6 +168,9 @@ def existing_relation(dbt: Any, session: Any) -> Any | None:
         dbt: The object that dbt hands to a Python model.
         session: The engine's session: a DuckDB connection or a Spark session.
     """
+    if hasattr(session, "catalog") and not session.catalog.tableExists(str(dbt.this)):
+        # Spark would write an error to its log.
+        return None
     try:
         relation = session.sql(f"select * from {dbt.this}")
         if hasattr(relation, "query"):

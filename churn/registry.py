@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -39,10 +39,13 @@ REGISTRY_SCHEMA = pa.schema(
         ("model_version", pa.string()),
         ("trained_at", pa.timestamp("us")),
         ("is_champion", pa.bool_()),
+        ("was_promoted", pa.bool_()),
         ("promotion_reason", pa.string()),
         ("split_method", pa.string()),
         ("split_reason", pa.string()),
         ("grown_on_rows", pa.int64()),
+        ("learnt_through", pa.date32()),
+        ("labels_known_on", pa.date32()),
         *[(f"{part}_rows", pa.int64()) for part in SPLIT_PARTS],
         *[(f"{part}_churned_rows", pa.int64()) for part in SPLIT_PARTS],
         *[
@@ -60,6 +63,7 @@ REGISTRY_SCHEMA = pa.schema(
         ("parameters", pa.string()),
         ("feature_names", pa.string()),
         ("typical_values", pa.string()),
+        ("feature_bins", pa.string()),
         ("text_codes", pa.string()),
         ("calibration", pa.string()),
         ("data_fingerprint", pa.string()),
@@ -132,7 +136,7 @@ def learn(
 
     result = train(examples, features, settings)
     is_promoted, reason = judge(result, champion, settings)
-    written = [as_row(result, is_promoted, reason)]
+    written = [as_row(result, is_promoted, reason, settings.gap_days)]
     if is_promoted and champion is not None:
         written.append({**champion, "is_champion": False})
     return as_table(written)
@@ -229,20 +233,28 @@ def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
     )
 
 
-def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, Any]:
+def as_row(
+    result: TrainingResult, is_champion: bool, reason: str, gap_days: int
+) -> dict[str, Any]:
     """The registry's row for a trained model."""
     model, split = result.model, result.split
     days, labels = result.examples.days, result.examples.labels
     newest = str(days.max())
+    # Also rows that only chose or calibrated taught the model something.
+    learnt_from = np.concatenate([result.grown_on, split.validation])
+    learnt_through = days[learnt_from].max().item()
     row: dict[str, Any] = {
         # The newest date learnt from or judged on, and what makes it unique.
         "model_version": f"{newest}_{result.training_fingerprint[:8]}",
         "trained_at": datetime.now(UTC).replace(tzinfo=None),
         "is_champion": is_champion,
+        "was_promoted": is_champion,
         "promotion_reason": reason,
         "split_method": split.method,
         "split_reason": split.reason,
         "grown_on_rows": len(result.grown_on),
+        "learnt_through": learnt_through,
+        "labels_known_on": learnt_through + timedelta(days=gap_days),
     }
     for part in SPLIT_PARTS:
         chosen = split.parts().get(part, np.array([], dtype=int))
@@ -261,6 +273,7 @@ def as_row(result: TrainingResult, is_champion: bool, reason: str) -> dict[str, 
         "parameters": _json(result.parameters),
         "feature_names": _json(model.feature_names),
         "typical_values": _json(model.typical_values),
+        "feature_bins": _json(result.bins),
         "text_codes": _json(model.codes),
         "calibration": _json(
             {

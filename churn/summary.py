@@ -24,7 +24,7 @@ LABEL_WIDTH = 12
 PREDICTOR_NAMES = {
     "model": "this model",
     "logistic_regression": "logistic regression",
-    "recency": "days since last visit",
+    "recency_rule": "days since last visit",
     "prevalence": "everyone alike",
 }
 

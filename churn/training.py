@@ -29,9 +29,11 @@ from churn.baselines import (
     RecencyRule,
     sigmoid,
 )
+from churn.drift import learn_bins
 from churn.evaluation import Estimate, evaluate, log_loss
 from churn.examples import Examples, read_examples
 from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
+from churn.spark_training import grow_on_spark
 from churn.splitting import Split, split_by_time
 
 MODEL = "model"
@@ -80,6 +82,8 @@ class TrainingSettings:
         use_known_effects: Whether features whose effect is known may only move
             the risk that way.
         device: ``cpu`` or ``cuda``.
+        engine: Where the final trees grow: ``local``, in this process, or
+            ``spark``, by XGBoost's Spark estimator. Parameters are searched here.
         threads: Threads of XGBoost; fixed, since sums depend on it.
         draws: Bootstrap draws of the intervals.
     """
@@ -89,6 +93,7 @@ class TrainingSettings:
     search_trials: int = 6
     use_known_effects: bool = True
     device: str = "cpu"
+    engine: str = "local"
     threads: int = 2
     draws: int = 200
 
@@ -170,6 +175,7 @@ class TrainingResult:
     model: ChurnModel
     split: Split
     grown_on: np.ndarray
+    bins: dict[str, dict[str, list[float]]]
     examples: Examples
     parameters: dict[str, Any]
     metrics: dict[str, dict[str, dict[str, Estimate]]]
@@ -240,7 +246,9 @@ def train(
     if len(split.validation):
         chosen = _search(matrix, labels, split, names, fixed, settings)
     else:
-        chosen = _grow(matrix, labels, split.train, names, fixed, _WITHOUT_SEARCH)
+        chosen = _grow(
+            matrix, labels, split.train, names, fixed, _WITHOUT_SEARCH, settings.engine
+        )
     search_seconds = time.perf_counter() - search_started
 
     def as_model(grown: _Grown, grown_on: np.ndarray) -> ChurnModel:
@@ -257,7 +265,9 @@ def train(
     grown_on = split.train
     if len(split.test):
         grown_on = split.before_test
-        again = _grow(matrix, labels, grown_on, names, fixed, chosen.choices)
+        again = _grow(
+            matrix, labels, grown_on, names, fixed, chosen.choices, settings.engine
+        )
         model = as_model(replace(again, calibration=chosen.calibration), grown_on)
     metrics = _evaluate_all(
         {"train": first, "validation": first, "test": model},
@@ -271,6 +281,7 @@ def train(
         model=model,
         split=split,
         grown_on=grown_on,
+        bins=learn_bins(matrix[_run(grown_on)], names),
         examples=examples,
         parameters={**fixed, **chosen.choices},
         metrics=metrics,
@@ -397,8 +408,20 @@ def _grow(
     names: Sequence[str],
     fixed: Mapping[str, Any],
     choices: Mapping[str, Any],
+    engine: str,
 ) -> _Grown:
     """Trees on some of the rows, by choices that were made before."""
+    if engine == "spark":
+        booster = grow_on_spark(
+            matrix,
+            labels,
+            part,
+            names,
+            {**fixed, **{name: choices[name] for name in SEARCH_SPACE}},
+            choices["rounds"],
+            choices["churned_weight"],
+        )
+        return _Grown(booster, Calibration(), dict(choices))
     data = _data(matrix, labels, part, names, fixed)
     data.set_weight(np.where(labels[part] > 0, choices["churned_weight"], 1.0))
     booster = xgb.train(

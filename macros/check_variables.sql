@@ -23,6 +23,7 @@
         'crm_outcome_dialect': ['dates', 'flags', 'events'],
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
+        'training_engine': ['local', 'spark'],
         'athena_table_type': ['hive', 'iceberg'],
         'use_known_effects': [true, false],
         'has_contacts': [true, false],
@@ -104,6 +105,13 @@
             {{ refuse_variable(
                 name, var(name), 'columns of ' ~ table ~ ' and what yours has'
             ) }}
+        {%- endif -%}
+    {%- endfor -%}
+
+    {%- for name in ['largest_calibration_gap', 'largest_feature_drift'] -%}
+        {%- set bound = var(name) -%}
+        {%- if bound is not number or bound is boolean or bound <= 0 -%}
+            {{ refuse_variable(name, bound, 'a number above 0') }}
         {%- endif -%}
     {%- endfor -%}
 

@@ -21,6 +21,7 @@ def model(dbt, session):
         search_trials=dbt.config.meta_get("search_trials"),
         use_known_effects=dbt.config.meta_get("use_known_effects"),
         device=dbt.config.meta_get("training_device"),
+        engine=dbt.config.meta_get("training_engine"),
     )
     return learn(
         rows=dbt.ref("churn_training_set"),

@@ -95,7 +95,9 @@ def live(
     days, accounts = settings.days, company.accounts
     mood_days = _file(folder, "mood", np.float16, days + 1, accounts)
     state_days = _file(folder, "state", np.uint8, days + 1, accounts)
-    truth_day = np.arange(0, days + 1, TRUTH_EVERY_DAYS)
+    # Mondays, the as-of dates that models learn from.
+    first_monday = -settings.weekday(0) % TRUTH_EVERY_DAYS
+    truth_day = np.arange(first_monday, days + 1, TRUTH_EVERY_DAYS)
     truth_now = _file(folder, "truth_now", np.float32, len(truth_day), accounts)
     truth_ahead = _file(folder, "truth_ahead", np.float32, len(truth_day), accounts)
 

@@ -63,6 +63,7 @@ def test_new_rows_bring_a_challenger_and_one_champion(
     assert written["is_champion"].sum() == 1
     old = written[written["model_version"] == registry["model_version"][0]].iloc[0]
     assert not old["is_champion"]
+    assert old["was_promoted"]
     unchanged = [name for name in registry if name != "is_champion"]
     for name in unchanged:
         assert str(old[name]) == str(registry[name][0]), name
@@ -74,6 +75,7 @@ def test_a_worse_challenger_stays_one(
     noise = [feature for feature in FEATURES if feature.name == "noise"]
     written = learn(rows, noise, registry, SETTINGS).to_pandas()
     assert written["is_champion"].tolist() == [False]
+    assert written["was_promoted"].tolist() == [False]
     assert written["promotion_reason"][0].endswith("worse.")
 
 

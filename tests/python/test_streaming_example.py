@@ -133,10 +133,18 @@ def test_every_subscriber_of_today_has_a_score_that_says_why(
     streaming: DbtProject,
 ) -> None:
     scores = streaming.frame("select * from churn_scores")
-    today = streaming.query(
-        "select count(*) from churn_labels where as_of_date = date '2025-07-29'"
+    labelled = streaming.frame(
+        "select account_id from churn_labels where as_of_date = date '2025-07-29'"
     )
-    assert len(scores) == today[0][0] > 100
+    # Whose cancellation came late was a customer as far as that morning knew.
+    late = streaming.frame(
+        """select account_id from int_account_signals
+        where first_known_on_time_in_batch is null"""
+    )
+    scored = set(scores["account_id"])
+    assert len(scored) == len(scores) > 100
+    assert set(labelled["account_id"]) <= scored
+    assert scored - set(labelled["account_id"]) <= set(late["account_id"])
     assert scores["churn_probability"].between(0, 1, inclusive="neither").all()
     assert scores["reason_1"].notna().all()
     assert not scores["is_stale"].any()

@@ -1,0 +1,220 @@
+"""Spark: ``python -m benchmarks.spark``: the seeds, and flattening at its floor.
+
+The floor of flattening is a job written by hand: one `from_json` with a schema of
+the dictionary's paths, the columns' first texts, to Parquet. The line does that too,
+and types, judges and quarantines every record. Both run in one session, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clickstream import ROOT, write_records
+
+TABLE = "base_clickstream__delivered_records"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds by the clock, and of all cores together in Spark's process."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=2_000_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--without-seeds", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        if not options.without_seeds:
+            build_seeds(Path(name) / "seeds")
+        flatten(Path(name) / "flattening", options.records, options.repeats)
+
+
+def build_seeds(folder: Path) -> None:
+    """`dbt build` of the seeds: how long, and what Spark itself takes of it."""
+    folder.mkdir()
+    started = time.perf_counter()
+    subprocess.run(
+        [str(Path(sys.executable).parent / "dbt"), "build", *_options(folder)],
+        env={**os.environ, **_environment(folder)},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    seconds = time.perf_counter() - started
+    results = json.loads((folder / "target" / "run_results.json").read_text())
+    nodes = sum(
+        each["execution_time"]
+        for each in results["results"]
+        if not each["unique_id"].startswith("operation.")
+    )
+    print(f"build of the seeds                  {seconds:8.1f} s (bound 240)")
+    print(f"  of {len(results['results'])} nodes, all threads      {nodes:8.1f} s")
+
+
+def flatten(folder: Path, records: int, repeats: int) -> None:
+    """Flatten records by the project's own SQL, and by hand."""
+    folder.mkdir()
+    os.environ.update(_environment(folder))
+    lines = folder / "records.jsonl"
+    write_records(lines, records)
+
+    started = time.perf_counter()
+    query = _compiled(folder)
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.builder.getOrCreate()
+    spark.sql("select 1").collect()
+    print(f"dbt's and Spark's start, and a query{time.perf_counter() - started:8.1f} s")
+    statement = statistics.median(
+        _cost(spark, lambda: spark.sql("select 1").collect()).seconds for _ in range(50)
+    )
+    print(f"a statement that does nothing       {statement * 1000:8.1f} ms")
+
+    spark.sql("create schema if not exists raw")
+    spark.read.text(str(lines)).createOrReplaceTempView("lines")
+    spark.sql(
+        "create table raw.raw_events using parquet as select value as payload, "
+        "timestamp '2025-03-02 00:00:00' as received_at, "
+        "'records.jsonl' as source_file from lines"
+    )
+    by_hand = _by_hand(folder)
+
+    def write(sql: str, name: str) -> Callable[[], Any]:
+        def run() -> None:
+            spark.sql(f"drop table if exists {name}")
+            spark.sql(f"create table {name} using parquet as {sql}")
+
+        return run
+
+    floors, runs = [], []
+    for _ in range(repeats):
+        floors.append(_cost(spark, write(by_hand, "by_hand")))
+        runs.append(_cost(spark, write(query, "flattened")))
+    floor = min(floors, key=lambda cost: cost.seconds)
+    run = min(runs, key=lambda cost: cost.seconds)
+    print(f"\n{records:,} records     {'seconds':>10}{'of CPU':>10}")
+    print(f"by hand, `from_json`{floor.seconds:10.1f}{floor.cpu_seconds:10.1f}")
+    print(f"flattening          {run.seconds:10.1f}{run.cpu_seconds:10.1f}")
+    print(
+        f"ratio (bound 1.5)   {run.seconds / floor.seconds:10.2f}"
+        f"{run.cpu_seconds / max(floor.cpu_seconds, 0.01):10.2f}"
+    )
+
+
+def _cost(spark: Any, action: Callable[[], Any]) -> Cost:
+    """What an action takes, measured at Spark's own process."""
+    process = spark._jvm.java.lang.ProcessHandle.current()
+
+    def cpu() -> float:
+        return process.info().totalCpuDuration().get().toMillis() / 1000
+
+    started, cpu_started = time.perf_counter(), cpu()
+    action()
+    return Cost(time.perf_counter() - started, cpu() - cpu_started)
+
+
+def _by_hand(folder: Path) -> str:
+    """The job that one would write for these fields, without anything else."""
+    manifest = json.loads((folder / "target" / "manifest.json").read_text())
+    node = manifest["nodes"]["model.churn.stg_clickstream__events"]
+    columns = {
+        name: [path.split(".")[1:] for path in column["meta"]["json_paths"]]
+        for name, column in node["columns"].items()
+        if column["meta"].get("json_paths")
+    }
+    tree: dict[str, Any] = {}
+    for paths in columns.values():
+        for steps in paths:
+            place = tree
+            for step in steps[:-1]:
+                place = place.setdefault(step, {})
+                if not place:
+                    # Both a field of its own and an object: read as an object.
+                    place.update({})
+            place.setdefault(steps[-1], {})
+
+    def schema(fields: dict[str, Any]) -> str:
+        return ", ".join(
+            f"`{name}` " + (f"struct<{inner(below)}>" if below else "string")
+            for name, below in fields.items()
+        )
+
+    def inner(fields: dict[str, Any]) -> str:
+        return ", ".join(
+            f"`{name}`: " + (f"struct<{inner(below)}>" if below else "string")
+            for name, below in fields.items()
+        )
+
+    def is_scalar(steps: list[str]) -> bool:
+        place = tree
+        for step in steps:
+            place = place[step]
+        return not place
+
+    selected = ", ".join(
+        "coalesce("
+        + ", ".join(
+            "record." + ".".join(f"`{step}`" for step in steps)
+            for steps in paths
+            if is_scalar(steps)
+        )
+        + f") as {name}"
+        for name, paths in columns.items()
+    )
+    return (
+        f"select {selected}, received_at, source_file from (select received_at, "
+        f"source_file, from_json(payload, '{schema(tree)}') as record "
+        "from raw.raw_events)"
+    )
+
+
+def _compiled(folder: Path) -> str:
+    from dbt.cli.main import dbtRunner
+
+    result = dbtRunner().invoke(
+        ["compile", "--quiet", "--select", TABLE, *_options(folder)]
+    )
+    if not result.success:
+        raise RuntimeError(f"dbt could not compile {TABLE}: {result.exception}")
+    return next(
+        each.node.compiled_code
+        for each in result.result.results
+        if each.node.name == TABLE
+    )
+
+
+def _options(folder: Path) -> list[str]:
+    return [
+        *("--target", "spark", "--target-path", str(folder / "target")),
+        *("--log-path", str(folder / "logs")),
+        *("--project-dir", str(ROOT), "--profiles-dir", str(ROOT)),
+    ]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    return {
+        "CHURN_SPARK_MASTER": "local[2]",
+        "CHURN_SPARK_WAREHOUSE": str(folder / "warehouse"),
+        "CHURN_SPARK_METASTORE": str(folder / "metastore"),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Compare each day's accounts with those that the champion learnt from."""
+
+from churn.drift import measure_drift
+from churn.features import read_features
+from churn.frames import as_frame, existing_rows
+from churn.registry import choose
+
+
+def model(dbt, session):
+    """Return the features' drift on the days that were not measured yet."""
+    dbt.config(materialized="incremental", incremental_strategy="append")
+    registry = as_frame(dbt.ref("churn_models"))
+    champion = choose(registry, dbt.config.meta_get("champion_model_version"))
+    accounts = dbt.ref("account_features")
+    measured_days = []
+    if champion is not None:
+        day = str(champion["learnt_through"])[:10]
+        accounts = accounts.filter(f"as_of_date > cast('{day}' as date)")
+        known = existing_rows(dbt, session) if dbt.is_incremental else None
+        if known is not None:
+            is_own = known["model_version"] == champion["model_version"]
+            measured_days = known.loc[is_own, "as_of_date"].unique()
+    return measure_drift(
+        accounts=accounts,
+        model=champion,
+        features=read_features(as_frame(dbt.ref("feature_dictionary"))),
+        measured_days=measured_days,
+    )

@@ -1,0 +1,43 @@
+{{ config(severity='warn') }}
+
+with
+
+drift as (
+
+    select * from {{ ref('feature_drift') }}
+
+),
+
+newest_day as (
+
+    select max(as_of_date) as as_of_date from drift
+
+),
+
+drifted_features as (
+
+    select
+        drift.model_version,
+        drift.as_of_date,
+        drift.feature,
+        drift.population_stability_index,
+        drift.index_by_chance,
+        drift.mean_value,
+        drift.training_mean_value,
+        drift.missing_share,
+        drift.training_missing_share
+
+    from drift
+
+    inner join newest_day
+        on drift.as_of_date = newest_day.as_of_date
+
+    where
+        drift.theme not in ('age', 'cohort', 'newer_cohorts')
+        and drift.population_stability_index
+        > {{ var('largest_feature_drift') }}
+        and drift.population_stability_index > 3 * drift.index_by_chance
+
+)
+
+select * from drifted_features

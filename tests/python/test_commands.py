@@ -1,0 +1,62 @@
+"""`python -m churn COMMAND` reaches every tool, and docs show what is there."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from churn.__main__ import COMMANDS, main
+from churn.docs import without_absent_features
+
+
+def test_commands_are_listed_and_unknown_ones_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main([]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {name}" in listed for name in COMMANDS)
+    assert main(["explode"]) == 2
+    assert "There is no command `explode`." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(importlib.import_module(COMMANDS[name][0]).main)
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"])
+    assert ended.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_features_that_a_company_does_not_have_are_in_no_docs() -> None:
+    def node(name: str) -> dict:
+        return {"name": name, "columns": {"visits": {}, "support_calls": {}}}
+
+    manifest = {
+        "nodes": {
+            "model.churn.account_features": node("account_features"),
+            "model.churn.churn_training_set": node("churn_training_set"),
+            "model.churn.int_account_support": node("int_account_support"),
+            "model.churn.never_built": node("never_built"),
+        }
+    }
+    catalog = {
+        "nodes": {
+            "model.churn.account_features": {"columns": {"VISITS": {}}},
+            "model.churn.churn_training_set": {"columns": {"visits": {}}},
+            "model.churn.int_account_support": {
+                "columns": {"visits": {}, "support_calls": {}}
+            },
+        }
+    }
+    assert without_absent_features(manifest, catalog) == ["support_calls"]
+    columns = {
+        each["name"]: list(each["columns"]) for each in manifest["nodes"].values()
+    }
+    assert columns == {
+        "account_features": ["visits"],
+        "churn_training_set": ["visits"],
+        "int_account_support": ["visits", "support_calls"],
+        "never_built": ["visits", "support_calls"],
+    }

@@ -1,0 +1,78 @@
+"""Drift is told from what is the same, and from what chance does."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from planted import FEATURES, planted_rows
+
+from churn.drift import DRIFT_SCHEMA, learn_bins, measure_drift, stability_index
+from churn.features import as_matrix
+
+NAMES = ["days_since_last_visit", "noise", "plan", "visits_28d"]
+CODES = {"plan": {"basic": 0.0, "plus": 1.0, "premium": 2.0}}
+
+
+@pytest.fixture(scope="module")
+def model() -> dict[str, str]:
+    rows = planted_rows(accounts=2000, weeks=3)
+    return {
+        "model_version": "m1",
+        "feature_names": json.dumps(NAMES),
+        "text_codes": json.dumps(CODES),
+        "feature_bins": json.dumps(learn_bins(as_matrix(rows, NAMES, CODES), NAMES)),
+    }
+
+
+def drift_of(rows: pd.DataFrame, model: dict[str, str]) -> pd.DataFrame:
+    return measure_drift(rows, model, FEATURES).to_pandas().set_index("feature")
+
+
+def test_the_index_follows_its_definition() -> None:
+    then, now = np.array([500, 300, 200]), np.array([40, 35, 25])
+    then_shares, now_shares = then / 1000, now / 100
+    expected = np.sum((now_shares - then_shares) * np.log(now_shares / then_shares))
+    assert stability_index(then, now) == pytest.approx(expected, abs=0.005)
+    assert stability_index(then, then) == 0
+    assert np.isfinite(stability_index(then, np.array([0, 0, 10])))
+
+
+def test_what_is_the_same_has_not_drifted(model: dict[str, str]) -> None:
+    measured = drift_of(planted_rows(accounts=2000, weeks=1, seed=99), model)
+    assert list(measured.index) == NAMES
+    assert (measured["population_stability_index"] < 0.1).all()
+    chance = measured["index_by_chance"]
+    assert (measured["population_stability_index"] < 3 * chance).all()
+
+
+def test_shift_gaps_and_new_values_are_drift(model: dict[str, str]) -> None:
+    rows = planted_rows(accounts=2000, weeks=1, seed=99)
+    rows["visits_28d"] = rows["visits_28d"] // 3
+    rows.loc[::2, "days_since_last_visit"] = np.nan
+    rows["plan"] = "brand new"
+    measured = drift_of(rows, model)["population_stability_index"]
+    assert measured["noise"] < 0.1
+    assert measured.drop("noise").min() > 0.25
+
+
+def test_each_day_is_measured_once(model: dict[str, str]) -> None:
+    rows = planted_rows(weeks=3)
+    first = rows["as_of_date"].min()
+    everything = measure_drift(rows, model, FEATURES)
+    later = measure_drift(rows, model, FEATURES, measured_days=[first])
+    assert everything.num_rows == 3 * len(NAMES)
+    assert later == everything.slice(len(NAMES))
+    # Days in several batches are put together.
+    mixed = rows.sample(frac=1, random_state=0)
+    pd.testing.assert_frame_equal(
+        measure_drift(mixed, model, FEATURES).to_pandas(), everything.to_pandas()
+    )
+
+
+def test_no_model_and_no_account_measure_nothing(model: dict[str, str]) -> None:
+    rows = planted_rows(weeks=1)
+    assert measure_drift(rows, None, FEATURES) == DRIFT_SCHEMA.empty_table()
+    assert measure_drift(rows.head(0), model, FEATURES) == DRIFT_SCHEMA.empty_table()

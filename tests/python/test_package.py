@@ -1,0 +1,101 @@
+"""Another dbt project may use this one as a package, and change what it likes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, DbtProject
+
+PROJECT = """
+name: my_company
+version: 1.0.0
+config-version: 2
+profile: churn
+models:
+  churn:
+    marts:
+      +schema: gold
+      label_comparison:
+        +enabled: false
+seeds:
+  churn:
+    offers:
+      +enabled: false
+unit_tests:
+  churn:
+    +enabled: false
+vars:
+  churn:
+    load_demo_seeds: false
+    churn_grace_days: 10
+"""
+
+
+@pytest.fixture
+def my_company(tmp_path: Path, built_project: DbtProject) -> DbtProject:
+    """A tiny project of its own, on the raw tables of the demo company."""
+    root = tmp_path / "my_company"
+    (root / "seeds").mkdir(parents=True)
+    (root / "dbt_project.yml").write_text(PROJECT)
+    (root / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+    (root / "seeds" / "offers.csv").write_text("product_category,offer\ndefault,Tea\n")
+    shutil.copyfile(ROOT / "profiles.yml", root / "profiles.yml")
+    project = DbtProject(tmp_path, root=root)
+    project.execute(
+        f"attach '{built_project.database}' as demo (read_only)",
+        "create schema raw",
+        *(
+            f"create table raw.raw_{table} as select * from demo.raw.raw_{table}"
+            for table in ("events", "accounts", "contacts", "invoices", "calls")
+        ),
+    )
+    project.dbt("deps")
+    return project
+
+
+def test_models_are_configured_disabled_and_overridden_one_by_one(
+    my_company: DbtProject,
+) -> None:
+    my_company.dbt("run", "--select", "+churn_labels", "+label_comparison")
+    tables = {
+        (schema, name)
+        for schema, name in my_company.query(
+            """select table_schema, table_name from information_schema.tables
+            where table_schema like 'main%'"""
+        )
+    }
+    # dbt's own rule for schemas, not one of ours.
+    assert ("main_gold", "churn_labels") in tables
+    assert ("main", "int_account_signals") in tables
+    assert "label_comparison" not in {name for _, name in tables}
+    # A variable of the package is the other project's to set.
+    assert (
+        my_company.query(
+            """select max(ended_on - lag_ended_on) from (
+            select
+                started_on as ended_on,
+                lag(ended_on) over (
+                    partition by account_id order by spell_number
+                ) as lag_ended_on,
+                lag(end_kind) over (
+                    partition by account_id order by spell_number
+                ) as former_kind
+            from main_gold.subscription_spells
+        ) where former_kind = 'pause'"""
+        )[0][0]
+        <= 10
+    )
+
+
+def test_a_seed_of_the_same_name_takes_the_place_of_ours(
+    my_company: DbtProject,
+) -> None:
+    my_company.dbt("build", "--select", "offers")
+    assert my_company.query("select * from offers") == [("default", "Tea")]
+    listed = my_company.dbt(
+        "--quiet", "ls", "--select", "+int_accounts_scored", "--resource-type", "seed"
+    ).stdout.split()
+    assert "my_company.offers" in listed
+    assert "churn.offers" not in listed
