@@ -192,9 +192,7 @@ def with_pandas(records: str, sessions: str) -> None:
 
 def with_pyspark(records: str, sessions: str) -> None:
     """PySpark on two local cores, read with a schema."""
-    from pyspark.sql import SparkSession, Window
-    from pyspark.sql import functions
-    from pyspark.sql import types
+    from pyspark.sql import SparkSession, Window, functions, types
 
     spark = (
         SparkSession.builder.master("local[2]")
