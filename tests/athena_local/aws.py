@@ -43,12 +43,19 @@ class LocalAws:
 
     Attributes:
         url: The endpoint of all three.
+
+    Args:
+        port: Where it shall listen; 0 for any free port.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
-            "127.0.0.1", 0, self._answer, threaded=True, request_handler=_QuietHandler
+            "127.0.0.1",
+            port,
+            self._answer,
+            threaded=True,
+            request_handler=_QuietHandler,
         )
         host, port = self._server.server_address[:2]
         self.url = f"http://{host}:{port}"

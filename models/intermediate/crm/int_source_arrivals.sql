@@ -16,7 +16,9 @@ with
 {% for source_name, table_name, arrived_at in arrivals -%}
 {{ table_name }} as (
 
-    select max(cast({{ arrived_at }} as {{ dbt.type_timestamp() }})) as last_arrived_at
+    select
+        max(cast({{ arrived_at }} as {{ dbt.type_timestamp() }}))
+            as last_arrived_at
 
     from {{ raw_table(source_name, table_name) }}
 
