@@ -60,8 +60,7 @@ lint: $(VENV)/dev.stamp ## Style of SQL and Python
 
 .PHONY: docs
 docs: $(VENV)/base.stamp ## The metadata dictionary, as one HTML file
-	@$(BIN)/dbt --quiet docs generate --static
-	@echo "The docs are in target/static_index.html"
+	@$(BIN)/python -m churn docs
 
 .PHONY: report
 report: $(VENV)/base.stamp ## The model card, as one HTML file

@@ -105,8 +105,8 @@ def main() -> None:
         print(f"{'':60}{'value':>10}{'floor':>10}{'ratio':>8}{'bound':>8}")
         for figure in model.measure(options.rows):
             print(
-                f"{figure.name:60}{figure.value:>8.1f} {figure.unit:<2}"
-                f"{figure.floor:>7.1f} {figure.unit:<2}"
+                f"{figure.name:60}{figure.value:>7.1f} {figure.unit:<3}"
+                f"{figure.floor:>6.1f} {figure.unit:<3}"
                 f"{figure.ratio:>7.2f}{figure.bound:>8.2f}"
             )
 

@@ -55,7 +55,7 @@ def line_chart(
     from_zero: bool = True,
 ) -> str:
     """Curves over one pair of axes, with a legend if there are several."""
-    left, right, top = 46, 12, 14
+    left, right, top = 46, 20, 14
     names = [curve for curve in curves if curve.name]
     bottom = 44 + (18 * ((len(names) + 1) // 2) if len(names) > 1 else 0)
     xs = np.concatenate([np.asarray(curve.x, float) for curve in curves])

@@ -1,16 +1,15 @@
-{%- set arrivals = [
-    ('clickstream', 'raw_events', 'received_at'),
-    ('salesforce', 'raw_accounts', 'loaded_at'),
-] -%}
-{%- if var('has_contacts') -%}
-    {%- do arrivals.append(('salesforce', 'raw_contacts', 'loaded_at')) -%}
-{%- endif -%}
-{%- if var('has_invoices') -%}
-    {%- do arrivals.append(('billing', 'raw_invoices', 'loaded_at')) -%}
-{%- endif -%}
-{%- if var('has_support_calls') -%}
-    {%- do arrivals.append(('support', 'raw_calls', 'loaded_at')) -%}
-{%- endif %}
+{%- set arrivals = (
+    [
+        ('clickstream', 'raw_events', 'received_at'),
+        ('salesforce', 'raw_accounts', 'loaded_at'),
+    ]
+    + ([('salesforce', 'raw_contacts', 'loaded_at')]
+        if var('has_contacts') else [])
+    + ([('billing', 'raw_invoices', 'loaded_at')]
+        if var('has_invoices') else [])
+    + ([('support', 'raw_calls', 'loaded_at')]
+        if var('has_support_calls') else [])
+) -%}
 
 with
 
