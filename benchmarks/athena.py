@@ -27,7 +27,7 @@ def main() -> None:
     """Build a year but for its last day, then that day, then all of it again."""
     from landing import make_landing_zone, upload
 
-    from tests.athena_local.local import LocalCloud
+    from tests.athena_local.local import LAKE, LocalCloud
 
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.athena", description=__doc__
@@ -56,6 +56,8 @@ def main() -> None:
             f"last_day: {last_day + datetime.timedelta(2)}}}",
         )
         run(*models)
+        # Which files are new is told by when they were written.
+        cloud.aws.age(LAKE, "landing/", days=3)
         upload(cloud, zone, "landing", lambda day: day >= str(last_day))
         daily = run(*models, tell=options.by_model)
         full = run(*models, "--full-refresh", tell=options.by_model)
