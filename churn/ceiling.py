@@ -1,7 +1,9 @@
 """What no model can pass: the demo company's true hazard, judged like a model.
 
 A demo company keeps the truth about itself beside its landing zone. No dbt model
-reads it; only this does, to tell how much of what could be known a model knows.
+reads it; only this does, to tell how much of what could be known a model knows. The
+ceiling is what follows from the hidden mood of an account on the as-of date; moods
+of the days that follow, which the truth tells too, nobody could know on that day.
 """
 
 from __future__ import annotations
@@ -16,8 +18,6 @@ import pandas as pd
 from churn.evaluation import Estimate, evaluate
 
 HAZARD_FILE = "monthly_hazard.csv.gz"
-# What the truth is told for; another horizon has another ceiling.
-TRUTH_HORIZON_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ def measure_ceiling(
         connection.execute(
             """create table hazard as
             select account_id, cast(as_of_date as timestamp) as as_of_date,
-                churn_probability_30_days
+                monthly_hazard
             from read_csv(?, types = {'account_id': 'varchar'})""",
             [str(truth / HAZARD_FILE)],
         )
         hazard = connection.table("hazard").df()
     told = asked.merge(hazard, on=["account_id", "as_of_date"], how="left")
-    true = told["churn_probability_30_days"].to_numpy(dtype=float)
+    true = told["monthly_hazard"].to_numpy(dtype=float)
     known = ~np.isnan(true)
     if not known.any():
         return None

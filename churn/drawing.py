@@ -55,7 +55,7 @@ def line_chart(
     from_zero: bool = True,
 ) -> str:
     """Curves over one pair of axes, with a legend if there are several."""
-    left, right, top = 46, 12, 14
+    left, right, top = 46, 20, 14
     names = [curve for curve in curves if curve.name]
     bottom = 44 + (18 * ((len(names) + 1) // 2) if len(names) > 1 else 0)
     xs = np.concatenate([np.asarray(curve.x, float) for curve in curves])
@@ -156,7 +156,7 @@ def interval_chart(
     numbers = [n for _, *told in rows for n in told if n is not None]
     numbers += [mark] if mark is not None else []
     ticks = _ticks(min(numbers), max(numbers), 5)
-    left, right = 8, 60
+    left, right = 14, 60
     base = height - 18
 
     def place(value: float) -> float:
