@@ -60,8 +60,7 @@ lint: $(VENV)/dev.stamp ## Style of SQL and Python
 
 .PHONY: docs
 docs: $(VENV)/base.stamp ## The metadata dictionary, as one HTML file
-	@$(BIN)/dbt --quiet docs generate --static
-	@echo "The docs are in target/static_index.html"
+	@$(BIN)/python -m churn docs
 
 .PHONY: report
 report: $(VENV)/base.stamp ## The model card, as one HTML file
@@ -72,8 +71,14 @@ dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented
 	@$(BIN)/python -m churn.dictionary
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Measure speed and memory, as ratios
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/bench.stamp ## Measure speed and memory into benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks --write
+
+# Only the benchmarks compare with these tools, and draw.
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		"polars>=1,<2" "matplotlib>=3.9,<4"
+	@touch $@
 
 # Both need the environment of the extra `spark`, which the developers' has.
 .PHONY: spark

@@ -80,14 +80,16 @@ def grow_on_spark(
 
 def _active_session() -> Any:
     try:
+        from pyspark import SparkContext
         from pyspark.sql import SparkSession
     except ImportError:
-        session = None
+        is_running = False
     else:
-        session = SparkSession.getActiveSession()
-    if session is None:
+        # A session is active in the thread that has made it only.
+        is_running = SparkContext._active_spark_context is not None
+    if not is_running:
         raise NoSparkSessionError(
             "training_engine is `spark`, but there is no Spark in this process: set it "
             "to `local`, or run with `--target spark`."
         )
-    return session
+    return SparkSession.builder.getOrCreate()

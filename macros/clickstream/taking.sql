@@ -35,9 +35,7 @@
 
     {%- set run_stamp = run_started_at.replace(tzinfo=none) -%}
     {%- if execute and is_incremental() -%}
-        {%- set latest = run_query(
-            'select max(' ~ stamp ~ ') as taken_at from ' ~ this
-        ).columns[0].values()[0] -%}
+        {%- set latest = latest_stamp(this, stamp) -%}
         {%- if latest and latest >= run_stamp -%}
             {%- set run_stamp =
                 latest + modules.datetime.timedelta(microseconds=1) -%}

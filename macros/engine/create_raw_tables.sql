@@ -113,7 +113,8 @@
         {%- endfor %}
         {%- endif %}
     )
-    partitioned by (`{{ day_column }}` string)
+    {#- As dates, the days of a join prune partitions while it runs. #}
+    partitioned by (`{{ day_column }}` {{ 'string' if is_text else 'date' }})
     {%- if is_text %}
     row format serde 'org.apache.hadoop.hive.serde2.RegexSerDe'
     with serdeproperties ('input.regex' = '(.*)')
@@ -209,7 +210,7 @@
     select
         {%- for column in columns %}
         {%- if column.name == day_column %}
-        cast({{ column.name }} as {{ column.data_type }})
+        {{ column.name }}
         {%- elif column.data_type == 'varchar' %}
         nullif({{ column.name }}, '')
         {%- else %}

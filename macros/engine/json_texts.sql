@@ -1,10 +1,12 @@
 {#
     The texts at the JSON paths `paths` of a JSON object, as one array in the
     order of `paths`, from one parse of the record: null where there is nothing
-    or a JSON null, booleans as they are written, numbers in the engine's
-    writing, objects and arrays as JSON text (on Athena as null: either says that
-    no scalar is there). Of a key that occurs twice in an object, the first counts. `document` is what `json_document` makes of the
-    object's text, which must be JSON.
+    or a JSON null, whole numbers and booleans as they are written, decimal
+    numbers in the engine's writing (DuckDB writes 2.10 as 2.1), objects and
+    arrays as JSON text (on Athena as null: either says that no scalar is
+    there). Of a key that occurs twice in an object, the first counts.
+    `document` is what `json_document` makes of the object's text, which must be
+    JSON.
 
     json_texts(json_document("'{\"a\":{\"b\":1}}'"), ['$.a.b', '$.c']) is
     ['1', null].

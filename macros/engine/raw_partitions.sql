@@ -16,7 +16,7 @@
 {%- endmacro %}
 
 {% macro athena__may_hold_new_records() -%}
-    {%- set files = athena_clickstream_files() if is_incremental() else none -%}
+    {%- set files = athena_raw_files('raw_events') if is_incremental() else none -%}
     {%- if files is none -%}
         {{ return('true') }}
     {%- endif -%}
@@ -52,7 +52,7 @@
 {%- endmacro %}
 
 {% macro athena__is_in_days_of_files(query) -%}
-    {%- if not is_incremental() or athena_clickstream_files() is none -%}
+    {%- if not is_incremental() or athena_raw_files('raw_events') is none -%}
         {{ return('true') }}
     {%- endif -%}
     {%- set days = [] -%}
@@ -73,7 +73,7 @@
 {%- endmacro %}
 
 {% macro athena__may_hold_last_record(table_name) -%}
-    {%- set files = athena_clickstream_files()
+    {%- set files = athena_raw_files('raw_events')
         if table_name == 'raw_events' else none -%}
     {%- if not files -%}
         {{ return('true') }}
@@ -86,28 +86,65 @@
 {%- endmacro %}
 
 
+{#
+    The same for the CRM batches that {{ this }}, whose rows are deliveries, may
+    not have counted. A batch does not tell its file: on Athena, looked at are the
+    days with a file that was written since a day before {{ this }} was, so
+    that none is missed that came while a run was under way.
+#}
+{% macro may_hold_new_deliveries() -%}
+    {{ return(adapter.dispatch('may_hold_new_deliveries', 'churn')()) }}
+{%- endmacro %}
+
+{% macro default__may_hold_new_deliveries() -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__may_hold_new_deliveries() -%}
+    {%- set files = athena_raw_files('raw_accounts') if is_incremental()
+        else none -%}
+    {%- set own_files = adapter.files_under(
+        adapter.get_glue_table_location(this)
+    ) if files is not none else none -%}
+    {%- if not own_files -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set since = own_files.values() | max
+        - modules.datetime.timedelta(days=1) -%}
+    {%- set days = [] -%}
+    {%- for file, written_at in files.items() if written_at > since -%}
+        {%- do days.append(athena_day_of_file(file)) -%}
+    {%- endfor -%}
+    {%- set days = days | unique | sort | list -%}
+    {{ return(
+        "batch_date in (date '" ~ days | join("', date '") ~ "')"
+        if days else 'false'
+    ) }}
+{%- endmacro %}
+
+
 {#-
-    The files of the clickstream, with the time at which each was written; none
-    where the raw table is not the one of `create_raw_tables`, or its columns
-    are called otherwise, and while nothing is executed.
+    The files of a raw table, with the time at which each was written; none where
+    it is not the one of `create_raw_tables`, or its columns are called otherwise,
+    and while nothing is executed.
 -#}
-{% macro athena_clickstream_files() -%}
-    {%- if not execute or columns_called_otherwise('raw_events') -%}
+{% macro athena_raw_files(table_name) -%}
+    {%- if not execute or columns_called_otherwise(table_name) -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- set lines = api.Relation.create(
+    {%- set files = api.Relation.create(
         database=var('raw_database') or target.database,
         schema=var('raw_schema'),
-        identifier=var('raw_events_table') ~ '_files',
+        identifier=var(table_name ~ '_table') ~ '_files',
         type='table'
     ) -%}
-    {%- set location = adapter.get_glue_table_location(lines) -%}
+    {%- set location = adapter.get_glue_table_location(files) -%}
     {{ return(adapter.files_under(location) if location else none) }}
 {%- endmacro %}
 
 
 {% macro athena_day_of_file(file) -%}
-    {%- set found = modules.re.search('/dt=([0-9-]{10})/', file) -%}
+    {%- set found = modules.re.search('/[a-z_]+=([0-9-]{10})/', file) -%}
     {{ return(found[1] if found else '') }}
 {%- endmacro %}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -12,7 +13,11 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
+
+# The account that moto pretends to be.
+ACCOUNT = "123456789012"
 
 # Calls of Glue that Trino makes and moto lacks, answered as a catalog without column
 # statistics and functions does.
@@ -43,17 +48,31 @@ class LocalAws:
 
     Attributes:
         url: The endpoint of all three.
+
+    Args:
+        port: Where it shall listen; 0 for any free port.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
-            "127.0.0.1", 0, self._answer, threaded=True, request_handler=_QuietHandler
+            "127.0.0.1",
+            port,
+            self._answer,
+            threaded=True,
+            request_handler=_QuietHandler,
         )
         host, port = self._server.server_address[:2]
         self.url = f"http://{host}:{port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self._thread.start()
+
+    def age(self, bucket: str, prefix: str, days: int) -> None:
+        """Have files in S3 look as if they had been written some days earlier."""
+        keys = s3_backends[ACCOUNT]["aws"].buckets[bucket].keys
+        for name in keys:
+            if name.startswith(prefix):
+                keys[name].last_modified -= datetime.timedelta(days)
 
     def _answer(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

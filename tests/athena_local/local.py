@@ -33,8 +33,9 @@ _CREDENTIALS = {
 class LocalCloud:
     """Athena with all it needs, for as long as the ``with`` block lasts.
 
-    With ``TRINO_URL`` set, that server is used; it must have been started with the
-    catalogs that `write_configuration` writes, on the AWS endpoint ``TRINO_AWS_URL``.
+    With ``TRINO_URL`` set, that server is used. It must have the catalogs that
+    `write_configuration` writes, whose S3 and Glue are then served at the port
+    ``TRINO_AWS_PORT`` (5000) of this machine.
 
     Attributes:
         aws: S3, Glue and STS.
@@ -45,7 +46,9 @@ class LocalCloud:
     def __enter__(self) -> LocalCloud:
         self._folder = Path(tempfile.mkdtemp(prefix="athena-local-"))
         self._trino: TrinoServer | None = None
-        self.aws = LocalAws()
+        trino_url = os.environ.get("TRINO_URL")
+        port = int(os.environ.get("TRINO_AWS_PORT", "5000")) if trino_url else 0
+        self.aws = LocalAws(port)
         try:
             session = boto3.Session(
                 _CREDENTIALS["AWS_ACCESS_KEY_ID"],
@@ -59,7 +62,6 @@ class LocalCloud:
                     Bucket=bucket,
                     CreateBucketConfiguration={"LocationConstraint": REGION},
                 )
-            trino_url = os.environ.get("TRINO_URL")
             if not trino_url:
                 self._trino = TrinoServer(self._folder / "trino", self.aws.url, REGION)
                 trino_url = self._trino.url

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.athena_local.aws import ACCOUNT
 from tests.athena_local.trino_client import Trino, TrinoError
 
 TRINO_VERSION = "476"
@@ -19,9 +20,6 @@ OLDEST_JAVA = 24
 # Iceberg: Trino keeps the two formats in two catalogs and redirects between them.
 HIVE_CATALOG = "awsdatacatalog"
 ICEBERG_CATALOG = "awsdatacatalog_iceberg"
-
-# The account that moto pretends to be.
-ACCOUNT = "123456789012"
 
 _JVM_OPTIONS = (
     "-server",

@@ -1,57 +1,220 @@
-{#- From the tables that people read, without the counts' own model. -#}
+{#-
+    Days of receipt, and the total of all days, in which delivered records and
+    the objects beyond the first in them are not events, duplicates and rejects,
+    or not as many as `clickstream_daily_counts` says.
+
+    Everything is counted anew from the tables that people read. Duplicates are
+    counted from the receipts: an event belongs to the day of its first one, and
+    each further one is a duplicate on its own day. So an event that is lost on
+    its way is missed here.
+-#}
 with
 
-taken as (
+delivered_records as (
 
-    select count(*) as count_records
+    select cast(received_at as date) as received_on
 
     from {{ ref('base_clickstream__delivered_records') }}
 
 ),
 
-found as (
+pieces as (
 
     select
-        count(*) as count_pieces,
-        count(case when object_number > 1 then 1 end) as count_extra_pieces,
-        count(case when reject_reason is null then 1 end) as count_receipts,
-        count(distinct case when reject_reason is null then event_id end)
-            as count_distinct_events
+        cast(received_at as date) as received_on,
+        object_number,
+        event_id,
+        reject_reason
 
     from {{ ref('base_clickstream__records') }}
 
 ),
 
-events as (
+rejects as (
 
-    select count(*) as count_events from {{ ref('stg_clickstream__events') }}
+    select received_on from {{ ref('stg_clickstream__rejects') }}
 
 ),
 
-rejects as (
+events as (
 
-    select count(*) as count_rejects from {{ ref('stg_clickstream__rejects') }}
+    select cast(received_at as date) as received_on
+
+    from {{ ref('stg_clickstream__events') }}
+
+),
+
+first_receipts as (
+
+    select
+        event_id,
+        min(received_on) as received_on
+
+    from pieces
+
+    where reject_reason is null
+
+    group by 1
+
+),
+
+daily_counts as (
+
+    select
+        received_on,
+        'counted' as origin,
+        raw_records,
+        extra_pieces,
+        events,
+        duplicates,
+        rejects
+
+    from {{ ref('clickstream_daily_counts') }}
+
+),
+
+observations as (
+
+    select
+        received_on,
+        1 as raw_records,
+        0 as extra_pieces,
+        0 as events,
+        0 as duplicates,
+        0 as rejects
+
+    from delivered_records
+
+    union all
+
+    select
+        received_on,
+        0 as raw_records,
+        case when object_number > 1 then 1 else 0 end as extra_pieces,
+        0 as events,
+        case when reject_reason is null then 1 else 0 end as duplicates,
+        0 as rejects
+
+    from pieces
+
+    union all
+
+    select
+        received_on,
+        0 as raw_records,
+        0 as extra_pieces,
+        0 as events,
+        -1 as duplicates,
+        0 as rejects
+
+    from first_receipts
+
+    union all
+
+    select
+        received_on,
+        0 as raw_records,
+        0 as extra_pieces,
+        1 as events,
+        0 as duplicates,
+        0 as rejects
+
+    from events
+
+    union all
+
+    select
+        received_on,
+        0 as raw_records,
+        0 as extra_pieces,
+        0 as events,
+        0 as duplicates,
+        1 as rejects
+
+    from rejects
+
+),
+
+observed_days as (
+
+    select
+        received_on,
+        'observed' as origin,
+        sum(raw_records) as raw_records,
+        sum(extra_pieces) as extra_pieces,
+        sum(events) as events,
+        sum(duplicates) as duplicates,
+        sum(rejects) as rejects
+
+    from observations
+
+    group by 1
+
+),
+
+both_days as (
+
+    select * from daily_counts
+    union all
+    select * from observed_days
+
+),
+
+{#- The null day is that of records without a time of receipt. #}
+
+days as (
+
+    select
+        cast(received_on as {{ dbt.type_string() }}) as period,
+        {%- for name in [
+            'raw_records', 'extra_pieces', 'events', 'duplicates', 'rejects'
+        ] %}
+        sum(case when origin = 'counted' then {{ name }} else 0 end)
+            as {{ name }},
+        sum(case when origin = 'observed' then {{ name }} else 0 end)
+            as observed_{{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from both_days
+
+    group by 1
+
+),
+
+total as (
+
+    select
+        'all days' as period,
+        {%- for name in [
+            'raw_records', 'extra_pieces', 'events', 'duplicates', 'rejects'
+        ] %}
+        sum({{ name }}) as {{ name }},
+        sum(observed_{{ name }}) as observed_{{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from days
+
+),
+
+periods as (
+
+    select * from days
+    union all
+    select * from total
 
 )
 
-select
-    taken.count_records,
-    found.count_pieces,
-    found.count_extra_pieces,
-    events.count_events,
-    rejects.count_rejects
+select *
 
-from taken
-
-cross join found
-
-cross join events
-
-cross join rejects
+from periods
 
 where
-    taken.count_records + found.count_extra_pieces
-    <> events.count_events
-    + (found.count_receipts - events.count_events)
-    + rejects.count_rejects
-    or found.count_distinct_events <> events.count_events
+    observed_raw_records + observed_extra_pieces
+    <> observed_events + observed_duplicates + observed_rejects
+    or raw_records <> observed_raw_records
+    or extra_pieces <> observed_extra_pieces
+    or events <> observed_events
+    or duplicates <> observed_duplicates
+    or rejects <> observed_rejects

@@ -53,29 +53,12 @@ class DbtProject:
         self, *arguments: str, check: bool = True, **variables: Any
     ) -> subprocess.CompletedProcess[str]:
         """Run one dbt command, with ``variables`` as its ``--vars``."""
-        command = [
-            str(Path(sys.executable).parent / "dbt"),
-            *arguments,
-            "--project-dir",
-            str(self.root),
-        ]
-        if variables:
-            command += ["--vars", json.dumps(variables)]
+        command = self._command(arguments, variables)
         self._recall_parsed(variables)
         finished = subprocess.run(
             command,
             cwd=self.folder,
-            env={
-                **os.environ,
-                # dbt parses anew when the profile changes, hence the same
-                # relative path for every project.
-                "CHURN_DUCKDB_PATH": self.database.name,
-                "DBT_PROFILES_DIR": str(self.root),
-                "DBT_TARGET_PATH": str(self.folder / "target"),
-                "DBT_LOG_PATH": str(self.folder / "logs"),
-                "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-                "PYTHONPATH": str(self.root),
-            },
+            env=self.environment,
             capture_output=True,
             text=True,
             check=False,
@@ -84,6 +67,44 @@ class DbtProject:
         if check and finished.returncode != 0:
             pytest.fail(f"{' '.join(command)}\n{finished.stdout}\n{finished.stderr}")
         return finished
+
+    def start_dbt(self, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
+        """Start one dbt command, whose output can be read while it runs."""
+        self._recall_parsed(variables)
+        return subprocess.Popen(
+            self._command(arguments, variables),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which this project runs."""
+        return {
+            **os.environ,
+            # dbt parses anew when the profile changes, hence the same relative
+            # path for every project.
+            "CHURN_DUCKDB_PATH": self.database.name,
+            "DBT_PROFILES_DIR": str(self.root),
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "PYTHONPATH": str(self.root),
+        }
+
+    def _command(
+        self, arguments: tuple[str, ...], variables: dict[str, Any]
+    ) -> list[str]:
+        command = [
+            str(Path(sys.executable).parent / "dbt"),
+            *arguments,
+            "--project-dir",
+            str(self.root),
+        ]
+        return command + (["--vars", json.dumps(variables)] if variables else [])
 
     def _parsed(self, variables: dict[str, Any]) -> tuple[Path, Path]:
         """Where dbt keeps what it parsed, and where this test run does."""
@@ -105,6 +126,10 @@ class DbtProject:
             draft = kept.with_suffix(f".{os.getpid()}")
             shutil.copyfile(in_target, draft)
             draft.replace(kept)
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the database, to be closed before dbt runs."""
+        return duckdb.connect(str(self.database))
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """The rows of one query."""

@@ -129,13 +129,13 @@ class SparkEngine(Engine):
     @property
     def session(self) -> Any:
         """The session that dbt has opened, or will use."""
+        from pyspark import SparkContext
         from pyspark.sql import SparkSession
 
-        session = SparkSession.getActiveSession()
-        if session is None:
-            self.dbt("debug")
-            session = SparkSession.builder.getOrCreate()
-        return session
+        if SparkContext._active_spark_context is None:
+            # The session is to have the settings of the profile.
+            self.compiled("select 1")
+        return SparkSession.builder.getOrCreate()
 
     def literal(self, text: str | None) -> str:
         if text is None:
@@ -211,9 +211,8 @@ def stop_spark() -> None:
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
-    session = SparkSession.getActiveSession()
-    if session is not None:
-        session.stop()
+    if SparkContext._active_spark_context is not None:
+        SparkSession.builder.getOrCreate().stop()
     gateway = SparkContext._gateway
     if gateway is not None:
         gateway.shutdown()

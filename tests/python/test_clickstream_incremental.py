@@ -1,8 +1,7 @@
-"""Whatever the order of arrival, incremental tables equal a full refresh."""
+"""Clickstream runs that find nothing new, or another dictionary than before."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import shutil
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
-import pytest
+from arrivals import records
 from conftest import ROOT, DbtProject
 
 START = datetime(2025, 3, 1)
@@ -42,39 +41,6 @@ def build(project: DbtProject, *arguments: str, command: str = "build") -> None:
     project.dbt(command, *arguments, "-s", *LINE, load_demo_seeds=False)
 
 
-def records(draw: random.Random, count: int) -> pd.DataFrame:
-    """Events of few visitors, so that late ones extend, bridge and repeat others."""
-    rows = []
-    for number in range(count):
-        at = START + timedelta(seconds=draw.randrange(5 * 86_400))
-        late = draw.choice([1, 60, 3_600, 8 * 3_600, 40 * 86_400])
-        received_at = at + timedelta(seconds=draw.randrange(1, late + 1))
-        event = {
-            # One in three identifiers comes again, with other content.
-            "event_id": f"e{draw.randrange(count * 2)}",
-            "event": draw.choice(["page_view", "subscribe_hover", "view_item"]),
-            "ts": at.isoformat() + "Z",
-            "anonymous_id": f"v{draw.randrange(12)}",
-            "user_id": draw.choice([None, None, f"u{draw.randrange(8)}"]),
-            "category": draw.choice([None, "pillow", "topper"]),
-        }
-        if number % 7 == 0:
-            del event["event_id"]
-        payload = json.dumps(event)
-        if number % 11 == 0:
-            payload = payload.replace('"', "'").replace("null", "None")
-        if number % 13 == 0:
-            payload = payload[: draw.randrange(1, len(payload))]
-        if number % 17 == 0:
-            payload += json.dumps({**event, "event_id": f"second {number}"})
-        source_file = f"file {draw.randrange(20)}"
-        rows.append((payload, received_at, source_file))
-        if number % 10 == 0:
-            rows.append((payload, received_at + timedelta(hours=3), source_file))
-    frame = pd.DataFrame(rows, columns=["payload", "received_at", "source_file"])
-    return frame.astype({"received_at": "datetime64[us]"})
-
-
 def prepare(project: DbtProject) -> None:
     project.create_raw_tables()
     contacts = pd.DataFrame(
@@ -94,28 +60,6 @@ def contents(project: DbtProject) -> dict[str, list[str]]:
         table: sorted(map(str, project.query(f"select {columns} from {table}")))
         for table, columns in TABLES.items()
     }
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_batches_in_any_order_equal_a_full_refresh(
-    project: DbtProject, seed: int
-) -> None:
-    project.dbt("seed", "-s", "event_names", load_demo_seeds=False)
-    draw = random.Random(seed)
-    arrivals = records(draw, 1_200).sample(frac=1, random_state=seed)
-    prepare(project)
-    # Files grow from batch to batch, and records lie in no order of time.
-    cuts = [0, *sorted(draw.sample(range(1, len(arrivals)), 3)), len(arrivals)]
-    for first, last in itertools.pairwise(cuts):
-        project.write("raw.raw_events", arrivals.iloc[first:last])
-        build(project, command="run")
-    incremental = contents(project)
-
-    build(project, "--full-refresh", command="run")
-    full_refresh = contents(project)
-    for table, rows in full_refresh.items():
-        assert rows, table
-        assert incremental[table] == rows, table
 
 
 def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
@@ -208,29 +152,3 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
     incremental = contents(project)
     build(project, "--full-refresh")
     assert contents(project) == incremental
-
-
-def test_a_path_that_cannot_be_read_is_refused_in_a_sentence(tmp_path: Path) -> None:
-    root = tmp_path / "project"
-    shutil.copytree(
-        ROOT,
-        root,
-        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "*.duckdb"),
-    )
-    project = DbtProject(tmp_path, root)
-    project.create_raw_tables()
-    dictionary = root / "models/staging/clickstream/stg_clickstream__events.yml"
-    dictionary.write_text(
-        dictionary.read_text().replace("- $.sentAt\n", "- sentAt\n", 1)
-    )
-    finished = project.dbt(
-        "run",
-        "-s",
-        "base_clickstream__delivered_records",
-        check=False,
-        load_demo_seeds=False,
-    )
-    assert finished.returncode != 0
-    assert "The column `sent_at` of stg_clickstream__events has the path `sentAt`" in (
-        finished.stdout
-    )

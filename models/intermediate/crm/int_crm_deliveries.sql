@@ -13,7 +13,10 @@ accounts as (
 
     select * from {{ ref('stg_salesforce__accounts') }}
 
-    where batch_date is not null and loaded_at is not null
+    where
+        batch_date is not null
+        and loaded_at is not null
+        and {{ may_hold_new_deliveries() }}
 
 ),
 

@@ -1,23 +1,24 @@
-{%- set arrivals = [
-    ('clickstream', 'raw_events', 'received_at'),
-    ('salesforce', 'raw_accounts', 'loaded_at'),
-] -%}
-{%- if var('has_contacts') -%}
-    {%- do arrivals.append(('salesforce', 'raw_contacts', 'loaded_at')) -%}
-{%- endif -%}
-{%- if var('has_invoices') -%}
-    {%- do arrivals.append(('billing', 'raw_invoices', 'loaded_at')) -%}
-{%- endif -%}
-{%- if var('has_support_calls') -%}
-    {%- do arrivals.append(('support', 'raw_calls', 'loaded_at')) -%}
-{%- endif %}
+{%- set arrivals = (
+    [
+        ('clickstream', 'raw_events', 'received_at'),
+        ('salesforce', 'raw_accounts', 'loaded_at'),
+    ]
+    + ([('salesforce', 'raw_contacts', 'loaded_at')]
+        if var('has_contacts') else [])
+    + ([('billing', 'raw_invoices', 'loaded_at')]
+        if var('has_invoices') else [])
+    + ([('support', 'raw_calls', 'loaded_at')]
+        if var('has_support_calls') else [])
+) -%}
 
 with
 
 {% for source_name, table_name, arrived_at in arrivals -%}
 {{ table_name }} as (
 
-    select max(cast({{ arrived_at }} as {{ dbt.type_timestamp() }})) as last_arrived_at
+    select
+        max(cast({{ arrived_at }} as {{ dbt.type_timestamp() }}))
+            as last_arrived_at
 
     from {{ raw_table(source_name, table_name) }}
 

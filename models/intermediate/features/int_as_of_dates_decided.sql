@@ -6,11 +6,15 @@
     )
 }}
 
-{%- set inputs = ['activity', 'links', 'signals', 'attributes', 'calls', 'invoices'] -%}
+{%- set has_calls, has_invoices =
+    var('has_support_calls'), var('has_invoices') -%}
+{%- set inputs = ['activity', 'links', 'signals', 'attributes']
+    + (['calls'] if has_calls else [])
+    + (['invoices'] if has_invoices else []) -%}
 
 {%- set digested_columns = [] -%}
 {%- for input in inputs -%}
-    {%- do digested_columns.extend(['count_' ~ input, 'content_' ~ input]) -%}
+{%- do digested_columns.extend(['count_' ~ input, 'content_' ~ input]) -%}
 {%- endfor %}
 
 with
@@ -47,6 +51,7 @@ attributes as (
 
 ),
 
+{% if has_calls -%}
 calls as (
 
     select * from {{ ref('stg_support__calls') }}
@@ -55,6 +60,8 @@ calls as (
 
 ),
 
+{% endif -%}
+{% if has_invoices -%}
 invoices as (
 
     select * from {{ ref('base_billing__invoice_states') }}
@@ -63,6 +70,7 @@ invoices as (
 
 ),
 
+{% endif -%}
 clickstream_starts as (
 
     select min(activity_date) as first_activity_on from activity
@@ -120,6 +128,8 @@ input_rows as (
 
     from attributes
 
+    {%- if has_calls %}
+
     union all
 
     select
@@ -130,6 +140,9 @@ input_rows as (
         ]) }} as content
 
     from calls
+    {%- endif %}
+
+    {%- if has_invoices %}
 
     union all
 
@@ -144,6 +157,7 @@ input_rows as (
         ]) }} as content
 
     from invoices
+    {%- endif %}
 
 ),
 

@@ -6,18 +6,6 @@
     )
 }}
 
-{%- set new_files -%}
-    select distinct source_file
-
-    from {{ ref('base_clickstream__delivered_records') }}
-
-    {% if is_incremental() %}
-
-    where taken_at > {{ latest_taken_at(this) }}
-
-    {% endif %}
-{%- endset %}
-
 with
 
 raw_events as (
@@ -29,13 +17,13 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
-    where {{ is_in_days_of_files(new_files) }}
+    where {{ is_in_days_of_files(newly_taken_files(this)) }}
 
 ),
 
 new_files as (
 
-    {{ new_files }}
+    {{ newly_taken_files(this) }}
 
 ),
 

@@ -1,0 +1,276 @@
+"""Decided once: what was scored day by day is what a rebuild from scratch says.
+
+The demo company under seeds/ is run day by day for 60 days, each time with what
+had arrived by then. All rows of features and scores are kept. Then everything
+is built anew with all that ever arrived, late records, late logins and late
+batches included, and compared with them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, DbtProject
+from replay_days import ARRIVED_AT, land_until
+
+FIRST, LAST = "2025-08-29", "2025-10-27"
+# A day in the middle, for what looks at one day.
+DAY = "2025-10-01"
+
+LINE = ["+churn_score_history"]
+# Learning again each day would try the models, and not the days.
+LEARNING = ["churn_models", "churn_training_set", "churn_labels"]
+# What depends on the day that is scored.
+SCORING = ["int_as_of_dates+,+churn_score_history"]
+
+FEATURES = "select * from {}account_features {} order by as_of_date, account_id"
+SCORES = (
+    "select * exclude (scored_at) from {}churn_scores {} "
+    "order by as_of_date, account_id"
+)
+
+
+def replay(project: DbtProject, **job: object) -> None:
+    """Run `replay_days.py` on the project's database."""
+    file = project.folder / "job.json"
+    file.write_text(
+        json.dumps({"first": FIRST, "last": LAST, "exclude": LEARNING, **job})
+    )
+    finished = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("replay_days.py")), str(file)],
+        cwd=project.folder,
+        env=project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.fixture(scope="module")
+def replayed(module_project: DbtProject) -> DbtProject:
+    """The demo company, run day by day; `kept` holds what each day said."""
+    module_project.dbt("seed")
+    module_project.execute("create schema to_come")
+    for table in ARRIVED_AT:
+        module_project.execute(
+            f"create table to_come.{table} as select * from raw.{table}",
+            f"delete from raw.{table}",
+        )
+    with module_project.connect() as connection:
+        land_until(connection, f"{FIRST} 00:00:00")
+    # The model of this day scores all days.
+    module_project.dbt("run", "--select", *LINE, load_demo_seeds=False)
+    replay(
+        module_project,
+        select=LINE,
+        land=True,
+        keep="kept",
+        vars={"load_demo_seeds": False},
+    )
+    return module_project
+
+
+@pytest.fixture
+def copied(replayed: DbtProject, tmp_path: Path) -> DbtProject:
+    """A copy of the replayed company that a test may change."""
+    shutil.copy(replayed.database, tmp_path)
+    return DbtProject(tmp_path)
+
+
+def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
+    days = [
+        day
+        for (day,) in copied.query("select distinct as_of_date from kept.churn_scores")
+    ]
+    assert len(days) == 60
+    copied.dbt(
+        "run",
+        "--full-refresh",
+        "--select",
+        *LINE,
+        "--exclude",
+        *LEARNING,
+        load_demo_seeds=False,
+        as_of_frequency="daily",
+    )
+    of_days = "where as_of_date in (select as_of_date from kept.account_features)"
+    kept = copied.query(FEATURES.format("kept.", ""))
+    rebuilt = copied.query(FEATURES.format("", of_days))
+    assert kept
+    assert [row for row in rebuilt if row not in kept] == []
+    assert kept == rebuilt
+
+    # A score is about one day, so the days are scored one by one.
+    replay(
+        copied,
+        select=SCORING,
+        land=False,
+        keep="again",
+        vars={"load_demo_seeds": False, "as_of_frequency": "daily"},
+    )
+    scores = copied.query(SCORES.format("kept.", ""))
+    assert len(scores) > 60 * 10
+    assert scores == copied.query(SCORES.format("again.", ""))
+
+
+def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
+    """Sixty increments later, everything is as if built at once."""
+    tables = [
+        "select * from stg_clickstream__events order by event_id",
+        "select * from sessions order by session_id",
+        "select * from identities order by all",
+        "select * from late_arrivals order by received_on",
+        "select * from subscription_spells order by account_id, spell_number",
+    ]
+    line = ["+sessions", "stg_clickstream__events", "+late_arrivals"]
+    line.append("+subscription_spells")
+    copied.dbt("run", "--select", *line, load_demo_seeds=False)
+    before = [copied.query(sql) for sql in tables]
+    copied.dbt("run", "--full-refresh", "--select", *line, load_demo_seeds=False)
+    assert before == [copied.query(sql) for sql in tables]
+
+
+# What arrived or is dated after the day D: of the clickstream, by the time that
+# stands in the record; D's own landing window ends at 06:00.
+AFTER = {
+    "raw_events": (
+        f"received_at >= timestamp '{DAY} 06:00' or received_at in ("
+        f"select received_at from known_events where event_at >= timestamp '{DAY}')"
+    ),
+    "raw_accounts": (
+        f"batch_date >= date '{DAY}' or loaded_at >= timestamp '{DAY} 06:00'"
+    ),
+    "raw_contacts": (
+        f"batch_date >= date '{DAY}' or loaded_at >= timestamp '{DAY} 06:00'"
+    ),
+    "raw_invoices": f"loaded_at >= timestamp '{DAY} 06:00'",
+    "raw_calls": (
+        f"started_at >= timestamp '{DAY}' or loaded_at >= timestamp '{DAY} 06:00'"
+    ),
+}
+# The opposite of what is true, as far as a column has one.
+INVERTED = {
+    "raw_events": "payload = replace(replace(payload, 'view', 'click'), "
+    "'subscribe', 'login')",
+    "raw_accounts": "cancelled_service = case when cancelled_service is null or "
+    "cancelled_service = '' then cast(batch_date as varchar) end, "
+    "new_customer = null, plan = 'inverted', seats = '1', "
+    "monthly_recurring_revenue = '1'",
+    "raw_contacts": "account_id = (select max(account_id) from raw.raw_accounts)",
+    "raw_invoices": "status = case status when 'paid' then 'failed' else 'paid' end",
+    "raw_calls": "topic = 'cancellation_question', duration_seconds = 9999",
+}
+
+
+@pytest.mark.parametrize("change", ["delete", "invert"])
+def test_nothing_after_a_day_moves_its_features_or_scores(
+    copied: DbtProject, change: str
+) -> None:
+    copied.execute(
+        "create table known_events as "
+        "select received_at, event_at from stg_clickstream__events"
+    )
+    for table, after in AFTER.items():
+        assert copied.query(f"select count(*) from raw.{table} where {after}") > [(0,)]
+        if change == "delete":
+            copied.execute(f"delete from raw.{table} where {after}")
+        else:
+            copied.execute(f"update raw.{table} set {INVERTED[table]} where {after}")
+    # Something must arrive after the day's window, or it would not be decided.
+    copied.execute(
+        "insert into raw.raw_events values "
+        f"('no event', timestamp '{DAY} 07:00', 'the next file')"
+    )
+    copied.dbt(
+        "run",
+        "--full-refresh",
+        "--select",
+        *LINE,
+        "--exclude",
+        *LEARNING,
+        load_demo_seeds=False,
+        as_of_date=DAY,
+    )
+    of_day = f"where as_of_date = date '{DAY}'"
+    features = copied.query(FEATURES.format("kept.", of_day))
+    assert features
+    assert features == copied.query(FEATURES.format("", of_day))
+    scores = copied.query(SCORES.format("kept.", of_day))
+    assert scores
+    assert scores == copied.query(SCORES.format("", ""))
+
+
+def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
+    """`--vars 'as_of_date: …'` for one day, one command for a range of days."""
+    copied.execute("delete from churn_score_history")
+    copied.dbt(
+        "run",
+        "--select",
+        *SCORING,
+        "--exclude",
+        *LEARNING,
+        load_demo_seeds=False,
+        as_of_date=DAY,
+    )
+    of_day = f"where as_of_date = date '{DAY}'"
+    assert copied.query(SCORES.format("kept.", of_day)) == copied.query(
+        SCORES.format("", "")
+    )
+
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "churn.backfill",
+            "--from=2025-09-02",
+            "--to=2025-09-05",
+            "--every=3",
+            '--vars={"load_demo_seeds": false}',
+        ],
+        cwd=ROOT,
+        env={**copied.environment, "CHURN_DUCKDB_PATH": str(copied.database)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines() == [
+        "2025-09-02 is scored.",
+        "2025-09-05 is scored.",
+        "churn_score_history holds these days; churn_scores holds the latest one.",
+    ]
+    for day in ("2025-09-02", "2025-09-05"):
+        of_day = f"where as_of_date = date '{day}'"
+        assert copied.query(SCORES.format("kept.", of_day)) == copied.query(
+            SCORES.format("", of_day).replace("churn_scores", "churn_score_history")
+        )
+    assert copied.query("select distinct as_of_date from churn_scores") == copied.query(
+        "select max(as_of_date) from kept.churn_scores"
+    )
+
+
+def test_a_day_that_is_not_decided_cannot_be_scored(copied: DbtProject) -> None:
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "churn.backfill",
+            "--from=2031-01-01",
+            "--to=2031-01-02",
+            '--vars={"load_demo_seeds": false}',
+        ],
+        cwd=ROOT,
+        env={**copied.environment, "CHURN_DUCKDB_PATH": str(copied.database)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 1
+    assert "The as_of_date 2031-01-01 is not decided yet" in finished.stderr
+    assert "is scored." not in finished.stdout
