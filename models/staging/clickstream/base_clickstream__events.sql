@@ -10,7 +10,9 @@
 {%- set columns = ['event_id'] + dictionary_names(['event_id']) + [
     'event_at', 'received_at', 'visitor_id', 'is_repaired', 'is_clock_skewed',
     'source_file', 'taken_at'
-] %}
+] -%}
+{%- set is_new = 'taken_at > ' ~ latest_taken_at(this)
+    if is_incremental() else 'true' %}
 
 with
 
@@ -29,9 +31,7 @@ new_receipts as (
 
     where
         reject_reason is null
-        {%- if is_incremental() %}
-        and taken_at > {{ latest_taken_at(this) }}
-        {%- endif %}
+        and {{ is_new }}
 
 ),
 
