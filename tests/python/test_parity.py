@@ -30,6 +30,11 @@ DIFFERENT_BY_NATURE = {
     "model",
     "training_seconds",
     "search_seconds",
+    # Digests of the last digits of every feature, and what is named by them; the
+    # features are compared as numbers, and the scores that come of them.
+    "data_fingerprint",
+    "training_fingerprint",
+    "model_version",
     # An engine's own: how it lays its files out.
     "partition_key",
 }
