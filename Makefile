@@ -71,8 +71,14 @@ dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented
 	@$(BIN)/python -m churn.dictionary
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp ## Measure speed and memory, as ratios
-	@$(BIN)/python -m benchmarks
+bench: $(VENV)/bench.stamp ## Measure speed and memory into benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks --write
+
+# Only the benchmarks compare with these tools, and draw.
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		"polars>=1,<2" "matplotlib>=3.9,<4"
+	@touch $@
 
 # Both need the environment of the extra `spark`, which the developers' has.
 .PHONY: spark

@@ -3,19 +3,81 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
+import io
 import os
 import platform
+import shlex
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from benchmarks import clickstream, incremental, labels, model
+from benchmarks import clickstream, incremental, labels, model, tools
 
-BENCHMARKS = ["clickstream", "incremental", "labels", "model"]
+BENCHMARKS = ["clickstream", "tools", "incremental", "labels", "model"]
+RESULTS = Path(__file__).parent / "RESULTS.md"
+PICTURE = Path(__file__).parent / "tools.png"
+VERSIONS = ["dbt-core", "dbt-duckdb", "xgboost-cpu", "polars", "pandas", "pyspark"]
+
+
+class _Tee(io.TextIOBase):
+    """Shows what is written, and keeps it."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.kept.append(text)
+        return sys.__stdout__.write(text)
+
+    def flush(self) -> None:
+        sys.__stdout__.flush()
 
 
 def main() -> None:
-    """Measure and print a table for each benchmark."""
+    """Measure, print a table for each benchmark, and write RESULTS.md."""
+    tee = _Tee()
+    with contextlib.redirect_stdout(tee):
+        writes = measure_chosen()
+    if writes:
+        RESULTS.write_text(results("".join(tee.kept)))
+        print(f"\nWritten to {RESULTS}")
+
+
+def results(printed: str) -> str:
+    """The page of results: the machine, versions, the command, and the tables."""
+    versions = []
+    for name in VERSIONS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+    loads = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    command = f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip()
+    picture = (
+        f"\n![Raw files to sessions]({PICTURE.name})\n" if PICTURE.exists() else ""
+    )
+    return f"""# Results
+
+Written by `make bench`; nothing here was typed by hand. Compare ratios, not seconds:
+all figures of a table come from one run on one machine.
+
+- {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, \
+{memory:.0f} GiB; load averages at the end: {loads}
+- Python {platform.python_version()}, DuckDB {duckdb.__version__}, \
+{", ".join(versions)}
+- `{command}`
+
+```text
+{printed.strip()}
+```
+{picture}"""
+
+
+def measure_chosen() -> bool:
+    """Measure and print; return whether the results are to be written."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "benchmarks",
@@ -52,6 +114,16 @@ def main() -> None:
     parser.add_argument(
         "--scratch", type=Path, help="folder for large databases (the system's)"
     )
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 2_000_000, 5_000_000],
+        help="records of the comparison with other tools; 50000000 takes 60 GB",
+    )
+    parser.add_argument(
+        "--write", action="store_true", help=f"write what is measured to {RESULTS.name}"
+    )
     options = parser.parse_args()
     chosen = options.benchmarks or BENCHMARKS
     for name in chosen:
@@ -70,6 +142,27 @@ def main() -> None:
                 f"{measured.name:40}{measured.seconds:>10.2f}"
                 f"{measured.floor_seconds:>10.2f}{measured.ratio:>8.2f}"
             )
+    if "tools" in chosen:
+        print("\nRaw files to sessions, against other tools")
+        print(
+            f"{'':28}{'records':>12}{'seconds':>9}{'of CPU':>9}"
+            f"{'peak GB':>9}{'ratio':>8}"
+        )
+        measured_tools = tools.measure(options.sizes, options.scratch)
+        floors = {
+            each.records: each.seconds
+            for each in measured_tools
+            if each.tool.startswith("duckdb")
+        }
+        for each in measured_tools:
+            cpu = "-" if each.cpu_seconds is None else f"{each.cpu_seconds:.1f}"
+            peak = "-" if each.peak_bytes is None else f"{each.peak_bytes / 1e9:.2f}"
+            print(
+                f"{each.tool:28}{each.records:>12,}{each.seconds:>9.1f}{cpu:>9}"
+                f"{peak:>9}{each.seconds / floors[each.records]:>8.2f}"
+            )
+        if options.write:
+            tools.draw(measured_tools, PICTURE)
     if "incremental" in chosen:
         print(f"\nA day of {options.events_a_day:,} events on top of a history")
         print(f"{'':46}{'measured':>9}{'against':>9}{'ratio':>8}  target")
@@ -109,6 +202,8 @@ def main() -> None:
                 f"{figure.floor:>6.1f} {figure.unit:<3}"
                 f"{figure.ratio:>7.2f}{figure.bound:>8.2f}"
             )
+
+    return options.write
 
 
 if __name__ == "__main__":

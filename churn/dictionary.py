@@ -18,10 +18,21 @@ import duckdb
 
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
-# Names that the models use on the way only, so that no table shows them; of those
-# that `names_taken_by_the_models` refuses, the ones that trackers might use too.
-_INNER_NAMES = ("content", "document", "identity", "texts")
-
+# Names that no column can have: `names_taken_by_the_models` has the same.
+_NAMES_TAKEN = """
+    content content_key corrected_at delivered_taken_at dictionary_version
+    document event_at event_name event_number identity is_clock_skewed
+    is_counted is_irregular is_known is_on_time is_readable is_repaired
+    is_revised is_unreadable kept_payload last_taken_at object_number payload
+    receipt_number received_at received_on received_text reject_detail
+    reject_reason repair_reject_detail repair_reject_reason source_file taken_at
+    texts visitor_id all and as between by case cast create cross current_date
+    current_timestamp delete desc distinct drop else end except exists false for
+    from full group having in inner insert intersect into is join left like
+    limit natural not null offset on or order outer right select set table then
+    to true union unique user using values when where window with
+"""
+NAMES_TAKEN = frozenset(_NAMES_TAKEN.split())
 
 # Keys that a dictionary path can address: the models refuse others.
 _KEY = r"""[A-Za-z_][A-Za-z0-9_-]*|"[^"\\'{}]+\""""
@@ -47,31 +58,26 @@ class UndocumentedPath:
             return None
         return "$" + "".join("[0]" if step["item"] else step.group() for step in steps)
 
-    @property
-    def keys(self) -> list[str]:
-        """The keys on the way, in snake case; `$.context.osName` has `os_name`."""
-        keys = (step["key"] for step in _STEP.finditer(self.json_path) if step["key"])
-        return [name for name in map(_snake_case, keys) if name]
-
 
 def _snake_case(key: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key)
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").lower()
 
 
-def column_name(path: UndocumentedPath, taken: Collection[str]) -> str:
-    """A column name that is not ``taken``: the path's last key, or more of them."""
-    keys = path.keys or ["unnamed"]
-    for count in range(1, len(keys) + 1):
-        name = "_".join(keys[-count:])
-        if name not in taken and not name[0].isdigit():
-            return name
-    numbers = itertools.count(2)
-    name = "field_" + "_".join(keys)
+def column_name(json_path: str, taken: Collection[str] = ()) -> str:
+    """A snake-case name for a path, by its last key, or by more of them where needed.
+
+    ``$.context.osName`` is ``os_name``, or ``context_os_name`` if that is ``taken``.
+    """
+    found = (step["key"] for step in _STEP.finditer(json_path) if step["key"])
+    keys = [name for name in map(_snake_case, found) if name] or ["unnamed"]
+    names = ["_".join(keys[-count:]) for count in range(1, len(keys) + 1)]
+    longest = f"field_{names[-1]}"
+    numbered = (f"{longest}_{number}" for number in itertools.count(2))
     return next(
-        candidate
-        for candidate in itertools.chain([name], (f"{name}_{n}" for n in numbers))
-        if candidate not in taken
+        name
+        for name in itertools.chain(names, [longest], numbered)
+        if name not in taken and name not in NAMES_TAKEN and not name[0].isdigit()
     )
 
 
@@ -97,9 +103,9 @@ def column_stub(path: UndocumentedPath, name: str) -> str:
 
 def stubs(paths: Iterable[UndocumentedPath], taken: Iterable[str]) -> Iterator[str]:
     """A stub for each path; no two have one name, and none has one of ``taken``."""
-    names = {*taken, *_INNER_NAMES}
+    names = set(taken)
     for path in paths:
-        name = column_name(path, names)
+        name = column_name(path.json_path, names)
         if path.dictionary_path is not None:
             names.add(name)
         yield column_stub(path, name)
@@ -135,14 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     """
                 ).fetchall()
             ]
-            # Names that the models use, and words of SQL, are no names of columns.
             taken = connection.execute(
                 """
-                select lower(column_name) from information_schema.columns
-                where table_name like '%_clickstream__%'
-                union
-                select lower(keyword_name) from duckdb_keywords()
-                where keyword_category <> 'unreserved'
+                select column_name from information_schema.columns
+                where table_name = 'stg_clickstream__events'
                 """
             ).fetchall()
     except duckdb.CatalogException:

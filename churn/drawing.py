@@ -156,7 +156,7 @@ def interval_chart(
     numbers = [n for _, *told in rows for n in told if n is not None]
     numbers += [mark] if mark is not None else []
     ticks = _ticks(min(numbers), max(numbers), 5)
-    left, right = 8, 60
+    left, right = 14, 60
     base = height - 18
 
     def place(value: float) -> float:

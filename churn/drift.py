@@ -144,8 +144,9 @@ def measure_drift(
             actual, learnt = counts[day][position], bins[name]
             size, learnt_size = int(actual.sum()), learnt["rows"][0]
             expected = np.array(learnt["shares"]) * learnt_size
-            used = np.count_nonzero(expected + actual)
-            known = size - int(actual[0])
+            known, learnt_known = actual[1:].sum(), expected[1:].sum()
+            is_known = known > 0 and learnt_known > 0
+            used = np.count_nonzero(expected[1:] + actual[1:])
             measured.append(
                 {
                     "model_version": model["model_version"],
@@ -153,9 +154,15 @@ def measure_drift(
                     "feature": name,
                     "theme": theme_of.get(name, name),
                     "count_accounts": size,
-                    "population_stability_index": stability_index(expected, actual),
+                    "population_stability_index": (
+                        stability_index(expected[1:], actual[1:]) if is_known else None
+                    ),
                     # Its mean if both were drawn from one distribution.
-                    "index_by_chance": (used - 1) * (1 / size + 1 / learnt_size),
+                    "index_by_chance": (
+                        (used - 1) * (1 / known + 1 / learnt_known)
+                        if is_known
+                        else None
+                    ),
                     "missing_share": float(actual[0] / size),
                     "training_missing_share": learnt["shares"][0],
                     "mean_value": sums[day][position] / known if known else None,

@@ -444,9 +444,7 @@ def _write_dictionary(
             continue
         if "[" in each.path or '"' in each.path:
             continue
-        name = column_name(each.path)
-        while name in names:
-            name = f"{name}_field"
+        name = column_name(each.path, names)
         names.add(name)
         kind = next(iter(each.types)) if len(each.types) == 1 else "text"
         data_type = {"number": "double", "boolean": "boolean"}.get(kind, "varchar")

@@ -120,7 +120,7 @@ def learn(
     # The champion may know features that are no longer learnt from.
     also = set(json.loads(champion["feature_names"])) if champion else set()
     examples = read_examples(rows, names | (also & set(column_names(rows))))
-    if known_by is not None:
+    if not pd.isna(known_by):
         examples = examples.until(
             pd.Timestamp(known_by) - pd.Timedelta(days=settings.gap_days)
         )

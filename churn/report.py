@@ -30,9 +30,10 @@ from churn.training import MODEL, ChurnModel
 
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
+# In the order in which they are shown.
 PREDICTORS = {
-    "ceiling": "true hazard (the ceiling)",
     MODEL: "this model",
+    "ceiling": "true hazard (the ceiling)",
     "logistic_regression": "logistic regression",
     "recency_rule": "days since last visit",
     "prevalence": "everyone alike",
@@ -334,12 +335,10 @@ def _intervals(
     row: dict[str, Any], part: str, ceiling: Ceiling | None, metric: str
 ) -> str | None:
     """One metric of all predictors with its interval, the model first."""
-    estimates = _estimates(row, part, ceiling)
-    order = [MODEL, *[name for name in estimates if name != MODEL]]
     rows = [
-        (PREDICTORS[name], *estimates[name][metric])
-        for name in order
-        if estimates[name][metric][0] is not None
+        (PREDICTORS[name], *told[metric])
+        for name, told in _estimates(row, part, ceiling).items()
+        if told[metric][0] is not None
     ]
     if not rows:
         return None
@@ -508,6 +507,7 @@ def _drift(
         where model_version = $version and as_of_date = (
             select max(as_of_date) from feature_drift where model_version = $version
         )
+        and population_stability_index is not null
         order by population_stability_index desc, feature""",
         {"version": row["model_version"]},
     ).df()
@@ -524,6 +524,15 @@ def _drift(
         "day": str(found["as_of_date"][0])[:10],
         "accounts": int(found["count_accounts"][0]),
         "by_chance": float(found["index_by_chance"].max()),
+        "gaps": [
+            (
+                labels.get(told.feature, told.feature),
+                told.training_missing_share,
+                told.missing_share,
+            )
+            for told in found.itertuples()
+            if told.missing_share > told.training_missing_share + 0.1
+        ],
         "chart": Markup(
             drawing.bar_chart(bars, "Population stability index", mark=0.25)
         ),

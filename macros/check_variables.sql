@@ -108,7 +108,9 @@
         {%- endif -%}
     {%- endfor -%}
 
-    {%- for name in ['largest_calibration_gap', 'largest_feature_drift'] -%}
+    {%- for name in [
+        'largest_calibration_gap', 'largest_feature_drift', 'largest_new_gap',
+    ] -%}
         {%- set bound = var(name) -%}
         {%- if bound is not number or bound is boolean or bound <= 0 -%}
             {{ refuse_variable(name, bound, 'a number above 0') }}

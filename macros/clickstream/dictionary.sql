@@ -37,7 +37,7 @@
             'anonymous_id', 'user_id'
         ] if model and name not in names -%}
             {{ exceptions.raise_compiler_error(
-                'stg_clickstream__events needs the column `' ~ name
+                var('clickstream_dictionary_model') ~ ' needs the column `' ~ name
                 ~ '`: where no tracker sends it, give it `json_paths: []`.'
             ) }}
         {%- endfor -%}

@@ -81,6 +81,10 @@
         when not startswith({{ payload }}, '{') then false
         when {{ document }} is null then false
         when size({{ document }}) <> 2 then false
+        {#- What could be mistaken for the second object. -#}
+        when contains({{ payload }}, '""')
+            and {{ spark__regexp_matches_text(payload, '""\\s*:') }}
+            then false
         when contains({{ payload }}, chr(92)) or contains({{ payload }}, 'key"')
             then not {{ spark__regexp_matches_text(
                 payload,

@@ -34,9 +34,15 @@ drifted_features as (
 
     where
         drift.theme not in ('age', 'cohort', 'newer_cohorts')
-        and drift.population_stability_index
-        > {{ var('largest_feature_drift') }}
-        and drift.population_stability_index > 3 * drift.index_by_chance
+        and (
+            (
+                drift.population_stability_index
+                > {{ var('largest_feature_drift') }}
+                and drift.population_stability_index > 3 * drift.index_by_chance
+            )
+            or drift.missing_share - drift.training_missing_share
+            > {{ var('largest_new_gap') }}
+        )
 
 )
 

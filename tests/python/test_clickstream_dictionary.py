@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import yaml
 from conftest import ROOT, DbtProject
 
 from churn import dictionary
-from churn.dictionary import UndocumentedPath, column_name
+from churn.dictionary import NAMES_TAKEN, column_name
 
 YAML = "models/staging/clickstream/stg_clickstream__events.yml"
 EVENT = {"event": "login", "ts": 1740823445, "user_id": "u"}
@@ -171,7 +172,12 @@ def test_the_contract_refuses_a_column_that_nothing_fills(
 """,
     )
     finished = copied_project.dbt(
-        "run", "-s", "stg_clickstream__events", check=False, load_demo_seeds=False
+        "run",
+        "-s",
+        "event_names",
+        "+stg_clickstream__events",
+        check=False,
+        load_demo_seeds=False,
     )
     assert finished.returncode != 0
     assert "enforced contract that failed" in finished.stdout
@@ -251,14 +257,17 @@ def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
         "dictionary_paths_that_never_occur",
         load_demo_seeds=False,
     )
-    said = " ".join(finished.stdout.split())
-    # The odd key alone is left; no pasted path is one that never occurs.
-    assert "undocumented_json_paths found 1" in said
-    never = project.query(
-        (project.folder / "target/compiled/churn/tests/data")
-        .joinpath("dictionary_paths_that_never_occur.sql")
-        .read_text()
-    )
+    assert "WARN=2" in finished.stdout
+
+    def rows_of(test: str) -> list[tuple]:
+        compiled = project.folder / "target/compiled/churn/tests/data" / f"{test}.sql"
+        return project.query(compiled.read_text())
+
+    # The odd key alone is left; and no pasted path is one that never occurs.
+    assert [row[0] for row in rows_of("undocumented_json_paths")] == [
+        '$."it\'s \\"odd\\""'
+    ]
+    never = rows_of("dictionary_paths_that_never_occur")
     pasted = {path for e in yaml.safe_load(printed) for path in paths_of(e)}
     assert pasted
     assert not pasted & {path for (path,) in never}
@@ -277,6 +286,8 @@ def paths_of(entry: dict) -> list[str]:
         ("$.id", ("id",), "field_id"),
         ("$.id", ("id", "field_id"), "field_id_2"),
         ("$.items[]", (), "items"),
+        ("$.cart.order", (), "cart_order"),
+        ("$.content", (), "field_content"),
         ('$."Größe in cm"', (), "gr_e_in_cm"),
         ('$."1st"', (), "field_1st"),
         ('$."枕"', (), "unnamed"),
@@ -285,8 +296,13 @@ def paths_of(entry: dict) -> list[str]:
 def test_a_stub_has_a_name_that_is_free(
     json_path: str, taken: tuple[str, ...], name: str
 ) -> None:
-    path = UndocumentedPath(json_path, 1, "text", None)
-    assert column_name(path, taken) == name
+    assert column_name(json_path, taken) == name
+
+
+def test_names_that_models_use_are_the_same_in_sql_and_python() -> None:
+    text = (ROOT / "macros/clickstream/dictionary.sql").read_text()
+    listed = text.split("macro names_taken_by_the_models")[1].split("endmacro")[0]
+    assert set(re.findall("'([a-z_]+)'", listed)) == NAMES_TAKEN
 
 
 def test_without_a_profile_it_says_what_to_do(

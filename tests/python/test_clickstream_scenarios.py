@@ -38,6 +38,7 @@ def read_record(line: str) -> tuple[datetime, str | None]:
     text = timed[2] if timed else line
     if text == "<null>":
         return received_at, None
+    text = text.replace("@@1200", "[" * 1_200 + "]" * 1_200)
     if text.startswith("\\ufeff"):
         text = "\ufeff" + text.removeprefix("\\ufeff")
     if text.endswith("\\0"):

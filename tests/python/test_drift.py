@@ -48,14 +48,23 @@ def test_what_is_the_same_has_not_drifted(model: dict[str, str]) -> None:
     assert (measured["population_stability_index"] < 3 * chance).all()
 
 
-def test_shift_gaps_and_new_values_are_drift(model: dict[str, str]) -> None:
+def test_shift_gaps_and_new_values_are_told(model: dict[str, str]) -> None:
     rows = planted_rows(accounts=2000, weeks=1, seed=99)
     rows["visits_28d"] = rows["visits_28d"] // 3
     rows.loc[::2, "days_since_last_visit"] = np.nan
     rows["plan"] = "brand new"
-    measured = drift_of(rows, model)["population_stability_index"]
-    assert measured["noise"] < 0.1
-    assert measured.drop("noise").min() > 0.25
+    measured = drift_of(rows, model)
+    index, gap = measured["population_stability_index"], measured["missing_share"]
+    assert index["visits_28d"] > 0.25
+    assert measured["mean_value"]["visits_28d"] < (
+        measured["training_mean_value"]["visits_28d"] / 2
+    )
+    # Half of the values are gone, and those that stay are as they were.
+    assert index["days_since_last_visit"] < 0.1
+    assert gap["days_since_last_visit"] > 0.5
+    assert gap["plan"] == 1
+    assert np.isnan(index["plan"])
+    assert index["noise"] < 0.1
 
 
 def test_each_day_is_measured_once(model: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 {{
     config(
+        enabled=var('has_invoices'),
         materialized='incremental',
         incremental_strategy='append',
         unique_key='as_of_date',

@@ -1,5 +1,6 @@
 {{
     config(
+        enabled=var('has_support_calls'),
         materialized='incremental',
         incremental_strategy='append',
         unique_key='as_of_date',

@@ -1,0 +1,165 @@
+"""Raw files to sessions: this project's line against four tools by hand.
+
+All run on the same file, one after the other on the same cores, each in a process of
+its own. The line does what the others do, and besides keeps every record, repairs,
+quarantines, finds duplicates, and can be run again for what is new.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from benchmarks.clickstream import load_lines, write_records
+from benchmarks.jobs import TIMEOUT_MINUTES, TOOLS
+from benchmarks.running import ROOT, THREADS, run_dbt
+
+LINE = "this project, on DuckDB"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One tool's run.
+
+    Attributes:
+        tool: Which.
+        records: How many there were.
+        seconds: By the clock, the start of the tool included.
+        cpu_seconds: Of all threads; none where they run in another process.
+        peak_bytes: The most memory held at once; likewise.
+    """
+
+    tool: str
+    records: int
+    seconds: float
+    cpu_seconds: float | None
+    peak_bytes: int | None
+
+
+def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
+    """Measure every tool that is installed, on each number of records.
+
+    Args:
+        sizes: How many records to generate, about 500 bytes each.
+        scratch: Folder for files and databases; the system's by default.
+
+    Returns:
+        A measurement a tool and size.
+
+    Raises:
+        RuntimeError: A tool failed, or found other sessions than the first.
+    """
+    tools = [name for name in TOOLS if importlib.util.find_spec(name)]
+    if "pyspark" in tools and not shutil.which("java"):
+        tools.remove("pyspark")
+    measured = []
+    for records in sizes:
+        with tempfile.TemporaryDirectory(dir=scratch) as name:
+            folder = Path(name)
+            lines = folder / "records.jsonl"
+            write_records(lines, records)
+            measured.append(_line(folder, lines, records))
+            expected = None
+            for tool in tools:
+                sessions = folder / f"{tool}.parquet"
+                measured.append(_by_hand(tool, lines, sessions, records))
+                found = _sessions(sessions)
+                if expected not in (None, found):
+                    raise RuntimeError(
+                        f"{tool} found {found} sessions and events, not {expected}"
+                    )
+                expected = found
+    return measured
+
+
+def _line(folder: Path, lines: Path, records: int) -> Measurement:
+    """Load the file, and build the line up to sessions; dbt's start included."""
+    started = time.perf_counter()
+    load_lines(folder, lines)
+    load_seconds = time.perf_counter() - started
+    run = run_dbt(
+        folder, "run", f"--threads={THREADS}", "--select=+int_visitor_sessions"
+    )
+    return Measurement(
+        LINE,
+        records,
+        load_seconds + run.seconds,
+        load_seconds + run.cpu_seconds,
+        run.peak_bytes,
+    )
+
+
+def _by_hand(tool: str, lines: Path, sessions: Path, records: int) -> Measurement:
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.jobs", tool, str(lines), str(sessions)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "POLARS_MAX_THREADS": str(THREADS)},
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(
+            f"`python -m benchmarks.jobs {tool}` failed, or took more than "
+            f"{TIMEOUT_MINUTES} minutes: run it by hand to see why."
+        )
+    # Spark works in a process of its own, which nobody here waits for.
+    is_elsewhere = tool == "pyspark"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Measurement(
+        f"{tool}, by hand",
+        records,
+        seconds,
+        None if is_elsewhere else usage.ru_utime + usage.ru_stime,
+        None if is_elsewhere else usage.ru_maxrss * unit,
+    )
+
+
+def _sessions(path: Path) -> tuple[int, int]:
+    """How many sessions, and events in them, a tool wrote."""
+    files = f"{path}/*.parquet" if path.is_dir() else str(path)
+    with duckdb.connect() as connection:
+        return connection.execute(
+            "select count(*), sum(events)::bigint from read_parquet(?)", [files]
+        ).fetchone()
+
+
+def draw(measured: list[Measurement], path: Path) -> None:
+    """Draw seconds against records, a line a tool, if matplotlib is installed."""
+    if not importlib.util.find_spec("matplotlib"):
+        print("No picture is drawn: matplotlib is not installed.")
+        return
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (clock, memory) = pyplot.subplots(1, 2, figsize=(11, 4.5))
+    for tool in dict.fromkeys(each.tool for each in measured):
+        own = [each for each in measured if each.tool == tool]
+        millions = [each.records / 1e6 for each in own]
+        style = {"marker": "o", "linewidth": 2.5 if tool == LINE else 1.5}
+        clock.plot(millions, [each.seconds for each in own], label=tool, **style)
+        if own[0].peak_bytes is not None:
+            peaks = [each.peak_bytes / 1e9 for each in own]
+            memory.plot(millions, peaks, label=tool, **style)
+    for axes, title in ((clock, "seconds by the clock"), (memory, "peak memory, GB")):
+        axes.set_title(f"Raw files to sessions: {title}")
+        axes.set_xlabel("million records of 500 bytes")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
