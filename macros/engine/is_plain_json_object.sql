@@ -72,7 +72,11 @@
 {%- endmacro %}
 
 {% macro spark__is_plain_json_object(payload, document) -%}
-    {#- Spark reads halves of a surrogate pair, which no other engine does. -#}
+    {#-
+        Spark reads halves of a surrogate pair, which no other engine does. An
+        empty key could be mistaken for the object that `json_document` puts
+        behind the record.
+    -#}
     {%- set high = '\\\\u[dD][89abAB][0-9a-fA-F]{2}' -%}
     {%- set low = '\\\\u[dD][c-fC-F][0-9a-fA-F]{2}' -%}
     {%- set half_a_pair = high ~ '(?!' ~ low ~ ')|(?<!' ~ high ~ ')' ~ low -%}
@@ -81,7 +85,6 @@
         when not startswith({{ payload }}, '{') then false
         when {{ document }} is null then false
         when size({{ document }}) <> 2 then false
-        {#- What could be mistaken for the second object. -#}
         when contains({{ payload }}, '""')
             and {{ spark__regexp_matches_text(payload, '""\\s*:') }}
             then false
