@@ -5,7 +5,7 @@
     made: which files a day has is asked of S3, not of Athena.
 
     may_hold_new_records() is `dt in ('2025-03-02')` if that day has a file that
-    {{ this }} has not taken, or that was written anew since.
+    {{ this }}, whose rows are files, does not know, or that was written since.
 #}
 {% macro may_hold_new_records() -%}
     {{ return(adapter.dispatch('may_hold_new_records', 'churn')()) }}
@@ -20,21 +20,19 @@
     {%- if files is none -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set taken = {} -%}
-    {%- set days = [] -%}
+    {%- set known = {} -%}
     {%- for row in run_query(
-        'select source_file, max(taken_at) as taken_at, '
-        ~ 'max(case when reject_reason is not null and dictionary_version <> '
-        ~ "'" ~ dictionary_version() ~ "' then 1 else 0 end) as is_replayed "
-        ~ 'from ' ~ this ~ ' group by 1'
+        'select source_file, grown_at, dictionary_version from ' ~ this
     ) -%}
-        {%- do taken.update({row['source_file']: row['taken_at']}) -%}
-        {%- if row['is_replayed'] == 1 -%}
-            {%- do days.append(athena_day_of_file(row['source_file'])) -%}
+        {#- All files are offered anew: what they hold has to be counted. -#}
+        {%- if row['dictionary_version'] != dictionary_version() -%}
+            {{ return('true') }}
         {%- endif -%}
+        {%- do known.update({row['source_file']: row['grown_at']}) -%}
     {%- endfor -%}
+    {%- set days = [] -%}
     {%- for file, written_at in files.items() -%}
-        {%- if file not in taken or written_at > taken[file] -%}
+        {%- if file not in known or written_at > known[file] -%}
             {%- do days.append(athena_day_of_file(file)) -%}
         {%- endif -%}
     {%- endfor -%}

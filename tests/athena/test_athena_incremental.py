@@ -25,6 +25,8 @@ SELECTED = {
     "iceberg": ["--exclude", "churn_models+"],
     "hive": ["--select", "+late_arrivals", "+clickstream_field_profile", "+sessions"],
 }
+# Stamps of a run, and what is made of them.
+STAMPS = {"decided_at", "grown_at", "offered_at", "inputs_digest"}
 # Reading a record anew must not leave a trace of how it was read before.
 STRICTER = "2025-01-20"
 
@@ -99,7 +101,7 @@ def rows_of(engine: AthenaEngine, table: str) -> list[str]:
                 name: value
                 for name, value in row.items()
                 # What was revised once, and when, is a run's own affair.
-                if name not in {*DIFFERENT_BY_NATURE, "is_revised", "data_fingerprint"}
+                if name not in {*DIFFERENT_BY_NATURE, *STAMPS}
             }
         )
         for row in told

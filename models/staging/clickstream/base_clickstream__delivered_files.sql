@@ -16,6 +16,8 @@ raw_files as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
+    where {{ may_hold_new_records() }}
+
     group by 1
 
 ),
@@ -35,7 +37,7 @@ known_files as (
         source_file,
         count_records,
         cast(null as {{ dbt.type_string() }}) as dictionary_version,
-        cast(null as timestamp) as grown_at
+        cast(null as {{ dbt.type_timestamp() }}) as grown_at
 
     from raw_files
 

@@ -22,7 +22,8 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
-    where {{ may_hold_new_records() }}
+    where {{ is_in_days_of_files(files_to_take(this))
+        if is_incremental() else 'true' }}
 
 ),
 
@@ -30,28 +31,7 @@ raw_events as (
 
 files_to_take as (
 
-    select source_file
-
-    from {{ ref('base_clickstream__delivered_files') }}
-
-    where grown_at > {{ latest_taken_at(this) }}
-
-    union
-
-    select source_file
-
-    from {{ this }}
-
-    where
-        reject_reason is not null
-        and dictionary_version <> '{{ dictionary_version() }}'
-        and source_file in (
-            select source_file
-            from {{ ref('base_clickstream__delivered_files') }}
-            where
-                offered_at > {{ latest_taken_at(this) }}
-                and is_complete
-        )
+    {{ files_to_take(this) }}
 
 ),
 

@@ -4,6 +4,10 @@
         incremental_strategy='delete+insert',
         unique_key=['event_number', 'received_on'],
         on_schema_change='append_new_columns',
+        post_hook=[
+            "{{ drop_set_aside('new_receipts') }}",
+            "{{ drop_set_aside('known_rows') }}",
+        ],
     )
 }}
 
@@ -16,58 +20,18 @@ with
 
 new_receipts as (
 
-    select
-        {{ text_number('event_id') }} as event_number,
-        cast(received_at as date) as received_on,
-        {%- for column in columns %}
-        {{ column }},
-        {%- endfor %}
-        true as is_counted,
-        false as is_known
-
-    from {{ ref('base_clickstream__records') }}
-
-    where
-        reject_reason is null
-        {%- if is_incremental() %}
-        and taken_at > {{ latest_taken_at(this) }}
-        {%- endif %}
+    {{ set_aside('new_receipts', new_receipts(columns)) }}
 
 ),
 
 {% if is_incremental() %}
 
-{#- Narrow on purpose: the one look at all events that ever were. #}
-
-known_numbers as (
-
-    select distinct
-        event_number,
-        received_on
-
-    from {{ this }}
-
-    where event_number in (select event_number from new_receipts)
-
-),
-
 known_rows as (
 
-    select
-        known.event_number,
-        known.received_on,
-        {%- for column in columns_there_already(columns, 'known') %}
-        {{ column }},
-        {%- endfor %}
-        known.is_counted,
-        true as is_known
-
-    from {{ this }} as known
-
-    inner join known_numbers
-        on
-            known.event_number = known_numbers.event_number
-            and known.received_on = known_numbers.received_on
+    {{ set_aside(
+        'known_rows',
+        known_rows(columns, name_set_aside('new_receipts'))
+    ) }}
 
 ),
 
