@@ -62,7 +62,8 @@ daily_counts as (
 
     select
         received_on,
-        'counted' as origin,
+        1 as is_counted,
+        0 as is_observed,
         raw_records,
         extra_pieces,
         events,
@@ -139,7 +140,8 @@ observed_days as (
 
     select
         received_on,
-        'observed' as origin,
+        0 as is_counted,
+        1 as is_observed,
         sum(raw_records) as raw_records,
         sum(extra_pieces) as extra_pieces,
         sum(events) as events,
@@ -169,10 +171,8 @@ days as (
         {%- for name in [
             'raw_records', 'extra_pieces', 'events', 'duplicates', 'rejects'
         ] %}
-        sum(case when origin = 'counted' then {{ name }} else 0 end)
-            as {{ name }},
-        sum(case when origin = 'observed' then {{ name }} else 0 end)
-            as observed_{{ name }}
+        sum({{ name }} * is_counted) as {{ name }},
+        sum({{ name }} * is_observed) as observed_{{ name }}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 

@@ -61,7 +61,12 @@ shaped_objects as (
     select
         payload,
         source_file,
-        cast(received_at as date) as received_on,
+        case
+            when
+                received_at >= cast('0001-01-01' as timestamp)
+                and received_at < cast('9999-12-31' as timestamp)
+                then cast(received_at as date)
+        end as received_on,
         {{ json_shape('payload') }} as shape
 
     from objects
