@@ -276,7 +276,8 @@ class TrinoServer:
                 last_problem = problem
                 time.sleep(0.2)
         raise RuntimeError(
-            f"Trino ran no query within {_LONGEST_START_SECONDS} seconds ({last_problem}):\n{self._tail()}"
+            f"Trino ran no query within {_LONGEST_START_SECONDS} seconds "
+            f"({last_problem}):\n{self._tail()}"
         )
 
     def _tail(self) -> str:
