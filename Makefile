@@ -52,6 +52,10 @@ test-athena: $(VENV)/dev.stamp ## The project on Athena, without AWS
 	@[ -n "$(TRINO_URL)" ] || ./scripts/install_trino.sh
 	@$(BIN)/pytest --numprocesses=0 tests/athena
 
+.PHONY: test-spark
+test-spark: $(VENV)/dev.stamp ## Runs that grow or are killed on Spark, and Thrift
+	@$(BIN)/pytest --numprocesses=0 tests/spark
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Style of SQL and Python
 	@$(BIN)/ruff check .

@@ -14,9 +14,9 @@ CALIBRATION_BINS = 10
 INTERVAL = 0.95
 DRAWS = 200
 # Accounts x draws that are held in memory at once.
-_BLOCK = 4_000_000
+_BLOCK = 500_000
 # Steps of the curves of one draw.
-_MOST_STEPS = 20_000
+_MOST_STEPS = 5_000
 _SMALLEST_PROBABILITY = 1e-7
 
 METRICS = (

@@ -9,7 +9,8 @@
 {% macro irregular_json_patterns() %}
 
     {%- set pairs = '"key"\\s*:|\\\\u00(6[bB5]|79)' -%}
-    {%- set nested_json = '"(\\s|\\\\[nrt]|\\\\u00(09|0[aAdD]|20))*'
+    {#- Bounded, since some engines' patterns recurse where groups repeat. -#}
+    {%- set nested_json = '"\\s*((\\\\[nrt]|\\\\u00(09|0[aAdD]|20))\\s*){0,20}'
         ~ '([\\[{]|\\\\u00[57][bB])' -%}
     {{ return([pairs, nested_json]) }}
 

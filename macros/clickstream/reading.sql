@@ -157,15 +157,8 @@
 
     case
         when {{ text }} is null then null
-        when {{ regexp_matches_text(text, '^\\d{4}-\\d{2}-\\d{2}') }} then
-            case
-                when {{ regexp_matches_text(text, iso_time_pattern('(Z|z)?')) }}
-                    then {{ local_time_of(text) }}
-                when {{ regexp_matches_text(
-                    text, iso_time_pattern(time_offset_pattern())
-                ) }}
-                    then {{ utc_time_of(text) }}
-            end
+        when {{ regexp_matches_text(text, iso_time_pattern('(Z|z)?')) }}
+            then {{ local_time_of(text) }}
         when {{ regexp_matches_text(
             text, '^[0-9]{1,19}([.][0-9]*)?([eE][+]?[0-9]{1,2})?$'
         ) }} then
@@ -194,6 +187,10 @@
                 {%- endfor %}
             end
             {%- endif %}
+        when {{ regexp_matches_text(
+            text, iso_time_pattern(time_offset_pattern())
+        ) }}
+            then {{ utc_time_of(text) }}
     end
 
 {%- endmacro %}

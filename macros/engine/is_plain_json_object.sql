@@ -35,7 +35,7 @@
     {%- set not_a_number = '(?i:[:,\\[]\\s*-?(nan|inf))' -%}
     case
         when {{ payload }} is null then false
-        when not starts_with({{ payload }}, '{') then false
+        when {{ payload }} < '{' or {{ payload }} >= '|' then false
         when not json_valid({{ payload }}) then false
         when contains({{ payload }}, '\')
             or contains({{ payload }}, 'key"')

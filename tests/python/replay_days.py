@@ -62,6 +62,9 @@ def main(job_file: str) -> None:
         finished = runner.invoke(
             [
                 "--quiet",
+                # The log of so many runs would cost more than they do.
+                "--log-level-file=none",
+                "--no-write-json",
                 "run",
                 "--select",
                 *job["select"],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -148,3 +150,31 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
         scenario.source_file,
     )[0]
     assert receipts - len(scenario.events) == scenario.duplicates
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "delete from base_clickstream__events where event_id = 'b2'",
+        "delete from base_clickstream__delivered_records where reject_reason = "
+        "'unreadable_event_time' and reject_detail = 'soon'",
+        "delete from base_clickstream__repaired_objects where reject_detail = 'array'",
+        "update clickstream_daily_counts set duplicates = duplicates + 1, "
+        "extra_pieces = extra_pieces + 1 where received_on = '2025-03-01'",
+    ],
+)
+def test_a_loss_is_noticed(clickstream: DbtProject, tmp_path: Path, loss: str) -> None:
+    """The tests of conservation are worth something."""
+    spoilt = DbtProject(tmp_path)
+    shutil.copyfile(clickstream.database, spoilt.database)
+    spoilt.execute(loss)
+    finished = spoilt.dbt(
+        "test",
+        "-s",
+        "nothing_delivered_is_lost",
+        "every_raw_record_is_taken",
+        check=False,
+        load_demo_seeds=False,
+    )
+    assert finished.returncode != 0
+    assert "ERROR=1" in finished.stdout or "ERROR=2" in finished.stdout

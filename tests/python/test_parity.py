@@ -1,12 +1,8 @@
 """One meaning on every engine: the same raw data gives the same rows.
 
-On DuckDB and on the engine under test, the project is run on the first part of the
-seeds' records, and built on all of them: in the second run every incremental model
-takes what has arrived. In between, the engine is left as a killed run leaves it.
-Then every table and view is compared row for row. That DuckDB's incremental tables
-equal a full refresh, and an oracle, is tested elsewhere, so those of the engine do.
-
-An engine that is added is one more line in `ENGINES`.
+The seeds are built on DuckDB and on the engine under test, with all tests and unit
+tests, and every table and view of the project is compared row for row. An engine that
+is added is one more line in `ENGINES`.
 """
 
 from __future__ import annotations
@@ -30,6 +26,11 @@ DIFFERENT_BY_NATURE = {
     "model",
     "training_seconds",
     "search_seconds",
+    # Digests of the last digits of every feature, and what is named by them; the
+    # features are compared as numbers, and the scores that come of them.
+    "data_fingerprint",
+    "training_fingerprint",
+    "model_version",
     # An engine's own: how it lays its files out.
     "partition_key",
 }
@@ -42,16 +43,6 @@ NOT_COMPARED = {"base_clickstream__record_shapes"}
 RELATIVE = 1e-9
 # What comes out of a model that was trained on each engine.
 SCORES = 1e-6
-
-
-# When a record of each raw table arrived.
-ARRIVED = {
-    "raw_events": "received_at",
-    "raw_accounts": "loaded_at",
-    "raw_contacts": "loaded_at",
-    "raw_invoices": "loaded_at",
-    "raw_calls": "loaded_at",
-}
 
 
 @dataclass
@@ -67,16 +58,8 @@ class Built:
 def built(request, tmp_path_factory) -> Built:
     folder = tmp_path_factory.mktemp("parity")
     duckdb = DuckdbEngine(folder)
-    duckdb.dbt("seed")
-    halfway = first_part_ends_at(duckdb)
-    engine = ENGINES[request.param](folder, schema="churn")
-    engine.dbt("seed")
-    for each in (duckdb, engine):
-        for table, arrived_at in ARRIVED.items():
-            each.keep_rows(f"raw.{table}", f"{arrived_at} < {halfway}")
-        each.dbt("run")
-    engine.leave_interrupted()
     duckdb.dbt("build")
+    engine = ENGINES[request.param](folder, schema="churn")
     result = engine.dbt("build")
     nodes = [outcome.node for outcome in result.result.results]
     tables = [
@@ -87,17 +70,6 @@ def built(request, tmp_path_factory) -> Built:
     yield Built(engine, duckdb, sorted(tables))
     if request.param == "spark":
         stop_spark()
-
-
-def first_part_ends_at(engine: Engine) -> str:
-    """A moment by which two thirds of the CRM's batches had arrived, as SQL."""
-    moments = engine.rows("select distinct loaded_at from raw.raw_accounts order by 1")
-    moments = moments.column("loaded_at").to_pylist()
-    return f"cast('{moments[len(moments) * 2 // 3]}' as timestamp)"
-
-
-def test_nothing_of_an_interrupted_run_is_left(built) -> None:
-    assert built.engine.work_tables() == []
 
 
 def test_every_table_is_the_same_row_for_row(built) -> None:

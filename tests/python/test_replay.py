@@ -18,7 +18,8 @@ import pytest
 from conftest import ROOT, DbtProject
 from replay_days import ARRIVED_AT, land_until
 
-FIRST, LAST = "2025-08-29", "2025-10-27"
+# On one of these days nothing arrived that would have decided it; 60 are scored.
+FIRST, LAST = "2025-08-28", "2025-10-27"
 # A day in the middle, for what looks at one day.
 DAY = "2025-10-01"
 
@@ -116,7 +117,7 @@ def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
     )
     scores = copied.query(SCORES.format("kept.", ""))
     assert len(scores) > 60 * 10
-    assert scores == copied.query(SCORES.format("again.", ""))
+    assert scores == copied.query(SCORES.format("again.", of_days))
 
 
 def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:

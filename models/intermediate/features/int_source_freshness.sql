@@ -8,7 +8,11 @@ as_of_dates as (
 
 events as (
 
-    select * from {{ ref('stg_clickstream__events') }}
+    select *
+
+    from {{ ref('base_clickstream__events') }}
+
+    where is_counted
 
 ),
 

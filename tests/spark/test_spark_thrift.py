@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from engines import ROOT, DuckdbEngine, SparkEngine
-from test_parity import ARRIVED, Built, compare
+from test_parity import Built, compare
 
 from dbt_local_python.spark_thrift import ThriftSession
 
@@ -93,8 +93,7 @@ def built(tmp_path_factory) -> Built:
     try:
         for each in (duckdb, engine):
             each.dbt("seed", "--select", "raw_events")
-            arrived_at = ARRIVED["raw_events"]
-            each.keep_rows("raw.raw_events", f"{arrived_at} < {HALFWAY}")
+            each.keep_rows("raw.raw_events", f"received_at < {HALFWAY}")
             each.dbt("run", "--select", MODELS)
             each.dbt("seed", "--select", "raw_events")
             each.dbt("run", "--select", MODELS)
