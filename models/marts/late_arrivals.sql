@@ -1,3 +1,5 @@
+{%- set changes = ['created', 'extended', 'merged', 'filled'] -%}
+
 with
 
 daily_receipts as (
@@ -39,16 +41,15 @@ changed_sessions as (
 changed_sessions_per_day as (
 
     select
-        received_on,
-        {%- for change in ['created', 'extended', 'merged', 'filled'] %}
+        {%- for change in changes %}
         count(case when session_change = '{{ change }}' then 1 end)
-            as sessions_{{ change }}
-        {%- if not loop.last %},{% endif %}
+            as sessions_{{ change }},
         {%- endfor %}
+        received_on
 
     from changed_sessions
 
-    group by 1
+    group by received_on
 
 ),
 
@@ -59,12 +60,11 @@ late_arrivals as (
         daily_receipts.events,
         daily_receipts.late_events,
         daily_receipts.median_hours_late,
-        daily_receipts.max_hours_late / 24.0 as max_days_late,
-        {%- for change in ['created', 'extended', 'merged', 'filled'] %}
+        {%- for change in changes %}
         coalesce(changed_sessions_per_day.sessions_{{ change }}, 0)
-            as sessions_{{ change }}
-        {%- if not loop.last %},{% endif %}
+            as sessions_{{ change }},
         {%- endfor %}
+        daily_receipts.max_hours_late / 24.0 as max_days_late
 
     from daily_receipts
 

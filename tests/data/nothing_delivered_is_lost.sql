@@ -8,6 +8,10 @@
     each further one is a duplicate on its own day. So an event that is lost on
     its way is missed here.
 -#}
+{%- set counts = [
+    'raw_records', 'extra_pieces', 'events', 'duplicates', 'rejects'
+] -%}
+
 with
 
 delivered_records as (
@@ -54,7 +58,7 @@ first_receipts as (
 
     where reject_reason is null
 
-    group by 1
+    group by event_id
 
 ),
 
@@ -150,7 +154,7 @@ observed_days as (
 
     from observations
 
-    group by 1
+    group by received_on
 
 ),
 
@@ -167,32 +171,26 @@ both_days as (
 days as (
 
     select
-        cast(received_on as {{ dbt.type_string() }}) as period,
-        {%- for name in [
-            'raw_records', 'extra_pieces', 'events', 'duplicates', 'rejects'
-        ] %}
+        {%- for name in counts %}
         sum({{ name }} * is_counted) as {{ name }},
-        sum({{ name }} * is_observed) as observed_{{ name }}
-        {%- if not loop.last %},{% endif %}
+        sum({{ name }} * is_observed) as observed_{{ name }},
         {%- endfor %}
+        cast(received_on as {{ dbt.type_string() }}) as period
 
     from both_days
 
-    group by 1
+    group by received_on
 
 ),
 
 total as (
 
     select
-        'all days' as period,
-        {%- for name in [
-            'raw_records', 'extra_pieces', 'events', 'duplicates', 'rejects'
-        ] %}
+        {%- for name in counts %}
         sum({{ name }}) as {{ name }},
-        sum(observed_{{ name }}) as observed_{{ name }}
-        {%- if not loop.last %},{% endif %}
+        sum(observed_{{ name }}) as observed_{{ name }},
         {%- endfor %}
+        'all days' as period
 
     from days
 

@@ -79,19 +79,17 @@ changed_days as (
 
     select
         {{ 'cast(received_at as date)' if has_day else no_day }}
-            as receipt_day
-        {%- for column in ['received_at'] + columns %},
-        {{ column }}
+            as receipt_day,
+        {%- for column in columns %}
+        {{ column }},
         {%- endfor %}
+        received_at
 
     from {{ relation }}
 
     where
-        {%- if not has_day %}
-        received_at is null
-        {%- else %}
-        received_at is not null
-        {%- if is_incremental() %}
+        received_at is {{ 'not null' if has_day else 'null' }} -- noqa: LT02
+        {%- if has_day and is_incremental() %}
         {#- The bounds let most of the history be passed over unread. #}
         and received_at >= (
             select cast(min(receipt_day) as timestamp) from changed_days
@@ -104,7 +102,6 @@ changed_days as (
         and cast(received_at as date) in (
             select receipt_day from changed_days
         )
-        {%- endif %}
         {%- endif %}
     {%- if has_day %}
 

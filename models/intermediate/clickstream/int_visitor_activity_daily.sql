@@ -76,11 +76,7 @@ sequenced_events as (
     select
         *,
         lag(event_at) over (
-            partition by
-                visitor_id
-                {%- if is_incremental() %},
-                activity_date
-                {%- endif %}
+            partition by visitor_id{{ ', activity_date' if is_incremental() }}
             order by event_at
         ) as previous_event_at
 

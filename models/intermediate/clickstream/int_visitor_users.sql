@@ -107,7 +107,12 @@ all_logins as (
 
 all_logins as (
 
-    select * from logins
+    select
+        visitor_id,
+        user_id,
+        first_received_at as received_at
+
+    from first_logins
 
 ),
 
