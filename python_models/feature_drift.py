@@ -8,7 +8,11 @@ from churn.registry import choose
 
 def model(dbt, session):
     """Return the features' drift on the days that were not measured yet."""
-    dbt.config(materialized="incremental", incremental_strategy="append")
+    dbt.config(
+        materialized="incremental",
+        incremental_strategy="append",
+        unique_key=["model_version", "as_of_date"],
+    )
     registry = as_frame(dbt.ref("churn_models"))
     champion = choose(registry, dbt.config.meta_get("champion_model_version"))
     accounts = dbt.ref("account_features")

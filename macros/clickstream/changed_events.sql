@@ -125,3 +125,25 @@ removed_events as (
     {%- endfor %}
 
 {%- endmacro %}
+
+
+{#
+    A hook that empties `relation` if all events are newer than it: they were
+    made anew by a full refresh that was killed before it came here, and what
+    was removed from them since can no longer be told. The model itself then
+    makes all rows anew.
+#}
+{% macro forget_rebuilt_events(relation) -%}
+
+    {%- if execute and is_incremental() %}
+    {%- set known_until = latest_stamp(relation) %}
+    {%- set events_since = run_query(
+        'select min(taken_at) as first_stamp from '
+        ~ ref('base_clickstream__events')
+    ).columns[0].values()[0] %}
+    {%- if known_until and events_since and events_since > known_until %}
+    {{ delete_rows(relation, 'true') }}
+    {%- endif %}
+    {%- endif %}
+
+{%- endmacro %}

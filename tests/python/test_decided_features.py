@@ -113,11 +113,13 @@ def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
             }
         ),
     )
-    events = company.query("select count(*) from stg_clickstream__events")[0][0]
+    events = company.query(
+        "select count(*) from base_clickstream__events where is_counted"
+    )[0][0]
     company.dbt("run", *ALL_MODELS)
-    assert company.query("select count(*) from stg_clickstream__events") == [
-        (events + 20,)
-    ]
+    assert company.query(
+        "select count(*) from base_clickstream__events where is_counted"
+    ) == [(events + 20,)]
     pd.testing.assert_frame_equal(before, company.frame(FEATURES))
     # Nothing new to learn from, so the same model and the same scores.
     assert company.query("select count(*) from churn_models") == [(1,)]

@@ -580,6 +580,9 @@ def test_no_model_reads_the_truth():
     for folder in ("models", "python_models", "macros", "churn"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".sql", ".py", ".yml") and "demo" not in path.parts:
+                # The one reader of the truth, for the report alone.
+                if path == ROOT / "churn/ceiling.py":
+                    continue
                 text = path.read_text()
                 assert not any(name in text for name in names), path
 

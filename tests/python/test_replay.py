@@ -175,7 +175,8 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
 ) -> None:
     copied.execute(
         "create table known_events as "
-        "select received_at, event_at from stg_clickstream__events"
+        "select received_at, event_at from base_clickstream__events "
+        "where is_counted"
     )
     for table, after in AFTER.items():
         assert copied.query(f"select count(*) from raw.{table} where {after}") > [(0,)]

@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key='receipt_day',
+        pre_hook='{{ forget_rebuilt_events(this) }}',
     )
 }}
 

@@ -3,10 +3,13 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['visitor_id', 'activity_date'],
-        pre_hook="{{ forget_removed_events(
-            this, ['visitor_id', 'activity_date'],
-            ['visitor_id', 'cast(event_at as date)'], 'is_on_time'
-        ) }}",
+        pre_hook=[
+            "{{ forget_rebuilt_events(this) }}",
+            "{{ forget_removed_events(
+                this, ['visitor_id', 'activity_date'],
+                ['visitor_id', 'cast(event_at as date)'], 'is_on_time'
+            ) }}",
+        ],
     )
 }}
 

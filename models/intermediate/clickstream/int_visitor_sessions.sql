@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['session_id', 'started_on'],
+        pre_hook='{{ forget_rebuilt_events(this) }}',
     )
 }}
 

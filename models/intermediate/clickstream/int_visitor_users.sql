@@ -3,10 +3,13 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['visitor_id', 'user_id'],
-        pre_hook="{{ forget_removed_events(
-            this, ['visitor_id', 'user_id'],
-            ['visitor_id', 'user_id'], 'user_id is not null'
-        ) }}",
+        pre_hook=[
+            "{{ forget_rebuilt_events(this) }}",
+            "{{ forget_removed_events(
+                this, ['visitor_id', 'user_id'],
+                ['visitor_id', 'user_id'], 'user_id is not null'
+            ) }}",
+        ],
     )
 }}
 
