@@ -21,16 +21,20 @@ ENGINES = {"spark": SparkEngine}
 DIFFERENT_BY_NATURE = {
     "taken_at",
     "delivered_taken_at",
+    "grown_at",
+    "offered_at",
+    "decided_at",
     "trained_at",
     "scored_at",
     "model",
     "training_seconds",
     "search_seconds",
-    # Digests of the last digits of every feature, and what is named by them; the
-    # features are compared as numbers, and the scores that come of them.
+    # Digests of the last digits of every number, and what is named by them; the
+    # numbers are compared themselves, and the scores that come of them.
     "data_fingerprint",
     "training_fingerprint",
     "model_version",
+    "inputs_digest",
     # An engine's own: how it lays its files out.
     "partition_key",
 }
