@@ -82,3 +82,27 @@ def _plain(type_: pa.DataType) -> pa.DataType:
     if pa.types.is_float16(type_):
         return pa.float32()
     return type_
+
+
+def sql_type(type_: pa.DataType) -> str | None:
+    """What Hive, Spark and Athena all call an Arrow type; None where they differ."""
+    for is_type, name in _SQL_TYPES:
+        if is_type(type_):
+            return name
+    if pa.types.is_decimal(type_):
+        return f"decimal({type_.precision},{type_.scale})"
+    return None
+
+
+_SQL_TYPES = (
+    (pa.types.is_boolean, "boolean"),
+    (pa.types.is_int8, "tinyint"),
+    (pa.types.is_int16, "smallint"),
+    (pa.types.is_int32, "int"),
+    (pa.types.is_int64, "bigint"),
+    (pa.types.is_float32, "float"),
+    (pa.types.is_float64, "double"),
+    (pa.types.is_string, "string"),
+    (pa.types.is_binary, "binary"),
+    (pa.types.is_date, "date"),
+)

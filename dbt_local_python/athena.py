@@ -22,7 +22,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from dbt_local_python.arrow import cast_batch, reader_of, with_plain_types
+from dbt_local_python.arrow import (
+    cast_batch,
+    reader_of,
+    sql_type,
+    with_plain_types,
+)
 from dbt_local_python.sql_frames import SqlFrame, SqlSession
 
 if TYPE_CHECKING:
@@ -327,30 +332,14 @@ def hive_type(type_: pa.DataType) -> str:
     Raises:
         TypeError: Athena has no such columns.
     """
-    for is_type, name in _HIVE_TYPES:
-        if is_type(type_):
-            return name
-    if pa.types.is_decimal(type_):
-        return f"decimal({type_.precision},{type_.scale})"
+    name = sql_type(type_)
+    if name is not None:
+        return name
     if pa.types.is_list(type_):
         return f"array<{hive_type(type_.value_type)}>"
     raise TypeError(
         f"a column of type {type_} cannot be written to Athena: make it text"
     )
-
-
-_HIVE_TYPES = (
-    (pa.types.is_boolean, "boolean"),
-    (pa.types.is_int8, "tinyint"),
-    (pa.types.is_int16, "smallint"),
-    (pa.types.is_int32, "int"),
-    (pa.types.is_int64, "bigint"),
-    (pa.types.is_float32, "float"),
-    (pa.types.is_float64, "double"),
-    (pa.types.is_string, "string"),
-    (pa.types.is_binary, "binary"),
-    (pa.types.is_date, "date"),
-)
 
 
 def stage_csv(adapter: Any, relation: Any, path: str) -> None:

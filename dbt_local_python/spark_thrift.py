@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from dbt_common.exceptions import DbtRuntimeError
 
-from dbt_local_python.arrow import reader_of, with_plain_types
+from dbt_local_python.arrow import reader_of, sql_type, with_plain_types
 from dbt_local_python.sql_frames import SqlSession
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
     from dbt_local_python.spark import partition_columns
 
     reader = with_plain_types(reader_of(result))
-    columns = ", ".join(f"`{f.name}` {sql_type(f.type)}" for f in reader.schema)
+    columns = ", ".join(f"`{f.name}` {spark_type(f.type)}" for f in reader.schema)
     partitions = ", ".join(f"`{name}`" for name in partition_columns(job))
     location = job.config("location_root")
     name = relation.rpartition(".")[2].strip("`")
@@ -152,7 +152,7 @@ def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
 
 def _chunks(reader: pa.RecordBatchReader) -> Iterator[list[str]]:
     """The rows as SQL, in as many as one statement inserts."""
-    types = [sql_type(field.type) for field in reader.schema]
+    types = [spark_type(field.type) for field in reader.schema]
     rows: list[str] = []
     characters = 0
     for batch in reader:
@@ -177,35 +177,20 @@ def _typed_literal(value: Any, type_: str) -> str:
     return f"cast(null as {type_})" if value is None else sql_literal(value)
 
 
-def sql_type(type_: pa.DataType) -> str:
+def spark_type(type_: pa.DataType) -> str:
     """Spark's name of an Arrow type.
 
     Raises:
         TypeError: Spark tables written through Thrift have no such columns.
     """
-    for is_type, name in _SQL_TYPES:
-        if is_type(type_):
-            return name
-    if pa.types.is_decimal(type_):
-        return f"decimal({type_.precision},{type_.scale})"
+    if pa.types.is_timestamp(type_):
+        return "timestamp"
+    name = sql_type(type_)
+    if name is not None:
+        return name
     raise TypeError(
         f"a column of type {type_} cannot be written through Thrift: make it text"
     )
-
-
-_SQL_TYPES = (
-    (pa.types.is_boolean, "boolean"),
-    (pa.types.is_int8, "tinyint"),
-    (pa.types.is_int16, "smallint"),
-    (pa.types.is_int32, "int"),
-    (pa.types.is_int64, "bigint"),
-    (pa.types.is_float32, "float"),
-    (pa.types.is_float64, "double"),
-    (pa.types.is_string, "string"),
-    (pa.types.is_binary, "binary"),
-    (pa.types.is_date, "date"),
-    (pa.types.is_timestamp, "timestamp"),
-)
 
 
 def sql_literal(value: Any) -> str:
