@@ -208,6 +208,24 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
     assert scores == copied.query(SCORES.format("", ""))
 
 
+def backfill(project: DbtProject, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m churn.backfill` on the project's database."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "churn.backfill",
+            *arguments,
+            '--vars={"load_demo_seeds": false}',
+        ],
+        cwd=ROOT,
+        env={**project.environment, "CHURN_DUCKDB_PATH": str(project.database)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
     """`--vars 'as_of_date: …'` for one day, one command for a range of days."""
     copied.execute("delete from churn_score_history")
@@ -225,22 +243,7 @@ def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
         SCORES.format("", "")
     )
 
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "churn.backfill",
-            "--from=2025-09-02",
-            "--to=2025-09-05",
-            "--every=3",
-            '--vars={"load_demo_seeds": false}',
-        ],
-        cwd=ROOT,
-        env={**copied.environment, "CHURN_DUCKDB_PATH": str(copied.database)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    finished = backfill(copied, "--from=2025-09-02", "--to=2025-09-05", "--every=3")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout.splitlines() == [
         "2025-09-02 is scored.",
@@ -258,21 +261,7 @@ def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
 
 
 def test_a_day_that_is_not_decided_cannot_be_scored(copied: DbtProject) -> None:
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "churn.backfill",
-            "--from=2031-01-01",
-            "--to=2031-01-02",
-            '--vars={"load_demo_seeds": false}',
-        ],
-        cwd=ROOT,
-        env={**copied.environment, "CHURN_DUCKDB_PATH": str(copied.database)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    finished = backfill(copied, "--from=2031-01-01", "--to=2031-01-02")
     assert finished.returncode == 1
     assert "The as_of_date 2031-01-01 is not decided yet" in finished.stderr
     assert "is scored." not in finished.stdout
