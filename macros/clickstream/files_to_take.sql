@@ -1,7 +1,7 @@
 {#
     A query for the files whose records an incremental run of `relation`, the
-    table of delivered records, takes: those that have grown since, and those
-    with rejected records that another dictionary has judged.
+    table of delivered records, takes from the raw table: those that have grown
+    since, and those with rejected records that another dictionary has judged.
 #}
 {% macro files_to_take(relation) -%}
 
@@ -13,7 +13,26 @@
 
     union
 
-    select source_file
+    {{ files_judged_otherwise(relation, 'is_complete') }}
+
+{%- endmacro %}
+
+
+{#
+    A query for the files whose rejected records an incremental run of `relation`
+    reads again from `relation` itself, because another dictionary has judged
+    them and the raw table has forgotten records of the file.
+#}
+{% macro files_to_replay(relation) -%}
+
+    {{ files_judged_otherwise(relation, 'not is_complete') }}
+
+{%- endmacro %}
+
+
+{% macro files_judged_otherwise(relation, condition) -%}
+
+    select distinct source_file
 
     from {{ relation }}
 
@@ -25,7 +44,7 @@
             from {{ ref('base_clickstream__delivered_files') }}
             where
                 offered_at > {{ latest_taken_at(relation) }}
-                and is_complete
+                and {{ condition }}
         )
 
 {%- endmacro %}

@@ -6,8 +6,8 @@
     `json_document` makes of it), `is_readable`, `identity` (what names a record
     that carries no event id), `received_at`.
     All its columns are passed through. The columns added are those of the
-    dictionary, `event_at`, `visitor_id`, `is_clock_skewed`, and, where a
-    readable record is no event, `reject_reason` and `reject_detail`.
+    dictionary, `event_at`, `is_clock_skewed`, and, where a readable record is no
+    event, `reject_reason` and `reject_detail`.
 #}
 {% macro judged_records(records, passed_columns, identity) %}
 
@@ -80,7 +80,6 @@ timed_records as (
 
     select
         *,
-        coalesce(anonymous_id, user_id) as visitor_id,
         case
             when sent_at is null then occurred_at
             else {{ shift_timestamp('received_at', 'sent_at', 'occurred_at') }}
@@ -118,7 +117,6 @@ judged_records as (
         {{ column.name }},
         {%- endif %}
         {%- endfor %}
-        visitor_id,
         is_clock_skewed,
         case
             when is_clock_skewed then received_at
@@ -131,7 +129,8 @@ judged_records as (
             when {{ column.name }}__text is null
                 then 'missing_required_field'
             {%- endfor %}
-            when visitor_id is null then 'missing_required_field'
+            when anonymous_id is null and user_id is null
+                then 'missing_required_field'
             {%- for column in dictionary if column.is_required %}
             when {{ column.name }} is null
                 then '{{ "unreadable_event_time"
@@ -149,7 +148,8 @@ judged_records as (
             {%- for column in dictionary if column.is_required %}
             when {{ column.name }}__text is null then '{{ column.name }}'
             {%- endfor %}
-            when visitor_id is null then 'anonymous_id, user_id'
+            when anonymous_id is null and user_id is null
+                then 'anonymous_id, user_id'
             {%- for column in dictionary if column.is_required %}
             when {{ column.name }} is null then {{ column.name }}__text
             {%- endfor %}

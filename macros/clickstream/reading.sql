@@ -29,12 +29,9 @@
     {%- else -%}
     case
         when {{ is_absent(first_text) }}
-            then {% if candidates | length > 1 %}coalesce({% endif %}
-                {%- for candidate in candidates %}
-                case when not {{ is_absent(candidate) }} then {{ candidate }} end
-                {%- if not loop.last %},{% endif %}
-                {%- endfor %}
-            {%- if candidates | length > 1 %}){% endif %}
+            then {{ first_element_where(
+                candidates, 'candidate', 'not ' ~ is_absent('candidate')
+            ) }}
         else {{ first_text }}
     end
     {%- endif -%}
@@ -58,20 +55,31 @@
     a blank text; `null`, `undefined`, `none`, `nan` or an infinity in any case;
     an object or an array.
 
-    The comparisons let the costly pattern run on few texts only.
+    Comparisons cost next to nothing, so they let the patterns run on few texts:
+    on those that begin like one that is absent.
 #}
 {% macro is_absent(text) -%}
     (
         (
-            {{ text }} < '!'
-            or ({{ text }} >= '[' and {{ text }} < ']')
-            or {{ text }} >= '{'
-            or length({{ text }}) <= 9
+            (
+                {{ text }} < '!'
+                or ({{ text }} >= '[' and {{ text }} < ']')
+                or {{ text }} >= '{'
+            )
+            and {{ regexp_matches_text(text, '^\\s*([\\[{]|$)') }}
         )
-        and {{ regexp_matches_text(
-            text,
-            '(?i)^(\\s*|null|none|undefined|nan|-?inf(inity)?)$|^\\s*[\\[{]'
-        ) }}
+        or (
+            length({{ text }}) <= 9
+            and (
+                ({{ text }} >= '-' and {{ text }} < '.')
+                {%- for first, next in ['IJ', 'NO', 'UV', 'ij', 'no', 'uv'] %}
+                or ({{ text }} >= '{{ first }}' and {{ text }} < '{{ next }}')
+                {%- endfor %}
+            )
+            and {{ regexp_matches_text(
+                text, '(?i)^(null|none|undefined|nan|-?inf(inity)?)$'
+            ) }}
+        )
     )
 {%- endmacro %}
 

@@ -15,12 +15,9 @@
     '{"a":1,}' and '{"a":"{\"b\":1}"}' it is false.
 #}
 {% macro is_plain_json_object(payload, document=none) -%}
-    case
-        when {{ may_nest_too_deep(payload) }} then false
-        else {{ adapter.dispatch('is_plain_json_object', 'churn')(
-            payload, document or json_document(payload)
-        ) }}
-    end
+    {{ return(adapter.dispatch('is_plain_json_object', 'churn')(
+        payload, document or json_document(payload)
+    )) }}
 {%- endmacro %}
 
 {% macro duckdb__is_plain_json_object(payload, document) -%}
@@ -29,13 +26,17 @@
         spelling, for valid JSON. A search for a fixed text is many times
         faster than a pattern, so the long pattern runs only where one was
         found; for the same reason NaN and Infinity are looked for in their
-        usual spelling only. `case` keeps that order, `and` would not.
+        usual spelling only. `case` keeps that order, `and` would not. A text's
+        bytes are counted already, its characters are not.
     -#}
     {%- set trailing_comma = ',\\s*[}\\]]' -%}
     {%- set not_a_number = '(?i:[:,\\[]\\s*-?(nan|inf))' -%}
     case
         when {{ payload }} is null then false
         when {{ payload }} < '{' or {{ payload }} >= '|' then false
+        when strlen({{ payload }}) > 1000
+            and {{ may_nest_too_deep(payload) }}
+            then false
         when not json_valid({{ payload }}) then false
         when contains({{ payload }}, '\')
             or contains({{ payload }}, 'key"')
@@ -60,6 +61,7 @@
     case
         when {{ payload }} is null then false
         when not starts_with({{ payload }}, '{') then false
+        when {{ may_nest_too_deep(payload) }} then false
         when try(json_parse({{ payload }})) is null then false
         when strpos({{ payload }}, '\') > 0
             or strpos({{ payload }}, 'key"') > 0
@@ -83,6 +85,7 @@
     case
         when {{ payload }} is null then false
         when not startswith({{ payload }}, '{') then false
+        when {{ may_nest_too_deep(payload) }} then false
         when {{ document }} is null then false
         when size({{ document }}) <> 2 then false
         when contains({{ payload }}, '""')

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from arrivals import records
 from conftest import ROOT, DbtProject
 
@@ -79,8 +80,9 @@ def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
     )
 
 
+@pytest.mark.parametrize("is_forgotten", [False, True])
 def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
-    tmp_path: Path,
+    tmp_path: Path, is_forgotten: bool
 ) -> None:
     """The YAML is the only file that is touched."""
     root = tmp_path / "project"
@@ -134,11 +136,15 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
         1,
     )
     dictionary.write_text(text)
+    if is_forgotten:
+        # Retention: the rejects are in quarantine, but the raw table is empty.
+        project.execute("delete from raw.raw_events")
     build(project)
     assert project.query(
         "select event_id, campaign, is_repaired from stg_clickstream__events order by 1"
     ) == [
-        ("known", "spring", False),
+        # What was read already is read anew only where it still lies.
+        ("known", None if is_forgotten else "spring", False),
         ("repaired", None, True),
         ("unknown", "autumn", False),
     ]
@@ -150,5 +156,5 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
         "where json_path = '$.campaign.name'"
     ) == [(True,)]
     incremental = contents(project)
-    build(project, "--full-refresh")
+    build(project, *([] if is_forgotten else ["--full-refresh"]))
     assert contents(project) == incremental

@@ -51,6 +51,7 @@ def texts_at(document: str, paths: list[str], place: int) -> tuple[str, tuple]:
 
 
 NULL_TEXT = Text("\0null")
+LETTERS = ["'a'", "nullif('b', 'b')", "'c'", "'d'"]
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 
 CASES = [
@@ -282,6 +283,8 @@ CASES = [
     ),
     (call("text_at", "array_of_texts", 1), "b"),
     (call("text_at", "array_of_texts", 5), None),
+    (call("first_element_where", LETTERS, "letter", "letter > 'a'"), "c"),
+    (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
 ]
 
 

@@ -35,6 +35,12 @@ files_to_take as (
 
 ),
 
+files_to_replay as (
+
+    {{ files_to_replay(this) }}
+
+),
+
 {% endif %}
 
 new_records as (
@@ -50,6 +56,20 @@ new_records as (
     {% if is_incremental() %}
 
     where source_file in (select source_file from files_to_take)
+
+    union all
+
+    select
+        payload,
+        received_at,
+        source_file,
+        {{ json_document('payload') }} as document
+
+    from {{ this }}
+
+    where
+        payload is not null
+        and source_file in (select source_file from files_to_replay)
 
     {% endif %}
 
@@ -105,9 +125,33 @@ select
     {{ column.name }},
     {%- endfor %}
     event_at,
-    visitor_id,
     is_clock_skewed,
     dictionary_version,
     taken_at
 
 from kept_records
+
+{% if is_incremental() %}
+
+{#- The other records of those files, which would be deleted with them. #}
+
+union all
+
+select
+    {%- for column in columns_there_already([
+        'payload', 'received_at', 'source_file', 'is_irregular',
+        'reject_reason', 'reject_detail'
+    ] + dictionary_names() + [
+        'event_at', 'is_clock_skewed', 'dictionary_version', 'taken_at'
+    ], 'already_read') %}
+    {{ column }}
+    {%- if not loop.last %},{% endif %}
+    {%- endfor %}
+
+from {{ this }} as already_read
+
+where
+    payload is null
+    and source_file in (select source_file from files_to_replay)
+
+{% endif %}

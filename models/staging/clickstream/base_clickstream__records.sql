@@ -1,7 +1,7 @@
 {%- set columns = [
     'payload', 'received_at', 'source_file', 'reject_reason', 'reject_detail'
 ] + dictionary_names() + [
-    'event_at', 'visitor_id', 'is_clock_skewed', 'taken_at'
+    'event_at', 'is_clock_skewed', 'taken_at'
 ] -%}
 
 with
@@ -44,4 +44,8 @@ records as (
 
 )
 
-select * from records
+select
+    *,
+    coalesce(anonymous_id, user_id) as visitor_id
+
+from records

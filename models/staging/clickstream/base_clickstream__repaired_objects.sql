@@ -89,7 +89,6 @@ select
     {{ column.name }},
     {%- endfor %}
     event_at,
-    visitor_id,
     is_clock_skewed,
     '{{ dictionary_version() }}' as dictionary_version,
     delivered_taken_at,
