@@ -272,7 +272,7 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
 def score_step(folder: Path, rows: int) -> dict[str, Any]:
     """Score as ``int_accounts_scored`` does, into a table of DuckDB."""
     with _connect(folder) as connection:
-        accounts = connection.table("rows").limit(rows)
+        accounts = connection.table("rows").filter(f"rowid < {rows}")
         scorer = _scorer(folder)
         taken = {}
         before = _resident_megabytes()

@@ -1,9 +1,9 @@
 """What no model can pass: the demo company's true hazard, judged like a model.
 
 A demo company keeps the truth about itself beside its landing zone. No dbt model
-reads it; only this does, to tell how much of what could be known a model knows. The
-ceiling is what follows from the hidden mood of an account on the as-of date; moods
-of the days that follow, which the truth tells too, nobody could know on that day.
+reads it; only this does, to tell how much of what could be known a model knows. What
+the ceiling is, and why no model can pass it, is told where it is computed, in
+`churn.demo.hazard`.
 """
 
 from __future__ import annotations

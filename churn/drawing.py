@@ -192,18 +192,20 @@ def span_chart(spans: Sequence[tuple[str, str, float, float, int]], title: str) 
         spans: Name, note, start and end as shares of the whole, and colour.
         title: What is shown.
     """
-    row = 36
+    # Each has its text above, and its bar nearer to it than to the next text.
+    row, bar, thickness = 50, 22, 10
     parts = []
     for number, (name, note, start, end, color) in enumerate(spans):
         y = row * number + 4
         parts.append(_text(0, y + 12, name, "start"))
         parts.append(_text(WIDTH, y + 12, note, "end"))
-        parts.append(_line(0, y + 22, WIDTH, y + 22, "rule"))
+        middle = y + bar + thickness / 2
+        parts.append(_line(0, middle, WIDTH, middle, "rule"))
         parts.append(
-            f'<rect class="dot-{color}" x="{start * WIDTH:.1f}" y="{y + 17}" '
-            f'width="{max((end - start) * WIDTH, 2):.1f}" height="10" rx="2"/>'
+            f'<rect class="dot-{color}" x="{start * WIDTH:.1f}" y="{y + bar}" '
+            f'width="{max((end - start) * WIDTH, 2):.1f}" height="{thickness}" rx="2"/>'
         )
-    return _svg(row * len(spans) + 4, title, parts)
+    return _svg(row * len(spans), title, parts)
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,16 @@ def measure_drift(
         measured_days: As-of dates of which nothing is asked.
 
     Returns:
-        One row per day and feature, of `DRIFT_SCHEMA`.
+        One row per day and feature, of `DRIFT_SCHEMA`; none without a model, or
+        if the registry does not hold what it learnt from.
     """
     if model is None:
+        return DRIFT_SCHEMA.empty_table()
+    if not isinstance(model["feature_bins"], str):
+        print(
+            f"cannot measure drift: the registry keeps no bins of "
+            f"{model['model_version']}, which an older version trained"
+        )
         return DRIFT_SCHEMA.empty_table()
     names = json.loads(model["feature_names"])
     codes = json.loads(model["text_codes"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 TOP_SHARES = (0.05, 0.10, 0.20)
 CALIBRATION_BINS = 10
@@ -137,8 +138,11 @@ def draw_accounts(accounts: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     generator = np.random.default_rng(seed)
     block = max(1, min(draws, _BLOCK // max(1, accounts)))
     for start in range(0, draws, block):
-        yield generator.multinomial(
-            accounts, np.full(accounts, 1 / accounts), min(block, draws - start)
+        yield np.stack(
+            [
+                np.bincount(generator.integers(accounts, size=accounts), None, accounts)
+                for _ in range(min(block, draws - start))
+            ]
         ).astype(float)
 
 
@@ -217,21 +221,17 @@ class _Sums:
     once, and not in every draw.
 
     Attributes:
-        steps: The number of steps.
-        account, step: Of each row; the first step has the highest probability.
-        churned_account, churned_step, churned_revenue: Of each churned row;
-            without revenue, the last is NaN.
+        taken, caught, lost: Of each account and step the rows, those that churned,
+            and what these paid, of shape (n_accounts, n_steps); the first step has
+            the highest probability. Without revenue, what they paid is NaN.
         rows, losses, squares: Of each account, their totals.
         bins: Of each account, probability minus outcome in each of the bins of
             the calibration error, of shape (n_accounts, n_bins).
     """
 
-    steps: int
-    account: np.ndarray
-    step: np.ndarray
-    churned_account: np.ndarray
-    churned_step: np.ndarray
-    churned_revenue: np.ndarray
+    taken: sparse.csr_array
+    caught: sparse.csr_array
+    lost: sparse.csr_array
     rows: np.ndarray
     losses: np.ndarray
     squares: np.ndarray
@@ -247,17 +247,8 @@ class _Sums:
             Of shape (n_draws, n_metrics).
         """
         taken, caught, lost = (
-            np.stack(
-                [
-                    np.bincount(step, weight[account] * value, self.steps)
-                    for weight in weights
-                ]
-            ).cumsum(axis=1)
-            for account, step, value in (
-                (self.account, self.step, 1.0),
-                (self.churned_account, self.churned_step, 1.0),
-                (self.churned_account, self.churned_step, self.churned_revenue),
-            )
+            (weights @ sums).cumsum(axis=1)
+            for sums in (self.taken, self.caught, self.lost)
         )
         total = weights @ self.rows
         positives = caught[:, -1]
@@ -303,13 +294,20 @@ def _sums_by_account(
         probabilities - labels,
         accounts * CALIBRATION_BINS,
     )
+    places = account_of_row, step
+    churned_places = account_of_row[is_churned], step[is_churned]
+    taken, caught, lost = (
+        sparse.csr_array((np.asarray(values, dtype=float), where), (accounts, steps))
+        for values, where in (
+            (np.ones(len(labels)), places),
+            (np.ones(int(is_churned.sum())), churned_places),
+            (paid[is_churned], churned_places),
+        )
+    )
     return _Sums(
-        steps=steps,
-        account=account_of_row,
-        step=step,
-        churned_account=account_of_row[is_churned],
-        churned_step=step[is_churned],
-        churned_revenue=np.asarray(paid, dtype=float)[is_churned],
+        taken=taken,
+        caught=caught,
+        lost=lost,
         rows=np.bincount(account_of_row, minlength=accounts),
         losses=np.bincount(account_of_row, log_losses(labels, probabilities)),
         squares=np.bincount(account_of_row, (probabilities - labels) ** 2),

@@ -37,7 +37,10 @@ class Feature:
         high: The phrase for a value that is not below the typical one, a format
             string that names ``value`` and other columns. It tells the bare
             fact, so that it is true of typical values too.
-        low: The phrase for a value below the typical one.
+        low: The phrase for a value below the typical one. If it names the same
+            count of the period before (a column with ``_prior_`` in its name), it
+            is told only where the value is below that too: ``only 3 visits, 0
+            before`` would contradict itself.
         missing: The phrase for a value that is not known.
         known_effect: ``raises`` or ``lowers`` where nobody doubts how the value
             moves the risk, else ``None``.
@@ -72,6 +75,9 @@ class Feature:
         is_low = np.zeros(len(numbers), dtype=bool)
         if typical is not None:
             is_low = numbers < typical
+            for name in _fields(self.low):
+                if "_prior_" in name:
+                    is_low &= ~(numbers >= columns.numbers_of(name))
         told[is_missing] = self.missing or f"{self.label}: not known"
         for phrase, is_told in (
             (self.low, is_low),
@@ -84,7 +90,7 @@ class Feature:
 
     def _say(self, phrase: str, columns: Columns, chosen: np.ndarray) -> np.ndarray:
         """One phrase with the values of the chosen accounts."""
-        names = sorted({field for _, field, _, _ in Formatter().parse(phrase) if field})
+        names = _fields(phrase)
         kind = np.zeros(len(chosen), dtype=np.int64)
         for name in names:
             column = self.name if name == "value" else name
@@ -157,11 +163,28 @@ class Columns:
         return column if self._chosen is None else column.take(pa.array(self._chosen))
 
 
+def _fields(phrase: str) -> list[str]:
+    """The columns that a format string names, sorted."""
+    return sorted({field for _, field, _, _ in Formatter().parse(phrase) if field})
+
+
 class _Number(float):
-    """A number that is formatted as a word where it is not known."""
+    """A number that is formatted as a word where it is not known.
+
+    What is rounded never reads as none or all of something: 0.3 % is ``under 1%``.
+    """
 
     def __format__(self, form: str) -> str:
-        return "unknown" if math.isnan(self) else super().__format__(form)
+        if math.isnan(self):
+            return "unknown"
+        told = super().__format__(form)
+        if self != 0 and not re.search("[1-9]", told):
+            is_signed = told[0] in "+-"
+            smallest = re.sub(r"0(?=\D*$)", "1", told.lstrip("+-"))
+            return "about 0" if is_signed else f"under {smallest}"
+        if self < 1 and re.fullmatch(r"100(\.0+)?%", told):
+            return "over 99%"
+        return told
 
 
 def _shown(value: Any) -> Any:
@@ -176,13 +199,34 @@ def _shown(value: Any) -> Any:
         return str(value)
 
 
+# What says nothing or all in numbers, and how people say it.
+_PLAIN_WORDS = tuple(
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"\bonly 0(?:\.0)? ", "no "),
+        (r"\blooked at 0 ", "looked at no "),
+        (r"^0(?:\.0)?%? of ", "none of "),
+        (r"^[+-]?0(?:\.0)? ", "no "),
+        (r"\b(?:changed by [+-]0) euros", "unchanged"),
+        (r"^(\w+) 0 times ", r"never \1 "),
+        (r", 0 in the ", ", none in the "),
+        (r" and 0 clicks\b", " and no clicks"),
+        (r"^(1 support call\b.*), 100% (?=about)", r"\1, "),
+        (r", 0% (?=about)", ", none "),
+        (r", 100% (?=about)", ", all "),
+    )
+)
+
+
 def _in_plain_words(phrase: str) -> str:
-    """A phrase with `no` for `only 0`, and what is counted once in singular."""
-    phrase = phrase.replace("only 0 ", "no ")
-    if "1 " not in phrase:
-        return phrase
-    phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
-    return re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
+    """A phrase with words for none and all, and what is counted once in singular."""
+    if "1 " in phrase:
+        phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
+        phrase = re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
+    if "0" in phrase:
+        for pattern, words in _PLAIN_WORDS:
+            phrase = pattern.sub(words, phrase)
+    return phrase
 
 
 def read_features(dictionary: pd.DataFrame) -> list[Feature]:

@@ -115,6 +115,7 @@ def learn(
     """
     if registry is None:
         registry = REGISTRY_SCHEMA.empty_table().to_pandas()
+    registry = with_all_columns(registry)
     champion = champion_of(registry)
     names = {feature.name for feature in features}
     # The champion may know features that are no longer learnt from.
@@ -140,6 +141,12 @@ def learn(
     if is_promoted and champion is not None:
         written.append({**champion, "is_champion": False})
     return as_table(written)
+
+
+def with_all_columns(registry: pd.DataFrame) -> pd.DataFrame:
+    """The registry with today's columns, null where an older version told nothing."""
+    absent = [name for name in REGISTRY_SCHEMA.names if name not in registry]
+    return registry.assign(**dict.fromkeys(absent))
 
 
 def judge(
@@ -299,9 +306,15 @@ def as_row(
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows of the registry as a table of its own types, even when empty."""
+    """Rows of the registry as a table of its own types, even when empty.
+
+    A row that an older version wrote lacks what was told only later: that is null.
+    """
     return pa.Table.from_pylist(
-        [{name: _plain(row[name]) for name in REGISTRY_SCHEMA.names} for row in rows],
+        [
+            {name: _plain(row.get(name)) for name in REGISTRY_SCHEMA.names}
+            for row in rows
+        ],
         schema=REGISTRY_SCHEMA,
     )
 

@@ -46,7 +46,7 @@ PATIENCE = 30
 FIXED_ROUNDS = 40
 # Rows that a baseline is fitted to at most: a weight or two for each feature are
 # as good with these as with millions.
-ROWS_FOR_A_LINE = 50_000
+ROWS_FOR_A_LINE = 20_000
 # Below this many numbers, a second thread waits more than it works.
 _CELLS_WORTH_THREADS = 5_000_000
 

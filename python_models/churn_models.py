@@ -13,6 +13,8 @@ def model(dbt, session):
         unique_key="model_version",
         # A registry that could be dropped would be none.
         full_refresh=False,
+        # Models that an older version trained stay, and lack what it did not tell.
+        on_schema_change="append_new_columns",
     )
     freshness = as_frame(dbt.ref("int_source_freshness"))
     settings = TrainingSettings(

@@ -3,7 +3,7 @@
 from churn.drift import measure_drift
 from churn.features import read_features
 from churn.frames import as_frame, existing_rows
-from churn.registry import choose
+from churn.registry import choose, with_all_columns
 
 
 def model(dbt, session):
@@ -13,11 +13,11 @@ def model(dbt, session):
         incremental_strategy="append",
         unique_key=["model_version", "as_of_date"],
     )
-    registry = as_frame(dbt.ref("churn_models"))
+    registry = with_all_columns(as_frame(dbt.ref("churn_models")))
     champion = choose(registry, dbt.config.meta_get("champion_model_version"))
     accounts = dbt.ref("account_features")
     measured_days = []
-    if champion is not None:
+    if champion is not None and champion["learnt_through"] is not None:
         day = str(champion["learnt_through"])[:10]
         accounts = accounts.filter(f"as_of_date > cast('{day}' as date)")
         known = existing_rows(dbt, session) if dbt.is_incremental else None

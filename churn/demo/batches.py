@@ -270,8 +270,9 @@ def _invoices_due(
     random = settings.stream("invoices", day)
     draw = random.random((3, len(accounts)))
     mood = lifecycle.mood[day][accounts].astype(np.float64)
-    late = 1.0 / (1.0 + np.exp(2.9 - 1.3 * mood))
-    failed = 1.0 / (1.0 + np.exp(4.1 - 0.9 * mood))
+    considers = lifecycle.considers[day][accounts]
+    late = 1.0 / (1.0 + np.exp(3.2 - 1.2 * mood - 2.0 * considers))
+    failed = 1.0 / (1.0 + np.exp(4.2 - 0.7 * mood - 0.6 * considers))
     plan, seats = attributes(company, lifecycle, issued)
     cents = price_cents(plan, seats, company.price_factor)[accounts]
     invoices = []
@@ -312,7 +313,8 @@ def write_calls(
 
     mood = lifecycle.mood[day].astype(np.float64)
     size = np.sqrt(company.user_count / 3.0)
-    rate = 0.016 * np.exp(0.85 * mood) * size
+    rate = 0.014 * np.exp(0.8 * mood) * size
+    rate *= np.where(lifecycle.considers[day], 7.0, 1.0)
     rate *= np.where(lifecycle.state[day] == OPEN, 1.0, 0.08)
     rate *= company.signup_day <= day
     account = np.repeat(np.arange(company.accounts), random.poisson(rate))
@@ -320,12 +322,13 @@ def write_calls(
     if not count:
         return
     caller = mood[account]
+    considers = lifecycle.considers[day][account]
     weights = np.stack(
         [
-            0.8 * np.exp(0.3 * caller),
+            np.where(considers, 1.8, 0.8),
             np.full(count, 0.9),
             0.6 * np.exp(0.4 * caller),
-            0.14 * np.exp(1.1 * caller),
+            np.where(considers, 2.0, 0.05),
             np.full(count, 1.3),
         ]
     )

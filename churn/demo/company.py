@@ -20,7 +20,8 @@ INDUSTRIES = (
     "Shipping",
     "Camping",
 )
-# How much an industry adds to the log of the daily churn hazard.
+# How much an industry adds to the log of the daily rate at which accounts start to
+# consider leaving; so does a plan.
 INDUSTRY_HAZARD = np.array([-0.25, 0.45, -0.4, 0.2, -0.2, 0.0, 0.1, 0.5])
 
 PLANS = ("basic", "comfort", "premium", "enterprise")
@@ -61,7 +62,8 @@ class Company:
     ``crm_head`` (its first columns in the CRM, up to ``signup_date``),
     ``industry``, ``signup_day`` (day number, negative before
     the first simulated day), ``plan``, ``seats``, ``price_factor``,
-    ``base_log_hazard`` (log of the daily hazard of a content account),
+    ``base_log_hazard`` (log of the daily rate at which a neutral account starts to
+    consider leaving),
     ``usual_mood`` (where its dissatisfaction settles), ``visits_per_day``,
     ``first_user``, ``user_count`` and ``billing_day`` (1 to 28).
 
@@ -132,7 +134,7 @@ def found_company(settings: Settings) -> Company:
     # Newer cohorts leave faster: each year adds 0.5 to the log hazard.
     cohort = np.clip(signup_day / 365.0, -3.0, 2.0)
     base_log_hazard = (
-        -7.85
+        -6.85
         + 0.5 * cohort
         + INDUSTRY_HAZARD[industry]
         + PLAN_HAZARD[plan]

@@ -1,8 +1,12 @@
 """How accounts fare: mood, cancellations, restarts, changes of plan and seats.
 
 The hidden dissatisfaction of an account is a slowly varying process around a
-usual mood, with sudden shocks. It drives everything that the sources show, and
-the daily hazard of cancelling; nothing else connects the two.
+usual mood, with sudden shocks. An account that is dissatisfied is likely to start
+considering to leave, which takes it some weeks: it cancels in the end, or calms down.
+Only few cancel without a warning. These two, the mood and whether the account
+considers leaving, drive everything that the sources show and the daily hazard of
+cancelling; nothing else connects the two. What follows from them for the next month
+is in `churn.demo.hazard`.
 """
 
 from __future__ import annotations
@@ -14,6 +18,20 @@ from pathlib import Path
 import numpy as np
 
 from churn.demo.company import Company
+from churn.demo.hazard import (
+    CALMS_PER_DAY,
+    HORIZON_DAYS,
+    MOOD_NOISE,
+    SHOCK_SCALE,
+    SHOCK_SHIFT,
+    SHOCKS_PER_DAY,
+    MonthlyHazard,
+    cancels_per_day,
+    considers_from,
+    drift,
+    wavers_per_day,
+    within_bounds,
+)
 from churn.demo.settings import Settings
 
 # States of an account on a day.
@@ -21,29 +39,27 @@ NOT_YET, OPEN, CLOSED = 0, 1, 2
 # Kinds of lifecycle rows.
 CANCELLED, RESTARTED, CANCELLED_AGAIN = 0, 1, 2
 
-TRUTH_HORIZON_DAYS = 30
 TRUTH_EVERY_DAYS = 7
 
-# How strongly dissatisfaction raises the log of the daily churn hazard.
-MOOD_HAZARD = 1.85
-# Mean reversion per day: a shock has halved after 138 days.
-MOOD_MEMORY = 0.995
 _QUIET_DAYS_AFTER_START = 10
+_QUIET_DAYS_AFTER_RESTART = 20
+_ON_DISK = ("mood", "considers", "state", "truth")
 
 
 @dataclass(frozen=True)
 class Lifecycle:
     """What happened to every account on every day.
 
-    ``mood`` and ``state`` are ``(days + 1, n_accounts)`` arrays, memory-mapped
-    from files. ``row_*`` are cancellations and restarts in order of day,
-    ``change_*`` the changes of plan and seats. ``truth_*`` are
-    ``(n_truth_days, n_accounts)``: the churn probability within 30 days that
-    follows from the mood of the day, and the one that follows from the moods
-    of those 30 days.
+    ``mood``, ``considers`` (leaving) and ``state`` are ``(days + 1, n_accounts)``
+    arrays, memory-mapped from files: the mood and the consideration with which an
+    account goes into the day, and the state at its end. ``row_*`` are cancellations
+    and restarts in order of day, ``change_*`` the changes of plan and seats.
+    ``truth`` is ``(n_truth_days, n_accounts)``: the monthly hazard that follows from
+    what is hidden on the day.
     """
 
     mood: np.ndarray
+    considers: np.ndarray
     state: np.ndarray
     row_day: np.ndarray
     row_account: np.ndarray
@@ -53,8 +69,7 @@ class Lifecycle:
     change_plan: np.ndarray
     change_seats: np.ndarray
     truth_day: np.ndarray
-    truth_now: np.ndarray
-    truth_ahead: np.ndarray
+    truth: np.ndarray
 
     def save(self, folder: Path) -> None:
         """Write all arrays but the memory-mapped ones beside those."""
@@ -63,7 +78,7 @@ class Lifecycle:
             **{
                 name: value
                 for name, value in vars(self).items()
-                if name not in ("mood", "state", "truth_now", "truth_ahead")
+                if name not in _ON_DISK
             },
         )
 
@@ -76,7 +91,7 @@ class Lifecycle:
             **small,
             **{
                 name: np.load(folder / f"{name}.npy", mmap_mode="r")
-                for name in ("mood", "state", "truth_now", "truth_ahead")
+                for name in _ON_DISK
             },
         )
 
@@ -94,12 +109,13 @@ def live(
     random = settings.stream("lifecycle")
     days, accounts = settings.days, company.accounts
     mood_days = _file(folder, "mood", np.float16, days + 1, accounts)
+    considers_days = _file(folder, "considers", np.bool_, days + 1, accounts)
     state_days = _file(folder, "state", np.uint8, days + 1, accounts)
     # Mondays, the as-of dates that models learn from.
     first_monday = -settings.weekday(0) % TRUTH_EVERY_DAYS
     truth_day = np.arange(first_monday, days + 1, TRUTH_EVERY_DAYS)
-    truth_now = _file(folder, "truth_now", np.float32, len(truth_day), accounts)
-    truth_ahead = _file(folder, "truth_ahead", np.float32, len(truth_day), accounts)
+    truth = _file(folder, "truth", np.float32, len(truth_day), accounts)
+    monthly_hazard = MonthlyHazard()
 
     mood = company.usual_mood + random.normal(0.0, 0.9, accounts)
     signup = company.signup_day
@@ -111,7 +127,12 @@ def live(
     will_return = had_left & (random.random(accounts) < 0.35)
     restart_day[will_return] = random.integers(5, max(days, 6), int(will_return.sum()))
     quiet_until = np.where(is_open, 0, signup + _QUIET_DAYS_AFTER_START)
-    cumulative = np.zeros(accounts)
+    # As many consider leaving as if the company had been there for long.
+    starts = considers_from(company.base_log_hazard, mood)
+    cancels = cancels_per_day(np.ones(accounts, bool), starts)
+    considers = is_open & (
+        random.random(accounts) < starts / (starts + cancels + CALMS_PER_DAY)
+    )
     nobody = np.empty(0, np.int64)
     rows: list[tuple[np.ndarray, np.ndarray, int]] = [(nobody, nobody, CANCELLED)]
     left_before = np.flatnonzero(had_left)
@@ -126,25 +147,23 @@ def live(
         (np.full(accounts, -10_000), np.arange(accounts), plan.copy(), seats.copy())
     ]
 
-    total = days + TRUTH_HORIZON_DAYS + 1
-    for day in range(total):
+    for day in range(days + 1):
         if tell is not None:
-            tell(day + 1, total)
-        mood = (
-            company.usual_mood
-            + MOOD_MEMORY * (mood - company.usual_mood)
-            + random.normal(0.0, 0.092, accounts)
-        )
-        shocked = np.flatnonzero(random.random(accounts) < 1 / 200)
-        mood[shocked] += random.exponential(0.9, len(shocked)) - 0.15
-        np.clip(mood, -3.0, 4.5, out=mood)
-
-        hazard = np.exp(company.base_log_hazard + MOOD_HAZARD * mood)
-        np.minimum(hazard, 0.08, out=hazard)
-        _record_truth(day, hazard, cumulative, truth_day, truth_now, truth_ahead)
-        cumulative += hazard
-        if day > days:
-            continue
+            tell(day + 1, days + 1)
+        mood = drift(mood, company.usual_mood)
+        mood += random.normal(0.0, MOOD_NOISE, accounts)
+        shocked = np.flatnonzero(random.random(accounts) < SHOCKS_PER_DAY)
+        mood[shocked] += random.exponential(SHOCK_SCALE, len(shocked)) + SHOCK_SHIFT
+        mood = within_bounds(mood)
+        starts = considers_from(company.base_log_hazard, mood)
+        hazard = cancels_per_day(considers, starts)
+        mood_days[day] = mood
+        considers_days[day] = considers & is_open
+        for row in np.flatnonzero(truth_day == day):
+            exposed = HORIZON_DAYS - np.maximum(quiet_until - day, 0)
+            truth[row] = monthly_hazard(
+                company.base_log_hazard, company.usual_mood, mood, considers, exposed
+            )
 
         starting = np.flatnonzero(signup == day)
         is_open[starting] = True
@@ -153,15 +172,20 @@ def live(
         if len(returning):
             is_open[returning] = True
             restart_day[returning] = -1
-            quiet_until[returning] = day + 20
+            quiet_until[returning] = day + _QUIET_DAYS_AFTER_RESTART
             mood[returning] = 0.4 * mood[returning] - 0.4
             rows.append((np.full(len(returning), day), returning, RESTARTED))
 
-        chance = random.random(accounts)
+        chance, turn = random.random((2, accounts))
         may_cancel = is_open & (day >= quiet_until)
         leaves = may_cancel & (chance < hazard)
         # Plan changes and pauses: a cancellation in the CRM, and yet no churn.
-        wavers = may_cancel & ~leaves & (chance < hazard + 0.0002 + 0.3 * hazard)
+        wavers = may_cancel & ~leaves & (chance < hazard + wavers_per_day(hazard))
+        # Whoever left, or has got another plan or a pause, starts from new.
+        considers = np.where(
+            considers, turn >= CALMS_PER_DAY, may_cancel & (turn < starts)
+        )
+        considers &= ~leaves & ~wavers
         leaving, wavering = np.flatnonzero(leaves), np.flatnonzero(wavers)
         cancelling = np.union1d(leaving, wavering)
         if len(cancelling):
@@ -176,7 +200,7 @@ def live(
         if len(wavering):
             changes_plan = random.random(len(wavering)) < 0.4
             changing, pausing = wavering[changes_plan], wavering[~changes_plan]
-            quiet_until[changing] = day + 20
+            quiet_until[changing] = day + _QUIET_DAYS_AFTER_RESTART
             mood[changing] -= 0.5
             rows.append((np.full(len(changing), day), changing, RESTARTED))
             step = random.choice([-1, 1], size=len(changing))
@@ -195,16 +219,16 @@ def live(
                 (np.full(len(resizing), day), resizing, plan[resizing], seats[resizing])
             )
 
-        mood_days[day] = mood
         state_days[day] = np.where(
             is_open, OPEN, np.where(signup > day, NOT_YET, CLOSED)
         )
 
-    for array in (mood_days, state_days, truth_now, truth_ahead):
+    for array in (mood_days, considers_days, state_days, truth):
         array.flush()
     order = np.argsort(np.concatenate([row[0] for row in rows]), kind="stable")
     return Lifecycle(
         mood=mood_days,
+        considers=considers_days,
         state=state_days,
         row_day=np.concatenate([row[0] for row in rows])[order],
         row_account=np.concatenate([row[1] for row in rows])[order],
@@ -214,25 +238,8 @@ def live(
         change_plan=np.concatenate([change[2] for change in changes]),
         change_seats=np.concatenate([change[3] for change in changes]),
         truth_day=truth_day,
-        truth_now=truth_now,
-        truth_ahead=truth_ahead,
+        truth=truth,
     )
-
-
-def _record_truth(
-    day: int,
-    hazard: np.ndarray,
-    cumulative: np.ndarray,
-    truth_day: np.ndarray,
-    truth_now: np.ndarray,
-    truth_ahead: np.ndarray,
-) -> None:
-    """Note today's probabilities; finish those of 30 days ago."""
-    for row in np.flatnonzero(truth_day == day):
-        truth_now[row] = 1.0 - (1.0 - hazard) ** TRUTH_HORIZON_DAYS
-        truth_ahead[row] = cumulative
-    for row in np.flatnonzero(truth_day == day - TRUTH_HORIZON_DAYS):
-        truth_ahead[row] = 1.0 - np.exp(truth_ahead[row] - cumulative)
 
 
 def _file(folder: Path, name: str, kind: type, rows: int, columns: int) -> np.memmap:

@@ -18,7 +18,7 @@ from churn.landing import RAW_TABLES
 from churn.load import load
 
 # Few accounts that visit seldom, and plenty of dirt: every kind in 3 MB.
-SEED_COMPANY = Settings(accounts=33, days=300, seed=492, activity=0.47, dirt=2.5)
+SEED_COMPANY = Settings(accounts=33, days=300, seed=33, activity=0.47, dirt=2.5)
 
 
 def write_seeds(folder: Path, settings: Settings = SEED_COMPANY) -> int:

@@ -11,9 +11,7 @@ from churn.demo.company import Company
 from churn.demo.lifecycle import OPEN, Lifecycle
 from churn.demo.settings import Settings
 
-HAZARD_HEADER = (
-    "account_id,as_of_date,monthly_hazard,churn_probability_30_days,dissatisfaction"
-)
+HAZARD_HEADER = "account_id,as_of_date,monthly_hazard,dissatisfaction,considers_leaving"
 VISITORS_HEADER = "visitor_id,kind,user_id,account_id"
 _CHUNK = 50_000
 
@@ -28,14 +26,14 @@ def hazard_rows(
     # Open in the morning: it had signed up, and had not left, before the day.
     state = lifecycle.state[max(day - 1, 0)]
     accounts = np.flatnonzero((state == OPEN) & (company.signup_day < day))
-    now = lifecycle.truth_now[found[0]][accounts].tolist()
-    ahead = lifecycle.truth_ahead[found[0]][accounts].tolist()
+    hazard = lifecycle.truth[found[0]][accounts].tolist()
     mood = lifecycle.mood[day][accounts].tolist()
+    considers = lifecycle.considers[day][accounts].astype(int).tolist()
     text = settings.day_text(day)
     return [
-        f"{company.account_id[account]},{text},{hazard:.5f},{probability:.5f},{low:.3f}"
-        for account, hazard, probability, low in zip(
-            accounts.tolist(), now, ahead, mood, strict=True
+        f"{company.account_id[account]},{text},{probability:.5f},{low:.3f},{considering}"
+        for account, probability, low, considering in zip(
+            accounts.tolist(), hazard, mood, considers, strict=True
         )
     ]
 

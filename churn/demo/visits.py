@@ -91,10 +91,13 @@ def visit(
     """Simulate all visits of one day."""
     random = settings.stream("visits", day)
     mood = lifecycle.mood[day].astype(np.float64)
+    considers = lifecycle.considers[day]
     state = lifecycle.state[day]
 
     # -- Visits --------------------------------------------------------------
-    rate = company.visits_per_day * np.exp(-0.55 * mood)
+    rate = company.visits_per_day * np.exp(-0.5 * mood)
+    # Whoever considers leaving comes a little more often, to look at the terms.
+    rate *= np.where(considers, 1.3, 1.0)
     is_prospect = (state == NOT_YET) & (company.signup_day - day <= _PROSPECT_DAYS)
     rate = rate * np.where(state == OPEN, 1.0, np.where(is_prospect, 0.5, 0.04))
     rate[(state == NOT_YET) & ~is_prospect] = 0.0
@@ -155,9 +158,16 @@ def visit(
 
     visit_mood = np.zeros(count)
     visit_mood[:own] = mood[account]
-    event_mood = visit_mood[of_visit]
+    visit_considers = np.zeros(count, bool)
+    visit_considers[:own] = considers[account]
     name = _event_names(
-        random, event_mood, manner[of_visit], position, length, of_visit
+        random,
+        visit_mood[of_visit],
+        visit_considers[of_visit],
+        manner[of_visit],
+        position,
+        length,
+        of_visit,
     )
     login_at = np.minimum(1 + (draws[7] * 3).astype(np.int64), length - 1)
     logs_in = (manner[of_visit] == LOGS_IN) & (position == login_at[of_visit])
@@ -206,14 +216,16 @@ def visit(
 def _event_names(
     random: np.random.Generator,
     mood: np.ndarray,
+    considers: np.ndarray,
     manner: np.ndarray,
     position: np.ndarray,
     length: np.ndarray,
     of_visit: np.ndarray,
 ) -> np.ndarray:
-    """Kinds of the events: dissatisfied people hover, and do not click."""
+    """Kinds of the events: whoever is dissatisfied hovers, and does not click."""
     total = len(mood)
-    hover = np.minimum(0.065 * np.exp(0.85 * mood), 0.5)
+    hover = np.minimum(0.05 * np.exp(0.9 * mood), 0.35)
+    hover = np.where(considers, 0.65, hover)
     support = np.minimum(0.018 * np.exp(0.6 * mood), 0.15)
     invoice = np.where(manner == LOGGED_IN, 0.035, 0.0)
     draw = random.random(total)
@@ -227,7 +239,8 @@ def _event_names(
     name[browsing] = PRODUCT_VIEW
     name[(draw >= edge + 0.27) & (draw < edge + 0.33)] = SEARCH
 
-    click = np.clip(0.38 * np.exp(-1.1 * mood), 0.01, 0.85)
+    click = np.clip(0.38 * np.exp(-1.0 * mood), 0.01, 0.85)
+    click = np.where(considers, 0.03, click)
     follows_hover = np.zeros(total, bool)
     follows_hover[1:] = (name[:-1] == HOVER) & (position[1:] > 0)
     name[follows_hover & (random.random(total) < click)] = CLICK

@@ -37,8 +37,8 @@ FEATURES = [
         name="noise",
         label="noise",
         theme="noise",
-        high="noise at {value:.2f}",
-        low="noise at {value:.2f}",
+        high="noise at {value:.6f}",
+        low="noise at {value:.6f}",
     ),
     Feature(
         name="plan",

@@ -8,8 +8,9 @@
 For each day it runs the selection, scoring that day, and copies the day's rows
 of ``account_features`` and ``churn_scores`` into the schema ``keep``. With
 ``land``, what arrived until the end of the day is landed first, and the run
-finds out by itself which day that decides; without, it is told. One process,
-because starting dbt costs more than a day of a small company does.
+finds out by itself which day that decides; without, it is told. ``every`` says how
+many days lie between two runs, 1 by default. One process, because starting dbt costs
+more than a day of a small company does.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def main(job_file: str) -> None:
             sys.exit(f"{day}: {finished.exception or finished.result}")
         with duckdb.connect(database) as connection:
             keep(connection, job["keep"], day)
-        day += timedelta(days=1)
+        day += timedelta(days=job.get("every", 1))
 
 
 def project(variables: dict[str, object]) -> list[str]:

@@ -493,7 +493,7 @@ def test_invoices_are_decided_on_the_due_date_and_some_change(database):
 
 
 def test_accounts_leave_as_often_as_their_hazard_says(database):
-    """By fifths of the hazard: predicted and simulated churn go together."""
+    """By fifths of the monthly hazard: as many leave as it says, and in its order."""
     fifths = database.execute(
         """
         with cancelled as (
@@ -515,13 +515,13 @@ def test_accounts_leave_as_often_as_their_hazard_says(database):
         ),
         told as (
             select
-                cast(churn_probability_30_days as double) as predicted,
+                cast(monthly_hazard as double) as predicted,
                 exists (
                     select 1 from churned
                     where churned.account_id = monthly_hazard.account_id
                         and churned.day - cast(as_of_date as date) between 0 and 29
                 ) as is_churned,
-                ntile(5) over (order by cast(churn_probability_30_days as double))
+                ntile(5) over (order by cast(monthly_hazard as double))
                     as fifth
             from monthly_hazard
             where cast(as_of_date as date) < date '2025-05-01'
@@ -533,7 +533,7 @@ def test_accounts_leave_as_often_as_their_hazard_says(database):
 
     predicted, simulated = zip(*fifths, strict=True)
     assert simulated[4] > 5 * max(simulated[0], 0.005)
-    assert 0.03 < sum(simulated) / 5 < 0.075
+    assert 0.02 < sum(simulated) / 5 < 0.075
     assert abs(sum(predicted) - sum(simulated)) / 5 < 0.02
 
 

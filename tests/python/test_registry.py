@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pandas as pd
 import pytest
+from conftest import DbtProject
 from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
+from churn.drift import measure_drift
 from churn.registry import (
     METRICS_SCHEMA,
     REGISTRY_SCHEMA,
@@ -16,6 +21,7 @@ from churn.registry import (
     learn,
     metrics_table,
     model_of,
+    with_all_columns,
 )
 from churn.training import TrainingSettings
 
@@ -130,3 +136,50 @@ def test_metrics_are_laid_out(registry: pd.DataFrame) -> None:
     assert model["lower_bound"] < model["value"] < model["upper_bound"]
     assert model["value"] == registry["test_roc_auc"][0]
     assert metrics_table(registry.head(0)).schema == METRICS_SCHEMA
+
+
+NEWER = ["grown_on_rows", "learnt_through", "labels_known_on", "feature_bins"]
+
+
+def test_a_registry_of_an_older_version_goes_on(
+    rows: pd.DataFrame,
+    registry: pd.DataFrame,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What its models did not tell stays unknown; nothing else changes."""
+    old = registry.drop(columns=NEWER)
+    assert learn(rows, FEATURES, old, SETTINGS).num_rows == 0
+    more = pd.concat([rows, planted_rows(weeks=46).iloc[len(rows) :]])
+    written = learn(more, FEATURES, old, SETTINGS).to_pandas()
+    assert written["is_champion"].sum() == 1
+    replaced = written[written["model_version"] == registry["model_version"][0]]
+    assert replaced[NEWER].isna().all(axis=None)
+    for name in set(old) - {"is_champion"}:
+        assert str(replaced.iloc[0][name]) == str(registry[name][0]), name
+
+    champion = champion_of(with_all_columns(old))
+    assert measure_drift(rows, champion, FEATURES).num_rows == 0
+    assert "an older version trained" in capsys.readouterr().out
+
+
+def test_the_line_runs_on_a_registry_of_an_older_version(
+    built_project: DbtProject, tmp_path: Path
+) -> None:
+    """The table gets its new columns, and what reads them goes on."""
+    shutil.copy(built_project.database, tmp_path)
+    project = DbtProject(tmp_path)
+    before = project.query("select model_version, model from churn_models")
+    project.execute(*[f"alter table churn_models drop {name}" for name in NEWER])
+    project.dbt(
+        "run",
+        "--select",
+        "churn_models",
+        "churn_model_metrics",
+        "feature_drift",
+        "score_outcomes",
+        "int_accounts_scored",
+    )
+    assert before == project.query("select model_version, model from churn_models")
+    assert project.query(f"select {', '.join(NEWER)} from churn_models") == [
+        (None,) * len(NEWER)
+    ]

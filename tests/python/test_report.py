@@ -119,7 +119,7 @@ def test_the_true_hazard_is_a_ceiling(tmp_path: Path) -> None:
     rows["is_churned"] = generator.random(len(rows)) < true
     blurred = np.clip(true + generator.normal(scale=0.05, size=len(rows)), 0.01, 0.99)
     told = rows[["account_id", "as_of_date"]].assign(
-        monthly_hazard=true, churn_probability_30_days=true, dissatisfaction=0
+        monthly_hazard=true, dissatisfaction=0, considers_leaving=0
     )
     told["as_of_date"] = told["as_of_date"].dt.strftime("%Y-%m-%d")
     with gzip.open(tmp_path / HAZARD_FILE, "wt") as file:
