@@ -53,12 +53,15 @@ def learn_bins(
     bins = {}
     for position, name in enumerate(names):
         values = matrix[:, position]
-        known = values[~np.isnan(values)]
+        # Sorted once, each bin is a run; what is missing comes last.
+        known = np.sort(values)
+        known = known[: np.searchsorted(known, np.nan)]
         edges = np.array([], dtype=np.float32)
         if len(known):
             levels = np.linspace(0, 1, BINS + 1)[1:-1]
             edges = np.unique(np.quantile(known, levels, method="higher"))
-        counts = np.bincount(_bin_of(values, edges), minlength=len(edges) + 2)
+        ends = [0, *np.searchsorted(known, edges, side="right"), len(known)]
+        counts = np.array([len(values) - len(known), *np.diff(ends)])
         bins[name] = {
             "edges": [float(edge) for edge in edges],
             "shares": [float(share) for share in counts / max(len(values), 1)],

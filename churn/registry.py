@@ -129,13 +129,12 @@ def learn(
     if problem:
         print(f"cannot learn yet: {problem}")
         return REGISTRY_SCHEMA.empty_table()
-    fingerprint = fingerprint_training(
-        examples.fingerprint(sorted(names)), features, settings
-    )
+    data_fingerprint = examples.fingerprint(sorted(names))
+    fingerprint = fingerprint_training(data_fingerprint, features, settings)
     if fingerprint in set(registry["training_fingerprint"]):
         return REGISTRY_SCHEMA.empty_table()
 
-    result = train(examples, features, settings)
+    result = train(examples, features, settings, data_fingerprint)
     is_promoted, reason = judge(result, champion, settings)
     written = [as_row(result, is_promoted, reason, settings.gap_days)]
     if is_promoted and champion is not None:

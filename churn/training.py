@@ -212,7 +212,10 @@ def fingerprint_training(
 
 
 def train(
-    rows: Any, features: Sequence[Feature], settings: TrainingSettings
+    rows: Any,
+    features: Sequence[Feature],
+    settings: TrainingSettings,
+    data_fingerprint: str | None = None,
 ) -> TrainingResult:
     """Train, calibrate and evaluate a model.
 
@@ -227,6 +230,7 @@ def train(
             `read_examples` takes.
         features: The features to learn from.
         settings: What the run was told.
+        data_fingerprint: ``examples.fingerprint`` of the features, if at hand.
     """
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
@@ -251,24 +255,25 @@ def train(
         )
     search_seconds = time.perf_counter() - search_started
 
-    def as_model(grown: _Grown, grown_on: np.ndarray) -> ChurnModel:
+    def as_model(grown: _Grown) -> ChurnModel:
         return ChurnModel(
             booster_json=grown.booster.save_raw("json").decode(),
             feature_names=names,
             codes=codes,
             calibration=grown.calibration,
-            typical_values=_medians(matrix[_run(grown_on)], names),
+            typical_values={},
             threads=fixed["nthread"],
         )
 
-    first = model = as_model(chosen, split.train)
+    first = model = as_model(chosen)
     grown_on = split.train
     if len(split.test):
         grown_on = split.before_test
         again = _grow(
             matrix, labels, grown_on, names, fixed, chosen.choices, settings.engine
         )
-        model = as_model(replace(again, calibration=chosen.calibration), grown_on)
+        model = as_model(replace(again, calibration=chosen.calibration))
+    model.typical_values = _medians(matrix[_run(grown_on)], names)
     metrics = _evaluate_all(
         {"train": first, "validation": first, "test": model},
         examples,
@@ -276,7 +281,7 @@ def train(
         split,
         settings,
     )
-    data_fingerprint = examples.fingerprint(names)
+    data_fingerprint = data_fingerprint or examples.fingerprint(names)
     return TrainingResult(
         model=model,
         split=split,
