@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from string import Formatter
 from typing import Any
 
@@ -99,14 +100,14 @@ class Feature:
             kind = np.unique(kind * different + number, return_inverse=True)[1]
         _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
         rows = chosen[first]
-        shown = {
-            name: columns.values_of(self.name if name == "value" else name, rows)
+        shown = [
+            columns.values_of(self.name if name == "value" else name, rows)
             for name in names
-        }
+        ]
         said = np.empty(len(rows), dtype=object)
-        for row in range(len(rows)):
-            values = {name: _shown(shown[name][row]) for name in names}
-            said[row] = _in_plain_words(phrase.format_map(values))
+        told = zip(*shown, strict=True) if names else [()] * len(rows)
+        for row, values in enumerate(told):
+            said[row] = _say_once(phrase, values)
         return said[kind]
 
 
@@ -163,9 +164,18 @@ class Columns:
         return column if self._chosen is None else column.take(pa.array(self._chosen))
 
 
-def _fields(phrase: str) -> list[str]:
+@cache
+def _fields(phrase: str) -> tuple[str, ...]:
     """The columns that a format string names, sorted."""
-    return sorted({field for _, field, _, _ in Formatter().parse(phrase) if field})
+    fields = {field for _, field, _, _ in Formatter().parse(phrase) if field}
+    return tuple(sorted(fields))
+
+
+@lru_cache(maxsize=50_000)
+def _say_once(phrase: str, values: tuple[Any, ...]) -> str:
+    """A phrase with the values of its columns, remembered: batches repeat them."""
+    shown = dict(zip(_fields(phrase), map(_shown, values), strict=True))
+    return _in_plain_words(phrase.format_map(shown))
 
 
 class _Number(float):
@@ -199,6 +209,7 @@ def _shown(value: Any) -> Any:
         return str(value)
 
 
+_SAYS_NONE_OR_ALL = re.compile(r"(?<![\d.,])0|100%")
 # What says nothing or all in numbers, and how people say it.
 _PLAIN_WORDS = tuple(
     (re.compile(pattern), words)
@@ -223,7 +234,7 @@ def _in_plain_words(phrase: str) -> str:
     if "1 " in phrase:
         phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
         phrase = re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
-    if "0" in phrase:
+    if _SAYS_NONE_OR_ALL.search(phrase):
         for pattern, words in _PLAIN_WORDS:
             phrase = pattern.sub(words, phrase)
     return phrase

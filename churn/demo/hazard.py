@@ -44,7 +44,7 @@ _LOWEST_MOOD, _HIGHEST_MOOD = -3.0, 4.5
 # The grid. The moods lie closer than a day's noise moves one.
 _MOODS = np.linspace(_LOWEST_MOOD, _HIGHEST_MOOD, 151)
 _USUAL_MOODS = np.linspace(-2.8, 2.4, 14)
-_LOG_RATES = np.linspace(-10.5, -5.0, 12)
+_LOG_RATES = np.linspace(-10.5, -4.0, 14)
 _SMALLEST = 1e-9
 
 
