@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import minimize
 
 # Rows that are standardised at once, so that a long matrix is not copied whole.
 _ROWS_AT_ONCE = 20_000
@@ -37,7 +38,7 @@ class Prevalence:
 
 
 class LogisticRegression:
-    """Logistic regression on standardised features, by Newton's method.
+    """Logistic regression on standardised features.
 
     A missing value is replaced by the training median and marked by a column of
     its own. The ridge penalty keeps collinear windows and separable data finite.
@@ -67,7 +68,7 @@ class LogisticRegression:
         spread = columns.std(axis=0)
         self._spread = np.where(spread > 1e-9, spread, 1.0)
         self._varies = spread > 1e-9
-        self._weights = _newton(
+        self._weights = _fit_line(
             self._design(matrix),
             np.asarray(labels, dtype=float),
             np.ones(len(labels)) if weights is None else weights,
@@ -140,25 +141,36 @@ def sigmoid(margins: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(margins, -50, 50)))
 
 
-def _newton(
+def _fit_line(
     design: np.ndarray, labels: np.ndarray, row_weights: np.ndarray, ridge: float
 ) -> np.ndarray:
-    """The ridge-penalised logistic weights; the first column is not penalised."""
+    """The ridge-penalised logistic weights; the first column is not penalised.
+
+    Found by L-BFGS, whose line search cannot overshoot, as Newton's steps can where
+    few rows weigh much.
+    """
     penalty = np.full(design.shape[1], ridge)
-    penalty[0] = 1e-9
-    weights = np.zeros(design.shape[1])
+    penalty[0] = 0.0
+    start = np.zeros(design.shape[1])
     share = np.clip(np.average(labels, weights=row_weights), 1e-6, 1 - 1e-6)
-    weights[0] = np.log(share / (1 - share))
-    for _ in range(50):
-        probabilities = sigmoid(design @ weights)
-        gradient = design.T @ (row_weights * (probabilities - labels))
-        gradient += penalty * weights
-        curvature = row_weights * np.maximum(probabilities * (1 - probabilities), 1e-9)
-        hessian = (design * curvature[:, None]).T @ design + np.diag(penalty)
-        step = np.linalg.solve(hessian, gradient)
-        # Far from the optimum a full Newton step may overshoot.
-        weights -= step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-12))
-        # The next step would be of the order of the square of this one.
-        if np.abs(step).max() < 1e-5:
-            break
-    return weights
+    start[0] = np.log(share / (1 - share))
+    # Per unit of weight, so that the tolerance means the same for any rows.
+    total = row_weights.sum()
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        margins = design @ weights
+        losses = np.logaddexp(0.0, margins) - labels * margins
+        gradient = design.T @ (row_weights * (sigmoid(margins) - labels))
+        return (
+            (row_weights @ losses + penalty @ weights**2 / 2) / total,
+            (gradient + penalty * weights) / total,
+        )
+
+    found = minimize(
+        loss,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6},
+    )
+    return found.x

@@ -18,8 +18,8 @@ from test_labels_oracle import landed_batches, live, read_accounts
 
 HORIZON, GRACE = timedelta(days=30), timedelta(days=30)
 # The model of this day scores what comes after it, a day a week.
-LEARNT = "2025-05-05"
-FIRST, LAST = "2025-05-12", "2025-10-20"
+LEARNT = "2025-06-30"
+FIRST, LAST = "2025-07-07", "2025-10-20"
 SCORING = ["int_as_of_dates+,+churn_score_history"]
 LEARNING = ["churn_models", "churn_training_set", "churn_labels"]
 
