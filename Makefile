@@ -53,8 +53,8 @@ test-athena: $(VENV)/dev.stamp ## The project on Athena, without AWS
 	@$(BIN)/pytest --numprocesses=0 tests/athena
 
 .PHONY: test-spark
-test-spark: $(VENV)/dev.stamp ## Runs that grow or are killed on Spark, and Thrift
-	@$(BIN)/pytest --numprocesses=0 tests/spark
+test-spark: $(VENV)/dev.stamp ## The part of the tests that needs Spark
+	@$(BIN)/pytest tests/python/test_spark_*.py
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Style of SQL and Python

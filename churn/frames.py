@@ -35,8 +35,9 @@ def as_batches(
     """The rows of what ``dbt.ref`` returned, batch by batch.
 
     Args:
-        relation: A DuckDB relation, which is read as the batches are taken, or
-            rows that are in memory already.
+        relation: A DuckDB relation or a Spark frame, which is read as the batches
+            are taken, or rows that are in memory already. Of a Spark frame this
+            process never holds more than one batch.
         columns: The columns to read; all by default.
         rows: The most rows of a batch.
     """
@@ -45,8 +46,9 @@ def as_batches(
             relation = relation.select(*columns)
         return relation.to_arrow_reader(rows)
     if _is_of_spark(relation):
-        relation = relation if columns is None else relation.select(*columns)
-        return _table_of_spark(relation).to_reader(rows)
+        return _batches_of_spark(
+            relation if columns is None else relation.select(*columns), rows
+        )
     if not isinstance(relation, pa.Table | pa.RecordBatch):
         frame = as_frame(relation)
         frame = frame if columns is None else frame[list(columns)]
@@ -155,6 +157,39 @@ def _table_of_spark(frame: Any) -> pa.Table:
     """The rows, collected: Spark's way to pandas depends on the machine's zone."""
     table = frame.toArrow()
     return table.cast(_without_zone(table.schema))
+
+
+def _batches_of_spark(frame: Any, rows: int) -> pa.RecordBatchReader:
+    """The rows of a Spark frame, of which one batch at a time comes here.
+
+    Spark sends whole partitions to its driver; so they are made as small as a batch.
+    """
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    schema = _without_zone(to_arrow_schema(frame.schema))
+    partitions = -(-frame.count() // rows)
+    if partitions > 1:
+        frame = frame.repartition(partitions)
+    packed = frame.mapInArrow(_pack, "batch binary")
+    batches = (
+        # Rows are dealt out to partitions in turns, and not quite evenly.
+        _cast(batch.slice(start, rows), schema)
+        for row in packed.toLocalIterator()
+        for batch in pa.ipc.open_stream(row.batch)
+        for start in range(0, len(batch), rows)
+    )
+    return pa.RecordBatchReader.from_batches(schema, batches)
+
+
+def _pack(batches: Batches) -> Iterator[pa.RecordBatch]:
+    """Each batch as one row that holds its bytes."""
+    for batch in batches:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch)
+        yield pa.record_batch(
+            [pa.array([sink.getvalue().to_pybytes()], pa.binary())], ["batch"]
+        )
 
 
 def _is_of_spark(relation: Any) -> bool:

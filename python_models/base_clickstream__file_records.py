@@ -1,7 +1,7 @@
 """The lines of the clickstream files that `raw_event_files` names."""
 
 from churn.event_files import TakenFile, find_event_files, new_lines
-from churn.frames import existing_relation
+from churn.frames import as_batches
 
 
 def model(dbt, session):
@@ -14,13 +14,11 @@ def model(dbt, session):
     files = find_event_files(dbt.config.meta_get("raw_event_files"))
     taken = {}
     if dbt.is_incremental:
-        taken = {
-            name: TakenFile(*about)
-            for name, *about in existing_relation(dbt, session)
-            .aggregate(
-                "source_file, min(file_bytes), min(file_sha256), "
-                "min(received_at), count(*)"
-            )
-            .fetchall()
-        }
+        about_files = session.sql(
+            "select source_file, min(file_bytes) as bytes, "
+            "min(file_sha256) as sha256, min(received_at) as modified_at, "
+            f"count(*) as lines from {dbt.this} group by source_file"
+        )
+        for row in as_batches(about_files).read_all().to_pylist():
+            taken[row.pop("source_file")] = TakenFile(**row)
     return new_lines(files, taken)

@@ -47,12 +47,15 @@
         'select distinct partition_key from ' ~ kept
     ).columns[0].values() -%}
     {%- do overwrite_partitions_from(relation, kept) -%}
+    {%- set emptied = [] -%}
     {%- for partition in touched if partition not in left -%}
-        {%- do run_query(
-            'alter table ' ~ relation ~ " drop if exists partition"
-            ~ " (partition_key = '" ~ partition ~ "')"
-        ) -%}
+        {%- do emptied.append("partition (partition_key = '" ~ partition ~ "')") -%}
     {%- endfor -%}
+    {%- if emptied -%}
+        {%- do run_query(
+            'alter table ' ~ relation ~ ' drop if exists ' ~ emptied | join(', ')
+        ) -%}
+    {%- endif -%}
     {%- do run_query('drop table if exists ' ~ kept) -%}
     {{ return('') }}
 {%- endmacro %}
@@ -63,7 +66,7 @@
     {%- do run_query('set spark.sql.sources.partitionOverwriteMode=dynamic') -%}
     {%- do run_query(
         'insert overwrite table ' ~ relation ~ ' partition (partition_key) '
-        ~ 'select ' ~ (
+        ~ 'select /*+ rebalance(partition_key) */ ' ~ (
             adapter.get_columns_in_relation(relation)
             | map(attribute='name') | reject('equalto', 'partition_key')
             | list + ['partition_key']

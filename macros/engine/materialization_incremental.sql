@@ -123,14 +123,30 @@
     {{ location_clause() }}
     {{ comment_clause() }}
     as
-    select
-        *
-        {%- if key is not none %},
-        {{ key }} as partition_key
-        {%- endif %}
-    from (
-        {{ query }}
-    ) as rows_of_model
+    {{ with_partition_key(query, key) }}
+{%- endmacro %}
+
+
+{#
+    The rows of `query`, with their `partition_key` where there is a `key`. Those of
+    a partition are brought together before they are written: else every task
+    would write a file of its own into every partition.
+#}
+{% macro with_partition_key(query, key) -%}
+    {%- if key is none -%}
+        select * from (
+            {{ query }}
+        ) as rows_of_model
+    {%- else -%}
+        select /*+ rebalance(partition_key) */ * from (
+            select
+                *,
+                {{ key }} as partition_key
+            from (
+                {{ query }}
+            ) as rows_of_model
+        ) as rows_of_partitions
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -155,17 +171,17 @@
         | map(attribute='name') | list -%}
     {%- set columns = adapter.get_columns_in_relation(relation)
         | map(attribute='name') | reject('equalto', 'partition_key') | list -%}
+    {%- set new_values = [] -%}
+    {%- for column in columns -%}
+        {%- do new_values.append(
+            column if column in found else 'null as ' ~ column
+        ) -%}
+    {%- endfor -%}
     insert into {{ relation }} (
         {{ columns | join(', ') }}
         {%- if key is not none %}, partition_key{% endif %}
     )
-    select
-        {%- for column in columns %}
-        {{ column if column in found else 'null' }}
-        {%- if not loop.last %},{% endif %}
-        {%- endfor %}
-        {%- if key is not none %},
-        {{ key }}
-        {%- endif %}
-    from {{ new_rows }}
+    {{ with_partition_key(
+        'select ' ~ new_values | join(', ') ~ ' from ' ~ new_rows, key
+    ) }}
 {%- endmacro %}

@@ -1,9 +1,9 @@
 {#
     The query `query` of an incremental run, for a CTE that is read many times.
 
-    An engine that computes a CTE once needs nothing else. Athena computes it for
-    each reader, and each reader of that one again, until a query has too many
-    stages to run: there the rows are put in the table `<model>__<role>` when the
+    An engine that computes a CTE once needs nothing else. Athena and Spark plan
+    it for each reader, and each reader of that one again, until a query has too
+    many stages to run, or takes longer to plan than to run: there the rows are put in the table `<model>__<role>` when the
     model is compiled for a run, and what is returned reads that.
     `drop_set_aside` in a post_hook drops it.
 #}
@@ -16,14 +16,25 @@
 {%- endmacro %}
 
 {% macro athena__set_aside(role, query) -%}
+    {{ return(set_aside_in_table(role, query)) }}
+{%- endmacro %}
+
+{% macro spark__set_aside(role, query) -%}
+    {{ return(set_aside_in_table(role, query)) }}
+{%- endmacro %}
+
+{% macro set_aside_in_table(role, query) -%}
     {%- if not is_set_aside() -%}
         {{ return(query) }}
     {%- endif -%}
-    {%- do drop_relation(rows_set_aside(role)) -%}
+    {%- set rows = rows_set_aside(role) -%}
+    {%- do drop_relation(rows) -%}
     {%- do run_query(
-        create_table_as(true, rows_set_aside(role), query, 'sql', true)
+        'create table ' ~ rows ~ ' using parquet as ' ~ query
+        if target.type == 'spark'
+        else create_table_as(true, rows, query, 'sql', true)
     ) -%}
-    {{ return('select * from ' ~ rows_set_aside(role)) }}
+    {{ return('select * from ' ~ rows) }}
 {%- endmacro %}
 
 
@@ -40,6 +51,10 @@
     {{ return(rows_set_aside(role) if is_set_aside() else role) }}
 {%- endmacro %}
 
+{% macro spark__name_set_aside(role) -%}
+    {{ return(rows_set_aside(role) if is_set_aside() else role) }}
+{%- endmacro %}
+
 
 {# A hook that drops the rows that `set_aside` has put into a table. #}
 {% macro drop_set_aside(role) -%}
@@ -50,6 +65,14 @@
 {%- endmacro %}
 
 {% macro athena__drop_set_aside(role) -%}
+    {{ return(drop_table_set_aside(role)) }}
+{%- endmacro %}
+
+{% macro spark__drop_set_aside(role) -%}
+    {{ return(drop_table_set_aside(role)) }}
+{%- endmacro %}
+
+{% macro drop_table_set_aside(role) -%}
     {%- if execute -%}
         {%- do drop_relation(rows_set_aside(role)) -%}
     {%- endif -%}

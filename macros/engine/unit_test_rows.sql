@@ -1,7 +1,7 @@
 {#
     The rows of a unit test as a query. dbt writes one `select` a row, joined by
-    `union all`; where an engine plans each of them as a stage of its own, they
-    are written as one list of values.
+    `union all`; where an engine takes long to plan as many, or cannot, they are
+    written as one list of values.
 
     dbt calls `get_fixture_sql` and `get_expected_sql` by name; the project's own
     take their place.
@@ -33,6 +33,23 @@
 
 
 {% macro athena__fixture_rows(rows, types) -%}
+    {{ return(fixture_values(rows, types)) }}
+{%- endmacro %}
+
+{% macro athena__expected_rows(rows, types, quoted) -%}
+    {{ return(expected_values(rows, types, quoted)) }}
+{%- endmacro %}
+
+{% macro spark__fixture_rows(rows, types) -%}
+    {{ return(fixture_values(rows, types)) }}
+{%- endmacro %}
+
+{% macro spark__expected_rows(rows, types, quoted) -%}
+    {{ return(expected_values(rows, types, quoted)) }}
+{%- endmacro %}
+
+
+{% macro fixture_values(rows, types) -%}
     {%- if not rows or types -%}
         {{ return(dbt.get_fixture_sql(rows, types)) }}
     {%- endif -%}
@@ -47,11 +64,11 @@
     {%- if not types -%}
         {{ return(dbt.get_fixture_sql(rows, none)) }}
     {%- endif -%}
-    {{ return(athena_values(rows, types, quoted)) }}
+    {{ return(list_of_values(rows, types, quoted)) }}
 {%- endmacro %}
 
 
-{% macro athena__expected_rows(rows, types, quoted) -%}
+{% macro expected_values(rows, types, quoted) -%}
     {%- if not rows -%}
         {{ return(dbt.get_expected_sql(rows, types, quoted)) }}
     {%- endif -%}
@@ -59,7 +76,7 @@
     {%- for column in rows[0] -%}
         {%- do given.update({column | lower: types[column | lower]}) -%}
     {%- endfor -%}
-    {{ return(athena_values(rows, types, quoted, given)) }}
+    {{ return(list_of_values(rows, types, quoted, given)) }}
 {%- endmacro %}
 
 
@@ -67,7 +84,7 @@
     A list of values with the columns of `given`, by default all of `types`; null
     where a row does not name one.
 -#}
-{% macro athena_values(rows, types, quoted, given=none) -%}
+{% macro list_of_values(rows, types, quoted, given=none) -%}
     {%- set columns = (given or types).keys() | list -%}
     select * from (
         values

@@ -5,44 +5,48 @@ with
 
 described_features as (
 
-    {% for column in entries -%}
-    {%- set meta = column.config.meta -%}
-    select
-        {{ text_literal(column.name) }} as feature,
-        {{ loop.index }} as feature_number,
-        {{ text_literal(meta.get('label')) }} as label,
-        {{ text_literal(
-            column.description | replace('\n', ' ')
-        ) }} as description,
-        {{ text_literal(column.data_type) }} as data_type,
-        {{ text_literal(meta.get('unit')) }} as unit,
-        {{ text_literal(meta.get('window')) }} as time_window,
-        {{ text_literal(meta.get('theme')) }} as theme,
-        {{ text_literal(meta.get('high')) }} as high_phrase,
-        {{ text_literal(meta.get('low')) }} as low_phrase,
-        {{ text_literal(meta.get('missing')) }} as missing_phrase,
-        {{ text_literal(meta.get('effect')) }} as known_effect
+    select * from (
+        values
+        {%- for column in entries %}
+        {%- set meta = column.config.meta %}
+        (
+            {{ text_literal(column.name) }},
+            {{ loop.index }},
+            {{ text_literal(meta.get('label')) }},
+            {{ text_literal(column.description | replace('\n', ' ')) }},
+            {{ text_literal(column.data_type) }},
+            {{ text_literal(meta.get('unit')) }},
+            {{ text_literal(meta.get('window')) }},
+            {{ text_literal(meta.get('theme')) }},
+            {{ text_literal(meta.get('high')) }},
+            {{ text_literal(meta.get('low')) }},
+            {{ text_literal(meta.get('missing')) }},
+            {{ text_literal(meta.get('effect')) }}
+        ){{ ',' if not loop.last }}
+        {%- else %}
+        (
+            {{ text_literal(none) }},
+            0
+            {%- for _ in range(10) %},
+            {{ text_literal(none) }}
+            {%- endfor %}
+        )
+        {%- endfor %}
+    ) as described (
+        feature,
+        feature_number,
+        label,
+        description,
+        data_type,
+        unit,
+        time_window,
+        theme,
+        high_phrase,
+        low_phrase,
+        missing_phrase,
+        known_effect
+    )
 
-    {% if not loop.last -%}
-    union all
-
-    {% endif -%}
-    {% else -%}
-    select
-        {{ text_literal(none) }} as feature,
-        0 as feature_number,
-        {{ text_literal(none) }} as label,
-        {{ text_literal(none) }} as description,
-        {{ text_literal(none) }} as data_type,
-        {{ text_literal(none) }} as unit,
-        {{ text_literal(none) }} as time_window,
-        {{ text_literal(none) }} as theme,
-        {{ text_literal(none) }} as high_phrase,
-        {{ text_literal(none) }} as low_phrase,
-        {{ text_literal(none) }} as missing_phrase,
-        {{ text_literal(none) }} as known_effect
-
-    {% endfor %}
 ),
 
 features as (

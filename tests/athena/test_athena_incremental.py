@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 from engine import AthenaEngine
 from landing import make_landing_zone, upload
-from test_parity import DIFFERENT_BY_NATURE
+from parity import DIFFERENT_BY_NATURE
 
 from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
 

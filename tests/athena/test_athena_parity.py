@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 from engine import AthenaEngine
 from engines import DuckdbEngine, Engine
-from test_parity import DIFFERENT_BY_NATURE, NOT_COMPARED, Built, compare
+from parity import DIFFERENT_BY_NATURE, NOT_COMPARED, Built, compare
 
 FORMATS = ["iceberg", "hive"]
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pandas as pd
 from conftest import DbtProject
-from crm_histories import random_company
+from crm_histories import Company, random_company
 
 START = datetime(2025, 3, 1)
 USERS = 30
@@ -143,10 +143,15 @@ def invoices(draw: random.Random, count: int) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"loaded_at": "datetime64[us]"})
 
 
+def crm_company(seed: int) -> Company:
+    """What the CRM of `company` delivered."""
+    return random_company(seed, "dates", accounts=60, last_day=100)
+
+
 def company(seed: int, events: int, visitors: int) -> dict[str, pd.DataFrame]:
     """The raw tables of a company, each in an order of no meaning."""
     draw = random.Random(seed)
-    accounts = random_company(seed, "dates", accounts=60, last_day=100).frame()
+    accounts = crm_company(seed).frame()
     tables = {
         "raw_events": records(draw, events, visitors),
         "raw_accounts": accounts.astype({"loaded_at": "datetime64[us]"}),

@@ -19,11 +19,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The files whose tests take longest, by the beginning of their names.
+LONGEST = ("test_spark_runs", "test_replay", "test_order_of_arrival")
+
 # What dbt has parsed in this test run, by the variables it was parsed with: a
 # full parse takes dbt longer than most tests do. All workers share it.
 PARSED = Path(tempfile.gettempdir()) / (
     f"churn-parsed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no core waits for one."""
+    items.sort(key=lambda item: not item.path.name.startswith(LONGEST))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -21,6 +21,8 @@ import pyarrow as pa
 import pytest
 from dbt.cli.main import dbtRunner
 
+from dbt_local_python.spark import as_spark_frame
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,10 +33,12 @@ class Engine:
     Attributes:
         folder: Where dbt's own folders and the engine's files are.
         schema: The schema of the models.
+        root: The dbt project; by default this repository's.
     """
 
     folder: Path
     schema: str = "main"
+    root: Path = ROOT
     target: ClassVar[str]
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +56,7 @@ class Engine:
         command = [*arguments, "--target", self.target]
         command += ["--target-path", str(self.folder / f"target-{self.target}")]
         command += ["--log-path", str(self.folder / "logs")]
-        command += ["--project-dir", str(ROOT), "--profiles-dir", str(ROOT)]
+        command += ["--project-dir", str(self.root), "--profiles-dir", str(ROOT)]
         if variables:
             command += ["--vars", json.dumps(variables)]
         told = io.StringIO()
@@ -122,6 +126,8 @@ class SparkEngine(Engine):
             # All that is tested is small: what takes time is compiling code.
             "CHURN_SPARK_JAVA_OPTIONS": (
                 "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
+                # Spark compiles more than the small one of that level holds.
+                "-XX:ReservedCodeCacheSize=256m "
                 f"-Dderby.stream.error.file={self.folder / 'derby.log'}"
             ),
         }
@@ -164,6 +170,16 @@ class SparkEngine(Engine):
             f"alter table {table}_kept rename to {table}",
         )
 
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add rows to a table, which is made if there is none."""
+        self._execute(f"create schema if not exists {table.partition('.')[0]}")
+        frame, _ = as_spark_frame(self.session, rows)
+        frame.write.mode("append").saveAsTable(table)
+
+    def drop(self, *tables: str) -> None:
+        """Drop some of the models' tables, as before they are made anew."""
+        self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
+
     def leave_interrupted(self) -> None:
         """Four kills, each at another place of a write.
 
@@ -175,20 +191,18 @@ class SparkEngine(Engine):
         sessions = f"{self.schema}.int_visitor_sessions"
         columns = self.session.table(sessions).columns
         columns.remove("partition_key")
+        parts = self._partitions(sessions)
         self._execute(
             f"create table {sessions}__dbt_new using parquet as "
             f"select {', '.join(columns)} from {sessions} "
-            "where partition_key in ('0', '1', '2')",
-            f"alter table {sessions} drop partition (partition_key = '0')",
+            f"where partition_key >= '{parts[-3]}'",
+            f"alter table {sessions} drop partition (partition_key = '{parts[-3]}')",
             f"insert into {sessions} select * from {sessions} "
-            "where partition_key = '1'",
+            f"where partition_key = '{parts[-2]}'",
         )
         for name in ("base_clickstream__events", "churn_models"):
             table = f"{self.schema}.{name}"
-            parts = self.rows(f"select min(partition_key) as first from {table}")
-            first = parts.column("first")[0].as_py()
-            if first is None:
-                continue
+            first = self._partitions(table)[0]
             self._execute(
                 f"create table {table}__dbt_kept using parquet as "
                 f"select * from {table} where partition_key = '{first}'",
@@ -196,6 +210,10 @@ class SparkEngine(Engine):
             )
         users = f"{self.schema}.int_account_users"
         self._execute(f"alter table {users} rename to {users}__dbt_new")
+
+    def _partitions(self, table: str) -> list[str]:
+        rows = self.rows(f"select distinct partition_key from {table} order by 1")
+        return rows.column("partition_key").to_pylist()
 
     def work_tables(self) -> list[str]:
         tables = self.rows(f"show tables in {self.schema} like '*__dbt_*'")

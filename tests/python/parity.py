@@ -1,9 +1,4 @@
-"""One meaning on every engine: the same raw data gives the same rows.
-
-The seeds are built on DuckDB and on the engine under test, with all tests and unit
-tests, and every table and view of the project is compared row for row. An engine that
-is added is one more line in `ENGINES`.
-"""
+"""One meaning on every engine: comparing what engines have built, row for row."""
 
 from __future__ import annotations
 
@@ -12,10 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
-
-ENGINES = {"spark": SparkEngine}
+from engines import Engine
 
 # Columns that say when something was done, or hold a model's own bytes.
 DIFFERENT_BY_NATURE = {
@@ -56,32 +48,6 @@ class Built:
     engine: Engine
     duckdb: Engine
     tables: list[str]
-
-
-@pytest.fixture(scope="module", params=list(ENGINES))
-def built(request, tmp_path_factory) -> Built:
-    folder = tmp_path_factory.mktemp("parity")
-    duckdb = DuckdbEngine(folder)
-    duckdb.dbt("build")
-    engine = ENGINES[request.param](folder, schema="churn")
-    result = engine.dbt("build")
-    nodes = [outcome.node for outcome in result.result.results]
-    tables = [
-        node.alias
-        for node in nodes
-        if node.resource_type in ("model", "seed") and node.alias not in NOT_COMPARED
-    ]
-    yield Built(engine, duckdb, sorted(tables))
-    if request.param == "spark":
-        stop_spark()
-
-
-def test_every_table_is_the_same_row_for_row(built) -> None:
-    differences = []
-    for table in built.tables:
-        differences += compare(built, table)
-    assert built.tables
-    assert not differences, "\n".join(differences)
 
 
 def compare(built: Built, table: str) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from engines import ROOT, DuckdbEngine, SparkEngine
-from test_parity import Built, compare
+from parity import Built, compare
 
 from dbt_local_python.spark_thrift import ThriftSession
 

@@ -1,0 +1,384 @@
+"""The rules of the house on Spark: one session, and as few runs as prove them.
+
+Two companies. The seeds are run on what had arrived by some moment, then Spark's
+tables are left as killed runs leave them, then everything is built: all tests and
+unit tests pass, and every table equals that of DuckDB after the same two runs. The
+second company is small and dirty, and its records land in no order: its tables on
+Spark after several runs equal those of one full refresh on DuckDB.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+import arrivals
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import xgboost as xgb
+from conftest import DbtProject
+from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
+from parity import NOT_COMPARED, Built, compare, rows_of
+from test_labels_oracle import expected
+
+import dbt_local_python.spark as local_spark
+from churn.examples import read_examples
+from churn.features import read_features
+from churn.frames import as_batches, as_frame
+from churn.scoring import RiskBands, Scorer, score, scorer_from
+from churn.spark_training import grow_on_spark
+
+PROJECT = """
+name: small
+profile: churn
+models:
+  small:
+    +submission_method: local
+    +file_format: parquet
+"""
+PYTHON_MODELS = {
+    "rows": """
+        import pandas as pd
+
+        def model(dbt, session):
+            dbt.config(materialized="table")
+            return pd.DataFrame({"day": ["a", "b"], "number": [1, None]})
+        """,
+    "appended": """
+        def model(dbt, session):
+            dbt.config(materialized="incremental", incremental_strategy="append")
+            rows = dbt.ref("rows")
+            if dbt.is_incremental:
+                rows = rows.filter(f"day > (select min(day) from {dbt.this})")
+            return rows
+        """,
+    "overwritten": """
+        def model(dbt, session):
+            dbt.config(
+                materialized="incremental",
+                incremental_strategy="insert_overwrite",
+                partition_by="day",
+            )
+            rows = dbt.ref("rows").select("number", "day")
+            if dbt.is_incremental:
+                rows = rows.filter("day = 'b'").selectExpr("7.0D as number", "day")
+            return rows
+        """,
+    "failing": """
+        def model(dbt, session):
+            return dbt.ref("rows").mapInArrow(lambda batches: 1 / 0, "day string")
+        """,
+}
+
+# When a record of each raw table arrived.
+ARRIVED = {
+    "raw_events": "received_at",
+    "raw_accounts": "loaded_at",
+    "raw_contacts": "loaded_at",
+    "raw_invoices": "loaded_at",
+    "raw_calls": "loaded_at",
+}
+# What is decided once: never changed by what arrives later.
+DECIDED = ["account_features", "churn_score_history"]
+MONDAY = 0
+# What nothing could bring back.
+HISTORY = ["churn_models", "churn_score_history"]
+
+# The seed of the second company, and what dbt is told of it.
+COMPANY = 1
+OF_COMPANY = {"raw_schema": "arriving", "load_demo_seeds": False}
+# Tables of it that a run which was killed has dropped.
+DROPPED = ["int_visitor_users", "subscription_spells"]
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory) -> SparkEngine:
+    """The session that all tests of this file share."""
+    yield SparkEngine(tmp_path_factory.mktemp("spark"), schema="churn")
+    stop_spark()
+
+
+@pytest.fixture(scope="module")
+def decided() -> dict[str, dict[str, list]]:
+    """What Spark had decided in the first of its two runs, by table."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def built(spark, decided) -> Built:
+    """The seeds on both engines, in two runs, of which Spark's first was killed."""
+    duckdb = DuckdbEngine(spark.folder)
+    duckdb.dbt("seed")
+    halfway = first_part_ends_at(duckdb)
+    spark.dbt("seed")
+    for engine in (duckdb, spark):
+        for table, arrived_at in ARRIVED.items():
+            engine.keep_rows(f"raw.{table}", f"{arrived_at} < {halfway}")
+        engine.dbt("run")
+    for table in DECIDED:
+        decided[table] = rows_of(spark, f"{spark.schema}.{table}")
+    spark.leave_interrupted()
+    duckdb.dbt("seed")
+    duckdb.dbt("run")
+    result = spark.dbt("build")
+    nodes = [outcome.node for outcome in result.result.results]
+    tables = [
+        node.alias
+        for node in nodes
+        if node.resource_type in ("model", "seed") and node.alias not in NOT_COMPARED
+    ]
+    return Built(spark, duckdb, sorted(tables))
+
+
+def first_part_ends_at(engine: Engine) -> str:
+    """A moment by which two thirds of the CRM's batches had arrived, as SQL."""
+    moments = engine.rows("select distinct loaded_at from raw.raw_accounts order by 1")
+    moments = moments.column("loaded_at").to_pylist()
+    return f"cast('{moments[len(moments) * 2 // 3]}' as timestamp)"
+
+
+def test_every_table_is_the_same_row_for_row(built) -> None:
+    differences = []
+    for table in built.tables:
+        differences += compare(built, table)
+    assert len(built.tables) > 50
+    assert not differences, "\n".join(differences)
+
+
+def test_nothing_of_an_interrupted_run_is_left(built) -> None:
+    assert built.engine.work_tables() == []
+
+
+@pytest.mark.parametrize("table", DECIDED)
+def test_what_was_decided_stays(built, decided, table) -> None:
+    before = decided[table]
+    now = rows_of(built.engine, f"{built.engine.schema}.{table}")
+    columns = sorted(before)
+    rows = set(zip(*(now[name] for name in columns), strict=True))
+    decided_rows = [
+        row
+        for row, day in zip(
+            zip(*(before[name] for name in columns), strict=True),
+            before["as_of_date"],
+            strict=True,
+        )
+        # A day that is none of the grid has features for as long as it is the last.
+        if day.weekday() == MONDAY or table != "account_features"
+    ]
+    assert decided_rows
+    assert [row for row in decided_rows if row not in rows] == []
+
+
+def test_history_is_never_dropped(built) -> None:
+    """A full refresh makes anew what can be made anew, and nothing else."""
+    engine = built.engine
+    tables = [f"{engine.schema}.{name}" for name in HISTORY]
+    before = [rows_of(engine, table) for table in tables]
+    engine.dbt("run", "--full-refresh", "--select", *HISTORY)
+    for table, rows in zip(tables, before, strict=True):
+        assert rows
+        assert {name: sorted(map(str, column)) for name, column in rows.items()} == {
+            name: sorted(map(str, column))
+            for name, column in rows_of(engine, table).items()
+        }
+
+
+def test_the_driver_holds_one_batch_at_a_time(built) -> None:
+    """Training reads many times what Spark lets its driver collect."""
+    session = built.engine.session
+    columns = ", ".join(f"rand({number}) as feature_{number}" for number in range(20))
+    many = session.range(200_000).selectExpr(
+        "cast(id as string) as account_id",
+        "date '2025-03-03' as as_of_date",
+        "id % 9 = 0 as is_churned",
+        *columns.split(", "),
+    )
+    settings = session.sparkContext._jsc.sc().conf()
+    settings.set("spark.driver.maxResultSize", "8m")
+    try:
+        with pytest.raises(Exception, match="maxResultSize"):
+            many.toArrow()
+        batches = [len(batch) for batch in as_batches(many, rows=5_000)]
+        examples = read_examples(many, [f"feature_{number}" for number in range(20)])
+    finally:
+        settings.remove("spark.driver.maxResultSize")
+    assert sum(batches) == 200_000
+    assert max(batches) <= 5_000
+    assert examples.matrix.shape == (200_000, 20)
+
+
+@pytest.fixture(scope="module")
+def trained_by_spark(built) -> Scorer:
+    """A model that XGBoost's Spark estimator has trained, and the registry holds."""
+    engine = built.engine
+    registry = f"{engine.schema}.churn_models"
+    before = engine.rows(f"select * from {registry}")
+    engine.dbt("run", "--select", "churn_models", training_engine="spark")
+    after = engine.rows(f"select * from {registry}")
+    versions = [set(rows["model_version"].to_pylist()) for rows in (before, after)]
+    assert after.schema.equals(before.schema)
+    (version,) = versions[1] - versions[0]
+    return scorer_from(
+        registry=as_frame(engine.session.table(registry)),
+        features=read_features(
+            as_frame(engine.session.table(f"{engine.schema}.feature_dictionary"))
+        ),
+        offers=as_frame(engine.session.table(f"{engine.schema}.offers")),
+        bands=RiskBands(medium_from=0.05, high_from=0.15),
+        pinned_version=version,
+    )
+
+
+def test_executors_score_as_this_process_does(built, trained_by_spark) -> None:
+    table = f"{built.engine.schema}.int_accounts_to_score"
+    accounts = built.engine.rows(f"select * from {table}")
+    here = score(accounts, trained_by_spark).read_all()
+    score(built.engine.session.table(table), trained_by_spark).createOrReplaceTempView(
+        "scored_by_executors"
+    )
+    there = built.engine.rows("select * from scored_by_executors")
+
+    assert there.schema.equals(here.schema)
+    assert len(here) == len(there) > 10
+    here, there = here.sort_by("account_id"), there.sort_by("account_id")
+    assert here["churn_probability"].to_pylist() == pytest.approx(
+        there["churn_probability"].to_pylist(), abs=1e-6
+    )
+    for name in ("account_id", "risk_band", "reason_1", "reason_2", "reason_3"):
+        assert here[name].to_pylist() == there[name].to_pylist(), name
+
+
+@pytest.mark.usefixtures("built")
+def test_sparks_trees_tell_accounts_apart_as_local_ones_do() -> None:
+    """Grown by the same choices, both rank the rows they learnt from alike."""
+    draw = np.random.default_rng(20250301)
+    matrix = draw.random((2_000, 5), dtype=np.float32)
+    matrix[::7, 3] = np.nan
+    labels = (draw.random(2_000) < matrix[:, 0] ** 2).astype(np.float32)
+    parameters = {"eta": 0.1, "max_depth": 3, "seed": 1, "tree_method": "hist"}
+    names = [f"column {number}" for number in range(5)]
+    spread = grow_on_spark(
+        matrix, labels, np.arange(2_000), names, parameters, 30, churned_weight=2.0
+    )
+    data = xgb.DMatrix(
+        matrix,
+        labels,
+        weight=np.where(labels > 0, 2.0, 1.0),
+        feature_names=names,
+    )
+    local = xgb.train({**parameters, "objective": "binary:logistic"}, data, 30)
+    assert spread.num_boosted_rounds() == local.num_boosted_rounds() == 30
+    assert spread.predict(data) == pytest.approx(local.predict(data), abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def arrived(spark, module_project) -> Built:
+    """A dirty company: in two runs on Spark, and at once on DuckDB.
+
+    Before the second, tables are gone as after a kill between drop and create.
+    """
+    engine = SparkEngine(spark.folder, schema="arrived")
+    module_project.create_raw_tables()
+    batches = arrivals.batches(
+        COMPANY, arrivals.company(COMPANY, events=1_500, visitors=40), count=2
+    )
+    for number, batch in enumerate(batches):
+        for name, rows in batch.items():
+            module_project.write(f"raw.{name}", rows)
+            engine.append(f"arriving.{name}", as_raw(module_project, name, rows))
+        if number:
+            engine.drop(*DROPPED)
+        engine.dbt("run", "--select", *arrivals.LINE, **OF_COMPANY)
+    module_project.dbt("run", "--select", *arrivals.LINE, load_demo_seeds=False)
+    duckdb = DuckdbEngine(module_project.folder)
+    return Built(engine, duckdb, list(arrivals.TABLES))
+
+
+def as_raw(project: DbtProject, table: str, rows: pd.DataFrame) -> pa.Table:
+    """Rows with all columns of the raw table, and their types."""
+    with project.connect() as connection:
+        connection.register("new_rows", rows)
+        return connection.sql(
+            f"from (from raw.{table} limit 0) union all by name from new_rows"
+        ).to_arrow_table()
+
+
+def test_runs_in_any_order_equal_a_full_refresh(arrived) -> None:
+    differences = []
+    for table in arrived.tables:
+        rows = arrived.engine.rows(f"select count(*) as n from arrived.{table}")
+        assert rows["n"][0].as_py(), f"{table} is empty, and compares nothing"
+        differences += compare(arrived, table)
+    assert not differences, "\n".join(differences)
+
+
+def test_nothing_that_arrived_is_lost(arrived) -> None:
+    arrived.engine.dbt(
+        "test",
+        "--select",
+        "nothing_delivered_is_lost",
+        "every_raw_record_is_taken",
+        **OF_COMPANY,
+    )
+
+
+def test_labels_agree_with_the_brute_force_reading(arrived) -> None:
+    company = arrivals.crm_company(COMPANY)
+    spells, labels, _ = expected(company, grace=30, horizon=30, frequency="weekly")
+    found = arrived.engine.rows(
+        """select account_id, spell_number, stay_number, started_on, ended_on,
+            end_kind, is_winback from arrived.subscription_spells"""
+    )
+    assert tuples(found) == spells
+    found = arrived.engine.rows(
+        """select account_id, as_of_date, is_churned, label_status, churned_on
+        from arrived.churn_labels"""
+    )
+    # The last day is another where more than the CRM's batches arrives.
+    assert {row for row in tuples(found) if row[1].weekday() == MONDAY} >= {
+        row for row in labels if row[1].weekday() == MONDAY
+    }
+    assert sum(churned is True for _, _, churned, _, _ in labels) > 5
+
+
+def tuples(rows: pa.Table) -> set[tuple]:
+    return set(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+
+
+def test_python_models_of_any_project(spark, tmp_path) -> None:
+    """Tables, both incremental strategies, and an error that names its line."""
+    (tmp_path / "dbt_project.yml").write_text(PROJECT)
+    (tmp_path / "models").mkdir()
+    for name, code in PYTHON_MODELS.items():
+        (tmp_path / "models" / f"{name}.py").write_text(textwrap.dedent(code))
+    engine = SparkEngine(spark.folder, schema="small", root=tmp_path)
+    for _ in range(2):
+        engine.dbt("run", "--exclude", "failing")
+
+    def found(table: str) -> list[tuple]:
+        rows = engine.rows(f"select day, number from small.{table} order by 1, 2")
+        return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+
+    assert found("rows") == [("a", 1.0), ("b", None)]
+    assert found("appended") == [("a", 1.0), ("b", None), ("b", None)]
+    assert found("overwritten") == [("a", 1.0), ("b", 7.0)]
+
+    (failed,) = engine.dbt("run", "--select", "failing", check=False).result.results
+    assert "models/failing.py" in failed.message
+    assert "ZeroDivisionError" in failed.message
+    assert "lambda batches: 1 / 0" in failed.message
+
+
+def test_rows_of_this_process_are_handed_over_in_parts(spark, monkeypatch) -> None:
+    monkeypatch.setattr(local_spark, "_BYTES_PER_CHUNK", 1_000)
+    table = pa.table({"number": range(1_000)})
+    frame, rows = local_spark.as_spark_frame(
+        spark.session,
+        pa.RecordBatchReader.from_batches(
+            table.schema, table.to_batches(max_chunksize=100)
+        ),
+    )
+    assert rows == 1_000
+    assert sorted(row.number for row in frame.collect()) == list(range(1_000))
+    assert frame.rdd.getNumPartitions() > 1
