@@ -21,8 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
 
-# What goes by other options, or is the server's own.
-_OTHERWISE = ("spark.master", "spark.app.name")
+# What goes by other options, or is the server's own: ANSI mode is on in any server
+# that was not told otherwise, and nothing depends on it.
+_OTHERWISE = ("spark.master", "spark.app.name", "spark.sql.ansi.enabled")
 
 
 def settings() -> dict[str, str]:

@@ -339,7 +339,8 @@ def test_labels_agree_with_the_brute_force_reading(arrived) -> None:
     assert {row for row in tuples(found) if row[1].weekday() == MONDAY} >= {
         row for row in labels if row[1].weekday() == MONDAY
     }
-    assert sum(churned is True for _, _, churned, _, _ in labels) > 5
+    ends = [spell[5] for spell in spells]
+    assert min(map(ends.count, ("churn", "pause", "pending"))) > 1
 
 
 def tuples(rows: pa.Table) -> set[tuple]:
