@@ -60,8 +60,9 @@
     {%- for inner_objects in depths -%}
     transform(array(struct(
         {%- for inner in inner_objects %}
-        from_json({{ spark_json_text(inner.path) }}, '{{ inner.type }}')
-            as {{ inner.name }}
+        from_json(
+            {{ spark_text_of_inner_json(inner) }}, '{{ inner.type }}'
+        ) as {{ inner.name }}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
     )), inner_{{ loop.index }} -> {# -#}
@@ -87,6 +88,19 @@
     {%- else -%}
         {{ holder }}['{{ last[1:] | replace('"', '') }}']
     {%- endif -%}
+{%- endmacro %}
+
+{#
+    The text of an inner object or array; null where there is something else, since
+    Spark reads what is no JSON by raising an error, which takes longer than reading.
+#}
+{% macro spark_text_of_inner_json(inner) -%}
+    {%- set text = spark_json_text(inner.path) -%}
+    case
+        when startswith({{ text }}, '{{
+            "[" if inner.type == "array<string>" else "{"
+        }}') then {{ text }}
+    end
 {%- endmacro %}
 
 {# `$.user."odd key"[0]` is ['.user', '."odd key"', '[0]']. #}
