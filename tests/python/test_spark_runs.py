@@ -211,9 +211,7 @@ def test_the_driver_holds_one_batch_at_a_time(built) -> None:
 def test_a_record_is_parsed_once(built) -> None:
     """However many columns the dictionary has; inner objects are parsed after it."""
     folder = built.engine.folder / "target-spark" / "compiled" / "churn" / "models"
-    file = (
-        folder / "staging" / "clickstream" / "base_clickstream__delivered_records.sql"
-    )
+    name = "base_clickstream__delivered_records.sql"
     session = built.engine.session
     session.conf.set("spark.sql.debug.maxToStringFields", "1000")
     query = session.sql((folder / "staging" / "clickstream" / name).read_text())
