@@ -20,5 +20,6 @@ def model(dbt, session):
             f"count(*) as lines from {dbt.this} group by source_file"
         )
         for row in as_batches(about_files).read_all().to_pylist():
-            taken[row.pop("source_file")] = TakenFile(**row)
+            name = row.pop("source_file")
+            taken[name] = TakenFile(**row)
     return new_lines(files, taken)
