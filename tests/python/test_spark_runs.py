@@ -208,20 +208,6 @@ def test_the_driver_holds_one_batch_at_a_time(built) -> None:
     assert examples.matrix.shape == (200_000, 20)
 
 
-def test_a_record_is_parsed_once(built) -> None:
-    """However many columns the dictionary has; inner objects are parsed after it."""
-    session = built.engine.session
-    compiled = built.engine.dbt(
-        "compile", "--full-refresh", "--select", "base_clickstream__delivered_records"
-    )
-    query = compiled.result.results[0].node.compiled_code
-    session.conf.set("spark.sql.debug.maxToStringFields", "1000")
-    plan = session.sql(query)._jdf.queryExecution().optimizedPlan().toString()
-    session.conf.unset("spark.sql.debug.maxToStringFields")
-    assert plan.count("from_json(ArrayType(MapType(StringType,StringType") == 1
-    assert plan.count("from_json(MapType(StringType,StringType") > 5
-
-
 @pytest.fixture(scope="module")
 def trained_by_spark(built) -> Scorer:
     """A model that XGBoost's Spark estimator has trained, and the registry holds."""
