@@ -283,6 +283,8 @@ CASES = [
     ),
     (call("text_at", "array_of_texts", 1), "b"),
     (call("text_at", "array_of_texts", 5), None),
+    (call("first_by_of_letters", "place", ["letter", "place"]), 4),
+    (call("lag_of_known_letter", "letter", "order by place"), "a"),
     (call("first_element_where", LETTERS, "letter", "letter > 'a'"), "c"),
     (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
 ]
@@ -305,11 +307,24 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
         return json.dumps(argument)
 
     told = [written(argument) for argument in arguments]
+    letters = (
+        "(select 1 as place, 'a' as letter union all select 2, nullif('x', 'x') "
+        "union all select 3, 'c' union all select 4, 'b') as letters"
+    )
     if macro == "texts_at":
         texts = f"json_texts(json_document({told[0]}), {told[1]})"
         return f"{{{{ text_at({texts}, {told[2]}) }}}}"
     if macro == "days_in":
         return f"(select count(day) from {{{{ date_series({', '.join(told)}) }}}} as s)"
+    if macro == "first_by_of_letters":
+        aggregate = f"first_by({', '.join(told)})"
+        return f"(select {{{{ {aggregate} }}}} from {letters} where letter <> 'a')"
+    if macro == "lag_of_known_letter":
+        lag = f"lag_of_known({', '.join(told)})"
+        return (
+            f"(select max(case when place = 3 then known end) from "
+            f"(select place, {{{{ {lag} }}}} as known from {letters}) as lagged)"
+        )
     if arguments[0] == "array_of_texts":
         document = json.dumps(engine.literal('{"a":"b"}'))
         texts = f"json_texts(json_document({document}), ['$.x', '$.a'])"

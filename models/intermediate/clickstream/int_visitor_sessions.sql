@@ -153,16 +153,6 @@ events_to_place as (
 
 ),
 
-{% else %}
-
-events_to_place as (
-
-    select * from new_events
-
-),
-
-{% endif %}
-
 {#- An event is a session of its own, until it is merged with its neighbours. #}
 
 parts as (
@@ -185,8 +175,6 @@ parts as (
 
     from events_to_place
 
-    {% if is_incremental() %}
-
     union all
 
     select
@@ -195,8 +183,6 @@ parts as (
     from whole_sessions
 
     where is_read_again = 0
-
-    {% endif %}
 
 ),
 
@@ -277,6 +263,93 @@ sessions as (
     group by visitor_id, session_number
 
 ),
+
+{% else %}
+
+{#-
+    From scratch there are events only, which end when they begin: what came
+    before one is the event before it, and they can be counted last, when they
+    no longer have to be sorted.
+#}
+
+{%- set visits_of_visitor = 'partition by visitor_id order by event_at' %}
+
+sequenced_events as (
+
+    select
+        event_id,
+        visitor_id,
+        user_id,
+        event_name,
+        event_at,
+        received_at,
+        is_on_time,
+        lag(event_at) over ({{ visits_of_visitor }}) as previous_event_at,
+        {{ lag_of_known(
+            'case when is_on_time then event_at end', visits_of_visitor
+        ) }} as previous_on_time_at
+
+    from new_events
+
+),
+
+marked_events as (
+
+    select
+        *,
+        case
+            when event_at <= {{ add_minutes('previous_event_at', timeout) }}
+                then 0
+            else 1
+        end as is_session_start,
+        case
+            when not is_on_time then 0
+            when event_at <= {{ add_minutes('previous_on_time_at', timeout) }}
+                then 0
+            else 1
+        end as is_on_time_session_start
+
+    from sequenced_events
+
+),
+
+numbered_events as (
+
+    select
+        *,
+        sum(is_session_start) over ({{ visits_of_visitor }}) as session_number
+
+    from marked_events
+
+),
+
+sessions as (
+
+    select
+        visitor_id,
+        {{ first_by('event_id', ['event_at', 'event_id']) }} as first_event_id,
+        min(event_at) as started_at,
+        max(event_at) as ended_at,
+        min(user_id) as user_id,
+        count(*) as events,
+        {%- for name in event_names %}
+        {{ count_events_named(name) }} as {{ name }}s,
+        {%- endfor %}
+        count(case when not is_on_time then 1 end) as late_events,
+        cast(sum(is_on_time_session_start) as bigint) as on_time_sessions,
+        min(
+            case when not is_on_time then received_at end
+        ) as first_late_received_at,
+        min(case when is_on_time then event_at end) as on_time_started_at,
+        max(case when is_on_time then event_at end) as on_time_ended_at
+
+    from numbered_events
+
+    group by visitor_id, session_number
+
+),
+
+{% endif %}
 
 identified_sessions as (
 
