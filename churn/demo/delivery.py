@@ -107,6 +107,9 @@ def _spoil(
             delivered.append(_Record(at, kind.spoil(record, tracker, random)))
         elif kind.kind == "back_to_back":
             # Two share a record; an odd one out gets a `}{` inside a text.
+            # One that is not received in time would take its partner along.
+            if at > truth.settings.snapshot_ms:
+                continue
             if glued is None:
                 glued = _Record(at, record)
             else:

@@ -18,8 +18,8 @@ import pytest
 from conftest import ROOT, DbtProject
 from replay_days import ARRIVED_AT, land_until
 
-# On one of these days nothing arrived that would have decided it; 60 are scored.
-FIRST, LAST = "2025-08-28", "2025-10-27"
+# On two of these days nothing arrived that would have decided them; 60 are scored.
+FIRST, LAST = "2025-08-27", "2025-10-27"
 # A day in the middle, for what looks at one day.
 DAY = "2025-10-01"
 
