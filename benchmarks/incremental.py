@@ -386,7 +386,7 @@ def write_history(
 
             insert into base_clickstream__delivered_records by name
             select
-                new_events.* exclude (event_number),
+                new_events.* exclude (event_number, visitor_id),
                 false as is_irregular,
                 version.dictionary_version
             from new_events

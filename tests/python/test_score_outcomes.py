@@ -1,0 +1,156 @@
+"""Old scores meet what then happened, as a brute-force reading of the CRM has it."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import date, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from conftest import DbtProject
+from crm_histories import Delivery
+from test_labels_oracle import landed_batches, live, read_accounts
+
+HORIZON, GRACE = timedelta(days=30), timedelta(days=30)
+# The model of this day scores what comes after it, a day a week.
+LEARNT = "2025-06-30"
+FIRST, LAST = "2025-07-07", "2025-10-20"
+SCORING = ["int_as_of_dates+,+churn_score_history"]
+LEARNING = ["churn_models", "churn_training_set", "churn_labels"]
+
+
+@pytest.fixture(scope="module")
+def looked_back(module_project: DbtProject) -> DbtProject:
+    """The demo company under seeds/, scored week by week by one old model."""
+    module_project.dbt("seed")
+    module_project.dbt(
+        "run",
+        "--select",
+        "+churn_score_history",
+        load_demo_seeds=False,
+        as_of_date=LEARNT,
+    )
+    job = module_project.folder / "job.json"
+    job.write_text(
+        json.dumps(
+            {
+                "first": FIRST,
+                "last": LAST,
+                "every": 7,
+                "land": False,
+                "keep": "kept",
+                "select": SCORING,
+                "exclude": LEARNING,
+                "vars": {"load_demo_seeds": False},
+            }
+        )
+    )
+    finished = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("replay_days.py")), str(job)],
+        cwd=module_project.folder,
+        env=module_project.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    module_project.dbt("build", "--select", "score_outcomes", load_demo_seeds=False)
+    return module_project
+
+
+def churns(project: DbtProject) -> tuple[dict[str, list[date]], dict, date]:
+    """The churns and the customer's mornings of each account, and the last batch."""
+    deliveries: dict[tuple, Delivery] = {}
+    for batch, loaded, account, *told in project.query(
+        "select batch_date, loaded_at, account_id, signup_date, cancelled_service, "
+        "new_customer from raw.raw_accounts"
+    ):
+        delivery = deliveries.setdefault(
+            (batch, loaded), Delivery(batch_date=batch, loaded_at=loaded, rows={})
+        )
+        delivery.rows[account] = tuple(told)
+
+    landed, _ = landed_batches(SimpleNamespace(deliveries=list(deliveries.values())))
+    last = landed[-1].batch_date
+    left, mornings = {}, {}
+    for name, account in read_accounts(landed, "dates").items():
+        life = live(account, last)
+        mornings[name] = life.mornings
+        starts = [*[started for started, _ in life.spells][1:], None]
+        left[name] = [
+            ended
+            for (_, ended), start in zip(life.spells, starts, strict=True)
+            if ended is not None and (start is None or start - ended > GRACE)
+        ]
+    return left, mornings, last
+
+
+def test_old_scores_meet_what_then_happened(looked_back: DbtProject) -> None:
+    left, mornings, last = churns(looked_back)
+    known_on = dict(
+        looked_back.query("select model_version, labels_known_on from churn_models")
+    )
+    assert len(known_on) == 1
+    rows = defaultdict(list)
+    for account, day, version, band, probability, revenue, at_risk in looked_back.query(
+        """select account_id, as_of_date, model_version, risk_band,
+            churn_probability, coalesce(monthly_recurring_revenue, 0), revenue_at_risk
+        from churn_score_history"""
+    ):
+        if day < known_on[version] or day not in mornings[account]:
+            continue
+        is_churned = None
+        if day + HORIZON + GRACE <= last:
+            is_churned = any(day <= end < day + HORIZON for end in left[account])
+        for told in (band, "all"):
+            rows[version, day.replace(day=1), told].append(
+                (account, is_churned, probability, revenue, at_risk)
+            )
+    found = {
+        tuple(row[:3]): row[3:]
+        for row in looked_back.query(
+            """select model_version, score_month, risk_band, count_scores,
+                count_observed, count_observed_accounts, count_churned,
+                mean_probability, churned_share, calibration_gap,
+                calibration_gap_by_chance, lift, expected_lost_revenue, lost_revenue
+            from score_outcomes"""
+        )
+    }
+    assert found.keys() == rows.keys()
+    for (version, month, band), scores in rows.items():
+        told = found[version, month, band]
+        seen = [score for score in scores if score[1] is not None]
+        accounts = len({score[0] for score in seen})
+        assert told[:3] == (len(scores), len(seen), accounts)
+        assert told[3] == sum(score[1] for score in seen)
+        if not seen:
+            assert set(told[4:]) == {None}
+            continue
+        mean = sum(score[2] for score in seen) / len(seen)
+        share = sum(score[1] for score in seen) / len(seen)
+        month_scores = [s for s in rows[version, month, "all"] if s[1] is not None]
+        month_share = sum(s[1] for s in month_scores) / len(month_scores)
+        variance = sum(s[2] * (1 - s[2]) for s in seen) / len(seen)
+        assert told[4:] == pytest.approx(
+            (
+                mean,
+                share,
+                share - mean,
+                math.sqrt(variance / accounts),
+                share / month_share if month_share else None,
+                sum(score[4] for score in seen if score[4] is not None),
+                sum(score[3] for score in seen if score[1]),
+            )
+        )
+    # It must have been worth looking at.
+    everything = [
+        score for key, all_ in rows.items() if key[2] == "all" for score in all_
+    ]
+    assert sum(score[1] is None for score in everything) > 50
+    assert sum(score[1] is False for score in everything) > 100
+    assert sum(score[1] is True for score in everything) >= 3
