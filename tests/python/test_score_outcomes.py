@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from collections import defaultdict
 from datetime import date, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from conftest import DbtProject
 from crm_histories import Delivery
 from test_labels_oracle import landed_batches, live, read_accounts
+from test_replay import SCORING, replay
 
 HORIZON, GRACE = timedelta(days=30), timedelta(days=30)
 # The model of this day scores what comes after it, a day a week.
 LEARNT = "2025-06-30"
 FIRST, LAST = "2025-07-07", "2025-10-20"
-SCORING = ["int_as_of_dates+,+churn_score_history"]
-LEARNING = ["churn_models", "churn_training_set", "churn_labels"]
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +30,16 @@ def looked_back(module_project: DbtProject) -> DbtProject:
         load_demo_seeds=False,
         as_of_date=LEARNT,
     )
-    job = module_project.folder / "job.json"
-    job.write_text(
-        json.dumps(
-            {
-                "first": FIRST,
-                "last": LAST,
-                "every": 7,
-                "land": False,
-                "keep": "kept",
-                "select": SCORING,
-                "exclude": LEARNING,
-                "vars": {"load_demo_seeds": False},
-            }
-        )
+    replay(
+        module_project,
+        first=FIRST,
+        last=LAST,
+        every=7,
+        land=False,
+        keep="kept",
+        select=SCORING,
+        vars={"load_demo_seeds": False},
     )
-    finished = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("replay_days.py")), str(job)],
-        cwd=module_project.folder,
-        env=module_project.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
     module_project.dbt("build", "--select", "score_outcomes", load_demo_seeds=False)
     return module_project
 
