@@ -1,3 +1,17 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='account_id',
+        pre_hook="{{ forget_spells_without_start() }}",
+    )
+}}
+
+{%- set columns = [
+    'account_id', 'spell_number', 'stay_number', 'started_on', 'ended_on',
+    'end_kind', 'is_winback', 'stay_churned_on',
+] %}
+
 with
 
 signals as (
@@ -92,7 +106,7 @@ spells_in_stays as (
 
 ),
 
-subscription_spells as (
+spells_in_full as (
 
     select
         account_id,
@@ -107,6 +121,59 @@ subscription_spells as (
         ) as stay_churned_on
 
     from spells_in_stays
+
+),
+
+{% if is_incremental() -%}
+former_spells as (
+
+    select * from {{ this }}
+
+),
+
+compared_spells as (
+
+    select
+        {{ columns | join(',\n        ') }},
+        1 as is_there
+
+    from spells_in_full
+
+    union all
+
+    select
+        {{ columns | join(',\n        ') }},
+        -1 as is_there
+
+    from former_spells
+
+),
+
+revised_spells as (
+
+    select
+        {{ columns | join(',\n        ') }}
+
+    from compared_spells
+
+    group by {{ columns | join(', ') }}
+
+    having sum(is_there) != 0
+
+),
+
+{% endif -%}
+subscription_spells as (
+
+    select
+        *,
+        {{ run_stamp('revised_at') }} as revised_at
+
+    from spells_in_full
+
+    {% if is_incremental() -%}
+    where account_id in (select account_id from revised_spells)
+    {%- endif %}
 
 )
 

@@ -31,8 +31,8 @@ TABLES = {
     "late_arrivals": "*",
     "int_account_changes": "*",
     "int_account_changes_on_time": "*",
-    "subscription_spells": "*",
-    "churn_labels": "*",
+    "subscription_spells": "* exclude (revised_at)",
+    "churn_labels": "* exclude (spells_revised_at)",
     "crm_findings": "*",
     "account_features": "*",
 }

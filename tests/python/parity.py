@@ -16,6 +16,8 @@ DIFFERENT_BY_NATURE = {
     "grown_at",
     "offered_at",
     "decided_at",
+    "revised_at",
+    "spells_revised_at",
     "trained_at",
     "scored_at",
     "model",

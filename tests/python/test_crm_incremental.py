@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+from datetime import date, datetime, time, timedelta
 
 import pytest
 from conftest import DbtProject
-from crm_histories import random_company
+from crm_histories import Delivery, random_company
 
 TABLES = [
     "int_crm_deliveries",
@@ -21,10 +22,18 @@ TABLES = [
 ]
 
 
-def contents(project: DbtProject) -> dict[str, list[tuple]]:
-    """The rows of all tables, in an order of their own."""
+# What says when a row was written.
+STAMPS = ["revised_at", "spells_revised_at"]
+LABELS = ["subscription_spells", "churn_labels"]
+LINE = ["run", "--select", "+churn_labels", "+crm_findings"]
+
+
+def contents(project: DbtProject, tables: list[str] = TABLES) -> dict[str, list[tuple]]:
+    """The rows of some tables, in an order of their own, but for their stamps."""
+    stampless = f"columns(lambda name: name not in {tuple(STAMPS)})"
     return {
-        table: project.query(f"select * from {table} order by all") for table in TABLES
+        table: project.query(f"select {stampless} from {table} order by all")
+        for table in tables
     }
 
 
@@ -57,10 +66,7 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
 
     def run(*flags: str, read_as: str = dialect) -> None:
         project.dbt(
-            "run",
-            "--select",
-            "+churn_labels",
-            "+crm_findings",
+            *LINE,
             "int_account_attributes_history",
             *flags,
             load_demo_seeds=False,
@@ -93,3 +99,94 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
     for table, rows in refreshed.items():
         assert incremental[table] == rows, table
     assert len(refreshed["subscription_spells"]) > 150
+
+
+def test_only_what_changed_is_written(project: DbtProject) -> None:
+    """One more batch writes the spells of few accounts, and the labels of few days."""
+    company = random_company(7, "dates", accounts=150, last_day=200)
+    whole = max(company.deliveries[-9:], key=lambda delivery: len(delivery.rows))
+    today = company.deliveries[-1].batch_date + timedelta(days=1)
+    signup, _, restarted = whole.rows["a00017"]
+    next_day = Delivery(
+        today,
+        datetime.combine(today, time(3)) + timedelta(days=1),
+        {**whole.rows, "a00017": (signup, str(today), restarted)},
+    )
+
+    project.create_raw_tables()
+    project.write("raw.raw_accounts", company.frame())
+    project.dbt(*LINE, load_demo_seeds=False)
+    former_spells = spells_by_account(project)
+    former_labels = labels_by_account_and_date(project)
+    project.write("raw.raw_accounts", company.frame([next_day]))
+    project.dbt(*LINE, load_demo_seeds=False)
+
+    revised = set()
+    for account, (spells, stamp) in spells_by_account(project).items():
+        was, former_stamp = former_spells.get(account, (None, None))
+        assert (stamp == former_stamp) == (spells == was), account
+        revised |= {account} if stamp != former_stamp else set()
+    assert "a00017" in revised
+    assert len(revised) < 40
+    labels = labels_by_account_and_date(project)
+    statuses = {day: status for (_, day), (status, _) in former_labels.items()}
+    untouched = 0
+    for (account, day), (status, stamp) in labels.items():
+        is_due = account in revised or statuses.get(day) != status
+        _, former_stamp = former_labels.get((account, day), (None, None))
+        assert (stamp != former_stamp) == is_due, (account, day)
+        untouched += not is_due
+    assert untouched > len(labels) / 2
+
+
+def spells_by_account(
+    project: DbtProject,
+) -> dict[str, tuple[list[tuple], datetime]]:
+    """Every account's spells, and when they were written."""
+    found: dict[str, tuple[list[tuple], datetime]] = {}
+    for account, *spell, stamp in project.query(
+        "from subscription_spells order by account_id, spell_number"
+    ):
+        found.setdefault(account, ([], stamp))[0].append(tuple(spell))
+    return found
+
+
+def labels_by_account_and_date(
+    project: DbtProject,
+) -> dict[tuple[str, date], tuple[str, datetime]]:
+    """The status of every label, and of which spells it was made."""
+    rows = project.query(
+        "select account_id, as_of_date, label_status, spells_revised_at "
+        "from churn_labels"
+    )
+    return {(account, day): (status, stamp) for account, day, status, stamp in rows}
+
+
+def test_a_run_with_other_variables_equals_a_full_refresh(
+    project: DbtProject,
+) -> None:
+    """Another rule, another grid, a day of the past; and a company that lost one."""
+    company = random_company(11, "dates", accounts=80, last_day=150)
+    project.create_raw_tables()
+    project.write("raw.raw_accounts", company.frame())
+    project.dbt(*LINE, load_demo_seeds=False)
+    runs = [
+        {"churn_horizon_days": 14},
+        {"churn_grace_days": 5},
+        {"as_of_frequency": "monthly", "as_of_date": "2025-04-05"},
+        {},
+    ]
+    for number, variables in enumerate(runs):
+        if number == 3:
+            project.execute("delete from raw.raw_accounts where account_id = 'a00003'")
+        project.dbt(*LINE, load_demo_seeds=False, **variables)
+        incremental = contents(project, LABELS)
+        project.dbt(
+            "run",
+            "--full-refresh",
+            "--select",
+            *LABELS,
+            load_demo_seeds=False,
+            **variables,
+        )
+        assert incremental == contents(project, LABELS), variables
