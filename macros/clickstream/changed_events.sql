@@ -7,9 +7,12 @@
 #}
 {% macro changed_events() -%}
 
+{%- set named_events = ref('base_clickstream__named_events') -%}
+
+{#- Each reads the events itself: what many read is read whole, and kept. -#}
 events as (
 
-    select * from {{ ref('base_clickstream__named_events') }}
+    select * from {{ named_events }}
 
 ),
 
@@ -17,7 +20,7 @@ new_events as (
 
     select *
 
-    from events
+    from {{ named_events }}
 
     where
         is_counted
@@ -33,7 +36,7 @@ removed_events as (
 
     select *
 
-    from events
+    from {{ named_events }}
 
     where
         not is_counted
@@ -54,26 +57,25 @@ removed_events as (
 
 
 {#
-    A hook that deletes from `relation` the rows that removed events have given
-    something to. `columns` are the columns of `relation` that say which, and
-    `values` what they are made of in the events; `condition` narrows down the
-    events. The model itself makes the rows anew from what is left, if anything
-    is.
+    A hook that deletes from `relation` the visitors' days that an on-time event
+    has been removed from. The model itself makes them anew of what is left, if
+    anything is.
 #}
-{% macro forget_removed_events(relation, columns, values, condition) -%}
+{% macro forget_removed_events(relation) -%}
 
     {%- if is_incremental() %}
     {%- set removed -%}
         select
-            {{ values | join(', ') }}
+            visitor_id,
+            cast(event_at as date)
         from {{ ref('base_clickstream__named_events') }}
         where
             not is_counted
+            and is_on_time
             and taken_at > {{ latest_taken_at(relation) }}
-            and {{ condition }}
     {%- endset %}
     {{ delete_rows(
-        relation, '(' ~ columns | join(', ') ~ ') in (' ~ removed ~ ')'
+        relation, '(visitor_id, activity_date) in (' ~ removed ~ ')'
     ) }}
     {%- endif %}
 
@@ -123,6 +125,34 @@ removed_events as (
         <= cast({{ add_minutes('event_at', minutes_after) }} as date)
     {%- endfor %}
     {%- endfor %}
+
+{%- endmacro %}
+
+
+{#
+    A condition that holds for the day of receipt `received_on` of every on-time
+    event of the days in the CTE `days`, column `activity_date`, and of up to
+    `minutes_before`. It spares reading most of a history: an event is received
+    within its landing window, and not before it happens but for the skew of
+    clocks.
+#}
+{% macro is_received_on_time_for(received_on, days, minutes_before=0) -%}
+
+    {%- set minutes_before =
+        minutes_before + var('max_clock_skew_minutes') | int -%}
+    {%- set minutes_after = var('landing_delay_hours') | int * 60 -%}
+    {{ received_on }} >= (
+        select {{ add_days(
+            'min(activity_date)', -((minutes_before + 1439) // 1440)
+        ) }}
+        from {{ days }}
+    )
+    and {{ received_on }} <= (
+        select {{ add_days(
+            'max(activity_date)', (minutes_after + 1439) // 1440
+        ) }}
+        from {{ days }}
+    )
 
 {%- endmacro %}
 

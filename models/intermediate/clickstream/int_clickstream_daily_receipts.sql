@@ -16,35 +16,13 @@
 
 with
 
-delivered_records as (
-
-    select * from {{ ref('base_clickstream__delivered_records') }}
-
-),
-
-records as (
-
-    select * from {{ ref('base_clickstream__records') }}
-
-),
-
-events as (
-
-    select *
-
-    from {{ ref('base_clickstream__named_events') }}
-
-    where is_counted
-
-),
-
 {% if is_incremental() %}
 
 changed_days as (
 
     select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
 
-    from delivered_records
+    from {{ ref('base_clickstream__delivered_records') }}
 
     where taken_at > {{ latest_taken_at(this) }}
 
@@ -52,7 +30,7 @@ changed_days as (
 
     select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
 
-    from records
+    from {{ ref('base_clickstream__records') }}
 
     where taken_at > {{ latest_taken_at(this) }}
 
@@ -68,10 +46,17 @@ changed_days as (
 
 {% endif %}
 
-{%- for rows, relation, columns in [
-    ('delivered', 'delivered_records', []),
-    ('found', 'records', ['reject_reason']),
-    ('counted', 'events', ['event_id', 'event_at', 'is_on_time', 'is_repaired'])
+{#- Each reads its table itself: what many read is read whole, and kept. #}
+
+{%- for rows, relation, condition, columns in [
+    ('delivered', ref('base_clickstream__delivered_records'), 'true', []),
+    ('found', ref('base_clickstream__records'), 'true', ['reject_reason']),
+    (
+        'counted',
+        ref('base_clickstream__named_events'),
+        'is_counted',
+        ['event_id', 'event_at', 'is_on_time', 'is_repaired']
+    ),
 ] %}
 
 {{ rows }} as (
@@ -89,7 +74,8 @@ changed_days as (
     from {{ relation }}
 
     where
-        received_at is {{ 'not null' if has_day else 'null' }} -- noqa: LT02
+        {{ condition }}
+        and received_at is {{ 'not null' if has_day else 'null' }} -- noqa: LT02
         {%- if has_day and is_incremental() %}
         {#- The bounds let most of the history be passed over unread. #}
         and received_at >= (

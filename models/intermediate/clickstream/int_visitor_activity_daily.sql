@@ -5,10 +5,7 @@
         unique_key=['visitor_id', 'activity_date'],
         pre_hook=[
             "{{ forget_rebuilt_events(this) }}",
-            "{{ forget_removed_events(
-                this, ['visitor_id', 'activity_date'],
-                ['visitor_id', 'cast(event_at as date)'], 'is_on_time'
-            ) }}",
+            "{{ forget_removed_events(this) }}",
         ],
     )
 }}
@@ -51,7 +48,12 @@ on_time_events as (
                 'changed_visitor_days.activity_date', 1
             ) }} as timestamp)
 
-    where events.is_counted and events.is_on_time
+    where
+        events.is_counted
+        and events.is_on_time
+        and {{ is_received_on_time_for(
+            'events.received_on', 'changed_visitor_days', minutes_before=timeout
+        ) }}
 
 ),
 

@@ -7,7 +7,8 @@
     )
 }}
 
-{%- set timeout = var('session_timeout_minutes') %}
+{%- set timeout = var('session_timeout_minutes') | int %}
+{%- set days_of_timeout = (timeout + 1439) // 1440 %}
 {%- set event_names = [
     'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
 ] %}
@@ -26,14 +27,6 @@ with
 {{ changed_events() }},
 
 {% if is_incremental() %}
-
-known_sessions as (
-
-    select * from {{ this }}
-
-    where is_counted
-
-),
 
 changes as (
 
@@ -54,6 +47,44 @@ changes as (
         true as is_removal
 
     from removed_events
+
+),
+
+{#-
+    The days on which a session that new events can reach has begun, unless it
+    lasts beyond the day after: most of the history need not be read.
+#}
+
+days_in_reach as (
+
+    {%- for offset in range(-1 - days_of_timeout, days_of_timeout + 1) %}
+    {%- if not loop.first %}
+
+    union
+    {% endif %}
+    select {{ add_days('cast(event_at as date)', offset) }} as started_on
+
+    from changes
+    {%- endfor %}
+
+),
+
+known_sessions as (
+
+    select * from {{ this }}
+
+    where
+        is_counted
+        and started_on in (select started_on from days_in_reach)
+
+    union all
+
+    select * from {{ this }}
+
+    where
+        is_counted
+        and ended_at >= cast({{ add_days('started_on', 2) }} as timestamp)
+        and started_on not in (select started_on from days_in_reach)
 
 ),
 
@@ -114,6 +145,20 @@ whole_sessions as (
 
 ),
 
+{#- No event is received before it happens, but for the skew of clocks. #}
+
+first_receipt_read_again as (
+
+    select cast({{ add_minutes(
+        'min(started_at)', -(var('max_clock_skew_minutes') | int)
+    ) }} as date) as first_received_on
+
+    from whole_sessions
+
+    where is_read_again = 1
+
+),
+
 events_to_place as (
 
     select
@@ -150,6 +195,9 @@ events_to_place as (
         whole_sessions.is_read_again = 1
         and events.is_counted
         and events.taken_at <= {{ latest_taken_at(this) }}
+        and events.received_on >= (
+            select first_received_on from first_receipt_read_again
+        )
 
 ),
 

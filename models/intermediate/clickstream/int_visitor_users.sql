@@ -5,10 +5,7 @@
         unique_key=['visitor_id', 'user_id'],
         pre_hook=[
             "{{ forget_rebuilt_events(this) }}",
-            "{{ forget_removed_events(
-                this, ['visitor_id', 'user_id'],
-                ['visitor_id', 'user_id'], 'user_id is not null'
-            ) }}",
+            "{{ forget_lost_first_logins(this) }}",
         ],
     )
 }}
@@ -45,19 +42,13 @@ first_logins as (
 
 {% if is_incremental() %}
 
-removed_logins as (
+lost_first_logins as (
 
-    select distinct
-        visitor_id,
-        user_id
-
-    from removed_events
-
-    where user_id is not null
+    {{ lost_first_logins() }}
 
 ),
 
-{#- The rest of what a removed event belonged to, and what is known already. #}
+{#- What is left of those, and what is known of the others. #}
 
 known_logins as (
 
@@ -68,10 +59,10 @@ known_logins as (
 
     from events
 
-    inner join removed_logins
+    inner join lost_first_logins
         on
-            events.visitor_id = removed_logins.visitor_id
-            and events.user_id = removed_logins.user_id
+            events.visitor_id = lost_first_logins.visitor_id
+            and events.user_id = lost_first_logins.user_id
 
     where events.is_counted
 

@@ -34,6 +34,7 @@ named_events as (
         events.is_repaired,
         events.is_clock_skewed,
         nullif(events.source_file, '') as source_file,
+        events.received_on,
         events.is_counted,
         events.taken_at
 

@@ -1,0 +1,40 @@
+{#
+    A query for the visitors and users of whom an event was removed since {{ this }}
+    was last built that may have been their first together. It was not where one
+    of them that is new was received no later, which is nearly always so: an event
+    is removed because an earlier receipt of it has come.
+#}
+{% macro lost_first_logins() -%}
+
+    select
+        visitor_id,
+        user_id
+
+    from {{ ref('base_clickstream__named_events') }}
+
+    where
+        user_id is not null
+        and taken_at > {{ latest_taken_at(this) }}
+
+    group by visitor_id, user_id
+
+    having
+        min(case when not is_counted then received_at end)
+        < coalesce(
+            min(case when is_counted then received_at end),
+            cast('9999-12-31' as timestamp)
+        )
+
+{%- endmacro %}
+
+
+{# A hook that deletes those from `relation`; the model makes anew what is left. #}
+{% macro forget_lost_first_logins(relation) -%}
+
+    {%- if is_incremental() %}
+    {{ delete_rows(
+        relation, '(visitor_id, user_id) in (' ~ lost_first_logins() ~ ')'
+    ) }}
+    {%- endif %}
+
+{%- endmacro %}
