@@ -7,7 +7,6 @@ lines went to: each line there carries its file's size, time and checksum.
 
 from __future__ import annotations
 
-import fnmatch
 import glob
 import hashlib
 import re
@@ -176,7 +175,7 @@ def _local_file(path: Path, base: str) -> EventFile:
 def _remote_files(pattern: str, base: str) -> list[EventFile]:
     scheme = pattern.split("://", 1)[0]
     storage, folder = pyarrow.fs.FileSystem.from_uri(base)
-    wanted = pattern.split("://", 1)[1]
+    wanted = _as_regular_expression(pattern.split("://", 1)[1])
     return [
         EventFile(
             name=found.path.removeprefix(folder).lstrip("/"),
@@ -188,9 +187,20 @@ def _remote_files(pattern: str, base: str) -> list[EventFile]:
             storage.get_file_info(pyarrow.fs.FileSelector(folder, recursive=True)),
             key=lambda found: found.path,
         )
-        if found.type == pyarrow.fs.FileType.File
-        and fnmatch.fnmatch(found.path, wanted)
+        if found.type == pyarrow.fs.FileType.File and wanted.fullmatch(found.path)
     ]
+
+
+def _as_regular_expression(pattern: str) -> re.Pattern[str]:
+    """What `glob.glob` means by a pattern: ``*`` stays in its folder, ``**`` not."""
+    meanings = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    told = ""
+    for piece in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
+        if piece.startswith("[") and piece.endswith("]"):
+            told += piece.replace("[!", "[^")
+        else:
+            told += meanings.get(piece, re.escape(piece))
+    return re.compile(told)
 
 
 def _microseconds(instant: datetime) -> datetime:

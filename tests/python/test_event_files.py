@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pyarrow as pa
 import pytest
 from conftest import DbtProject
+from moto.server import ThreadedMotoServer
 
 from churn.event_files import NoFilesError, TakenFile, find_event_files, new_lines
 
@@ -56,6 +59,58 @@ def test_names_do_not_depend_on_where_dbt_is_run(
     relative = find_event_files("**/*.jsonl*")
     assert [file.name for file in absolute] == [file.name for file in relative]
     assert absolute[0].name == "a/1.jsonl"
+
+
+@pytest.fixture
+def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of an object storage with the files of ``folder`` under clicks/."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    storage = boto3.client("s3", endpoint_url=f"http://{host}:{port}")
+    storage.create_bucket(Bucket="lake")
+    for path in sorted(folder.rglob("*.jsonl*")):
+        key = f"clicks/{path.relative_to(folder).as_posix()}"
+        storage.put_object(Bucket="lake", Key=key, Body=path.read_bytes())
+    yield "s3://lake/clicks"
+    server.stop()
+
+
+@pytest.mark.parametrize("pattern", ["**/*.jsonl*", "*/*.jsonl", "[!b]/*", "*/?.*.gz"])
+def test_a_glob_means_the_same_in_an_object_storage(
+    folder: Path, bucket: str, pattern: str
+) -> None:
+    here = new_lines(find_event_files(f"{folder}/{pattern}"), {}).read_all()
+    there = new_lines(find_event_files(f"{bucket}/{pattern}"), {}).read_all()
+    for column in ("payload", "source_file", "file_bytes", "file_sha256"):
+        assert there[column].to_pylist() == here[column].to_pylist()
+    assert here.num_rows > 0
+    with pytest.raises(NoFilesError):
+        find_event_files(f"{bucket}/*.jsonl")
+
+
+def test_files_of_an_object_storage_become_events(
+    project: DbtProject, bucket: str
+) -> None:
+    project.create_raw_tables()
+    for _ in range(2):
+        project.dbt(
+            "run",
+            "--select",
+            "+stg_clickstream__events",
+            load_demo_seeds=False,
+            raw_event_files=f"{bucket}/**/*.jsonl*",
+        )
+    found = project.query("select count(*) from stg_clickstream__events")
+    assert found == [(30,)]
 
 
 def test_lines_are_kept_whatever_their_bytes(tmp_path: Path) -> None:
