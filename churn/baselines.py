@@ -5,6 +5,8 @@ Each baseline is fitted on the training rows and gives probabilities.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +59,28 @@ class LogisticRegression:
         weights: np.ndarray | None = None,
     ) -> LogisticRegression:
         """Fit to a matrix of shape (n_rows, n_features), by the rows' weights."""
+        [fitted] = self.fit_each([self.ridge], matrix, labels, weights)
+        self._weights = fitted._weights
+        return self
+
+    def fit_each(
+        self,
+        ridges: Sequence[float],
+        matrix: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> list[LogisticRegression]:
+        """Fit with each of some penalties, each beginning where the last one ended.
+
+        Args:
+            ridges: The penalties; neighbours should lie beside each other.
+            matrix: Of shape (n_rows, n_features).
+            labels: Whether each row churned, of shape (n_rows,).
+            weights: Of each row; by default all weigh the same.
+
+        Returns:
+            A fitted regression for each penalty.
+        """
         matrix = np.asarray(matrix, dtype=float)
         missing = np.isnan(matrix)
         known = ~missing.all(axis=0)
@@ -68,13 +92,19 @@ class LogisticRegression:
         spread = columns.std(axis=0)
         self._spread = np.where(spread > 1e-9, spread, 1.0)
         self._varies = spread > 1e-9
-        self._weights = _fit_line(
-            self._design(matrix),
-            np.asarray(labels, dtype=float),
-            np.ones(len(labels)) if weights is None else weights,
-            self.ridge,
-        )
-        return self
+        design = self._design(matrix)
+        labels = np.asarray(labels, dtype=float)
+        weights = np.ones(len(labels)) if weights is None else weights
+        start = np.zeros(design.shape[1])
+        share = np.clip(np.average(labels, weights=weights), 1e-6, 1 - 1e-6)
+        start[0] = np.log(share / (1 - share))
+        fitted = []
+        for ridge in ridges:
+            start = _fit_line(design, labels, weights, ridge, start)
+            line = copy(self)
+            line.ridge, line._weights = ridge, start
+            fitted.append(line)
+        return fitted
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
         """The probability of each row, of shape (n_rows,)."""
@@ -142,7 +172,11 @@ def sigmoid(margins: np.ndarray) -> np.ndarray:
 
 
 def _fit_line(
-    design: np.ndarray, labels: np.ndarray, row_weights: np.ndarray, ridge: float
+    design: np.ndarray,
+    labels: np.ndarray,
+    row_weights: np.ndarray,
+    ridge: float,
+    start: np.ndarray,
 ) -> np.ndarray:
     """The ridge-penalised logistic weights; the first column is not penalised.
 
@@ -151,9 +185,6 @@ def _fit_line(
     """
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 0.0
-    start = np.zeros(design.shape[1])
-    share = np.clip(np.average(labels, weights=row_weights), 1e-6, 1 - 1e-6)
-    start[0] = np.log(share / (1 - share))
     # Per unit of weight, so that the tolerance means the same for any rows.
     total = row_weights.sum()
 

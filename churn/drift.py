@@ -42,7 +42,7 @@ def learn_bins(
     """Bins of each feature, and how many of the training rows are in each.
 
     Args:
-        matrix: The rows that the trees grew on, of shape (n_rows, n_features).
+        matrix: Rows that the trees grew on, of shape (n_rows, n_features).
         names: The features.
 
     Returns:

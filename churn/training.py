@@ -47,6 +47,9 @@ FIXED_ROUNDS = 40
 # Rows that a baseline is fitted to at most: a weight or two for each feature are
 # as good with these as with millions.
 ROWS_FOR_A_LINE = 20_000
+# Rows that quantiles of the features, and what is only shown of the training rows,
+# are taken from at most.
+ROWS_FOR_A_PICTURE = 100_000
 # Below this many numbers, a second thread waits more than it works.
 _CELLS_WORTH_THREADS = 5_000_000
 
@@ -273,7 +276,8 @@ def train(
             matrix, labels, grown_on, names, fixed, chosen.choices, settings.engine
         )
         model = as_model(replace(again, calibration=chosen.calibration))
-    model.typical_values = _medians(matrix[_run(grown_on)], names)
+    picture = matrix[_run(_every(grown_on, ROWS_FOR_A_PICTURE))]
+    model.typical_values = _medians(picture, names)
     metrics = _evaluate_all(
         {"train": first, "validation": first, "test": model},
         examples,
@@ -286,7 +290,7 @@ def train(
         model=model,
         split=split,
         grown_on=grown_on,
-        bins=learn_bins(matrix[_run(grown_on)], names),
+        bins=learn_bins(picture, names),
         examples=examples,
         parameters={**fixed, **chosen.choices},
         metrics=metrics,
@@ -494,8 +498,8 @@ def _evaluate_all(
     """Metrics of the model and its baselines on each part of the split.
 
     On the test rows all of them have learnt from the same rows before them, on
-    the others from the training rows. The training rows have no intervals: they
-    are shown to reveal overfitting, not to promise anything.
+    the others from the training rows. Of the training rows, some are measured, and
+    without intervals: they are shown to reveal overfitting, not to promise anything.
     """
     labels = examples.labels
     names = models["train"].feature_names
@@ -505,7 +509,8 @@ def _evaluate_all(
         rows, weights = _thinned(part, labels, settings.seed)
         return baseline.fit(matrix[rows], labels[rows], weights)
 
-    lines = [fitted(LogisticRegression(ridge), split.train) for ridge in RIDGES]
+    rows, weights = _thinned(split.train, labels, settings.seed)
+    lines = LogisticRegression().fit_each(RIDGES, matrix[rows], labels[rows], weights)
     line = lines[0]
     if len(split.validation):
         # Its penalty is chosen as fairly as the model's settings.
@@ -530,6 +535,8 @@ def _evaluate_all(
         late = baselines(split.before_test, again)
     metrics: dict[str, dict[str, dict[str, Estimate]]] = {}
     for part, chosen in split.parts().items():
+        if part == "train":
+            chosen = _every(chosen, ROWS_FOR_A_PICTURE)
         predictors = {
             MODEL: models[part],
             **(late if part == "test" else early),
@@ -544,6 +551,11 @@ def _evaluate_all(
                 seed=settings.seed,
             )
     return metrics
+
+
+def _every(part: np.ndarray, most: int) -> np.ndarray:
+    """Every n-th of a part's row numbers, so that there are at most so many."""
+    return part[:: max(1, -(-len(part) // most))]
 
 
 def _thinned(
