@@ -165,15 +165,27 @@ removed_events as (
 #}
 {% macro forget_rebuilt_events(relation) -%}
 
-    {%- if execute and is_incremental() %}
-    {%- set known_until = latest_stamp(relation) %}
-    {%- set events_since = run_query(
-        'select min(taken_at) as first_stamp from '
-        ~ ref('base_clickstream__events')
-    ).columns[0].values()[0] %}
-    {%- if known_until and events_since and events_since > known_until %}
+    {%- if is_incremental() and events_are_rebuilt(relation) %}
     {{ delete_rows(relation, 'true') }}
     {%- endif %}
-    {%- endif %}
+
+{%- endmacro %}
+
+
+{# Whether all events are newer than `relation`, which was built on others. #}
+{% macro events_are_rebuilt(relation) -%}
+
+    {%- set events = ref('base_clickstream__events') -%}
+    {%- if not execute or load_relation(relation) is none
+          or load_relation(events) is none -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set known_until = latest_stamp(relation) -%}
+    {%- set events_since = run_query(
+        'select min(taken_at) as first_stamp from ' ~ events
+    ).columns[0].values()[0] -%}
+    {{ return(
+        known_until and events_since and events_since > known_until
+    ) }}
 
 {%- endmacro %}

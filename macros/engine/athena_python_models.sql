@@ -17,8 +17,13 @@
     {%- set stage = target_relation.incorporate(
         path={'identifier': target_relation.identifier ~ '__staged'}
     ) -%}
+    {%- set key = athena_partition_key_of_model() -%}
     {%- set statement = dbt.athena__create_table_as(
-        false, target_relation, 'select /* columns */ from ' ~ stage, 'sql'
+        false, target_relation,
+        'select /* columns */'
+        ~ (', ' ~ key ~ ' as partition_key' if key is not none else '')
+        ~ ' from ' ~ stage,
+        'sql', optional_args.get('partitioned_by') is none
     ) -%}
 {{ compiled_code }}
 # --- dbt_local_python: staged rows --- #

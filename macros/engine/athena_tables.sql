@@ -23,32 +23,54 @@
     that of the first run's longest literal, and timestamps with the
     format's precision. Hive tables of Athena know milliseconds (what is finer is
     cut), those of Iceberg microseconds.
+
+    A Hive table of an incremental model is partitioned by `partition_key`, its
+    last column, which the table of a run's new rows has, too.
 #}
 {% macro athena__create_table_as(
     temporary, relation, compiled_code, language='sql', skip_partitioning=false
 ) -%}
-    {{ return(dbt.athena__create_table_as(
+    {%- set key = athena_partition_key_of_model() -%}
+    {%- set is_partitioned = config.get('partitioned_by') != ['partition_key']
+        or (key is not none and not temporary) -%}
+    {%- set statement = dbt.athena__create_table_as(
         temporary,
         relation,
         athena_storable(compiled_code) if language == 'sql' else compiled_code,
         language,
-        skip_partitioning
+        skip_partitioning or not is_partitioned
+    ) -%}
+    {#- Only now: a contract says nothing of it. -#}
+    {{ return(statement | replace(
+        '/* partition key */',
+        ', ' ~ key ~ ' as partition_key' if key is not none else ''
     )) }}
+{%- endmacro %}
+
+
+{#- The text by which the model's table is partitioned; none if it is not. -#}
+{% macro athena_partition_key_of_model() -%}
+    {%- if config.get('materialized') != 'incremental'
+          or config.get('unique_key') is none -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return(partition_key(config.get('unique_key'))) }}
 {%- endmacro %}
 
 
 {% macro athena_storable(query) -%}
     {%- set columns = [] -%}
+    {%- set is_partitioned = athena_partition_key_of_model() is not none -%}
     {%- for column in adapter.get_column_schema_from_query(
         get_empty_subquery_sql(query)
-    ) -%}
+    ) if not (is_partitioned and column.name == 'partition_key') -%}
         {%- do columns.append(
             athena_storable_column(column.quoted, column.dtype | lower)
             ~ ' as ' ~ column.quoted
         ) -%}
     {%- endfor -%}
     select
-        {{ columns | join(',\n        ') }}
+        {{ columns | join(',\n        ') }}/* partition key */
     from (
         {{ query }}
     ) as rows_to_store
@@ -81,7 +103,7 @@
 {%- endmacro %}
 
 
-{#- Whether the model's new rows take the place of those with their keys. -#}
+{#- Whether the model's new rows take the place of those that have their keys. -#}
 {% macro replaces_rows_by_key() -%}
     {{ return(
         config.get('unique_key') is not none
@@ -120,30 +142,43 @@
 
 {#
     Deletes the rows of `target` whose `keys` occur in `source`, and inserts the
-    rows of `source`: at once, so that a run that is killed leaves the
-    table as it was or as it shall be.
+    rows of `source`: an Iceberg table at once, of a Hive table the partitions
+    that `source` has rows of.
 #}
 {% macro athena_replace_rows(target, source, keys, columns) -%}
     {%- if resolve_table_type() == 'iceberg' -%}
         {%- do run_query(athena_merge_sql(target, source, keys, columns)) -%}
     {%- else -%}
-        {%- set rest -%}
+        {%- set touched = run_query(
+            'select distinct partition_key from ' ~ source
+        ).columns[0].values() | list -%}
+        {%- set rows -%}
             select {{ columns | join(', ') }}
             from {{ target }} as kept
-            where not exists (
-                select 1 from {{ source }} as replacing
-                where
-                {%- for key in keys %}
-                    replacing.{{ key }} = kept.{{ key }}
-                    {%- if not loop.last %} and{% endif %}
-                {%- endfor %}
-            )
+            where
+                {{ athena_is_in_partitions(touched) }}
+                and not exists (
+                    select 1 from {{ source }} as replacing
+                    where
+                    {%- for key in keys %}
+                        replacing.{{ key }} = kept.{{ key }}
+                        {%- if not loop.last %} and{% endif %}
+                    {%- endfor %}
+                )
             union all
             select {{ columns | join(', ') }}
             from {{ source }}
         {%- endset -%}
-        {%- do athena_overwrite(target, rest) -%}
+        {%- if touched -%}
+            {%- do athena_overwrite_partitions(target, touched, rows) -%}
+        {%- endif -%}
     {%- endif -%}
+{%- endmacro %}
+
+
+{#- Whether a row is in one of these partitions. -#}
+{% macro athena_is_in_partitions(partitions) -%}
+    partition_key in ('{{ partitions | join("', '") }}')
 {%- endmacro %}
 
 
@@ -187,18 +222,45 @@
 
 
 {#
-    Replaces all rows of the Hive table `target` by those of `query`, which may
-    read `target` itself. The new files are written beside the old ones, and
-    Glue is pointed to them in one call.
+    Replaces the rows of some partitions of the Hive table `target` by those of
+    `query`, which may read `target` itself (`insert_overwrite`).
+
+    The rows are first put in a table of their own, `<table>__dbt_rows`, which
+    exists whole or not at all. From then on a run that is killed is ended by
+    the next one (`finish_interrupted_writes`).
 #}
-{% macro athena_overwrite(target, query) -%}
-    {%- set successor = target.incorporate(
-        path={'identifier': target.identifier ~ '__successor'}
-    ) -%}
-    {%- do drop_relation(successor) -%}
-    {%- do run_query(create_table_as(true, successor, query, 'sql', true)) -%}
-    {%- set former_files = adapter.get_glue_table_location(target) -%}
-    {%- do adapter.swap_table(successor, target) -%}
-    {%- do adapter.delete_from_glue_catalog(successor) -%}
-    {%- do adapter.delete_from_s3(former_files) -%}
+{% macro athena_overwrite_partitions(target, partitions, query) -%}
+    {%- set rows = work_table(target, 'rows') -%}
+    {%- do athena_forget_rows(rows) -%}
+    {%- do run_query(dbt.athena__create_table_as(true, rows, query, 'sql', true)) -%}
+    {%- do athena_overwrite_from(target, rows, partitions) -%}
+{%- endmacro %}
+
+
+{% macro athena_overwrite_from(target, rows, partitions) -%}
+    {%- set conditions = [] -%}
+    {%- for partition in partitions -%}
+        {%- do conditions.append("partition_key='" ~ partition ~ "'") -%}
+    {%- endfor -%}
+    {%- do adapter.clean_up_partitions(target, conditions) -%}
+    {%- set columns = adapter.get_columns_in_relation(target)
+        | map(attribute='quoted') | join(', ') -%}
+    {#- Athena writes to at most 100 partitions in one statement. -#}
+    {%- for some in partitions | batch(100) -%}
+        {%- do run_query(
+            'insert into ' ~ target ~ ' (' ~ columns ~ ') select ' ~ columns
+            ~ ' from ' ~ rows ~ ' where ' ~ athena_is_in_partitions(some)
+        ) -%}
+    {%- endfor -%}
+    {%- do athena_forget_rows(rows) -%}
+{%- endmacro %}
+
+
+{#- Drops a table: from the catalog first, since one with half its files would lie. -#}
+{% macro athena_forget_rows(rows) -%}
+    {%- set location = adapter.get_glue_table_location(rows) -%}
+    {%- if location -%}
+        {%- do adapter.delete_from_glue_catalog(rows) -%}
+        {%- do adapter.delete_from_s3(location) -%}
+    {%- endif -%}
 {%- endmacro %}

@@ -217,5 +217,9 @@
         {{ try_cast_to("nullif(" ~ column.name ~ ", '')", column.data_type) }}
         {%- endif %} as {{ column.name }}{{ ',' if not loop.last }}
         {%- endfor %}
+        {#- By which a day is read alone. #}
+        {%- if day_column not in columns | map(attribute='name') %},
+        {{ day_column }}
+        {%- endif %}
     from {{ files }}
 {%- endmacro %}

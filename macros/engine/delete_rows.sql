@@ -87,20 +87,23 @@
 
 
 {% macro athena__delete_rows(relation, condition) -%}
-    {#- A table of plain files is written anew without them, in one step. -#}
+    {#- Of a table of plain files, the partitions that lose rows are overwritten. -#}
     {%- if not execute -%}
         {{ return('') }}
     {%- elif resolve_table_type() == 'iceberg' -%}
         {{ return(default__delete_rows(relation, condition)) }}
     {%- endif -%}
-    {%- if run_query(
-        'select 1 as is_there from ' ~ relation ~ ' where ' ~ condition
-        ~ ' limit 1'
-    ) | length > 0 -%}
-        {%- do athena_overwrite(
+    {%- set touched = run_query(
+        'select distinct partition_key from ' ~ relation
+        ~ ' where ' ~ condition
+    ).columns[0].values() | list -%}
+    {%- if touched -%}
+        {%- do athena_overwrite_partitions(
             relation,
-            'select * from ' ~ relation ~ ' where case when ' ~ condition
-            ~ ' then false else true end'
+            touched,
+            'select * from ' ~ relation
+            ~ ' where ' ~ athena_is_in_partitions(touched)
+            ~ ' and case when ' ~ condition ~ ' then false else true end'
         ) -%}
     {%- endif -%}
     {{ return('') }}

@@ -35,6 +35,31 @@
 {%- endmacro %}
 
 
+{#
+    On Athena, partitions of a Hive table were being overwritten. An Iceberg table
+    has no such rows put aside.
+#}
+{% macro athena__finish_interrupted_writes() -%}
+    {%- if execute and flags.WHICH in ['run', 'build'] -%}
+        {%- for node in graph.nodes.values()
+              if node.resource_type == 'model'
+              and node.config.materialized == 'incremental' -%}
+            {%- set relation = api.Relation.create(
+                database=node.database, schema=node.schema,
+                identifier=node.alias, type='table'
+            ) -%}
+            {%- set rows = work_table(relation, 'rows') -%}
+            {%- if load_relation(rows) is not none -%}
+                {%- do athena_overwrite_from(relation, rows, run_query(
+                    'select distinct partition_key from ' ~ rows
+                ).columns[0].values() | list) -%}
+                {%- do log_interrupted_write(relation) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
 {# One table: what is kept was being put back, what is new was being put in. #}
 {% macro finish_interrupted_write(node, relation, role, rows) -%}
 
@@ -52,9 +77,13 @@
         {%- do adapter.rename_relation(rows, relation) -%}
     {%- endif -%}
     {%- do adapter.drop_relation(rows) -%}
+    {%- do log_interrupted_write(relation) -%}
+
+{%- endmacro %}
+
+{% macro log_interrupted_write(relation) -%}
     {%- do log(
         'Ended what an interrupted run had begun to write to ' ~ relation
         ~ '.', info=true
     ) -%}
-
 {%- endmacro %}

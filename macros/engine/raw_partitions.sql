@@ -61,7 +61,11 @@
 {%- endmacro %}
 
 
-{# The same for the records that were received last. #}
+{#
+    The same for the records of a raw table that arrived last. On Athena, looked
+    at are the last day and the days with a file that was written since a day
+    before that day's: no record arrives later than its file is written.
+#}
 {% macro may_hold_last_record(table_name) -%}
     {{ return(adapter.dispatch('may_hold_last_record', 'churn')(table_name)) }}
 {%- endmacro %}
@@ -71,16 +75,31 @@
 {%- endmacro %}
 
 {% macro athena__may_hold_last_record(table_name) -%}
-    {%- set files = athena_raw_files('raw_events')
-        if table_name == 'raw_events' else none -%}
+    {%- set files = athena_raw_files(table_name) -%}
     {%- if not files -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set days = [] -%}
-    {%- for file in files -%}
-        {%- do days.append(athena_day_of_file(file)) -%}
+    {%- set written = {} -%}
+    {%- for file, written_at in files.items() -%}
+        {%- set day = athena_day_of_file(file) -%}
+        {%- do written.update({
+            day: [written_at, written.get(day, written_at)] | max
+        }) -%}
     {%- endfor -%}
-    {{ return(athena_days([days | max])) }}
+    {%- set since = written[written.keys() | max]
+        - modules.datetime.timedelta(days=1) -%}
+    {%- set days = [] -%}
+    {%- for day, written_at in written.items() if written_at >= since -%}
+        {%- do days.append(day) -%}
+    {%- endfor -%}
+    {{ return(
+        athena_days(days) if table_name == 'raw_events'
+        else athena_dates(
+            days,
+            'batch_date' if table_name in ('raw_accounts', 'raw_contacts')
+            else 'dt'
+        )
+    ) }}
 {%- endmacro %}
 
 
@@ -113,11 +132,7 @@
     {%- for file, written_at in files.items() if written_at > since -%}
         {%- do days.append(athena_day_of_file(file)) -%}
     {%- endfor -%}
-    {%- set days = days | unique | sort | list -%}
-    {{ return(
-        "batch_date in (date '" ~ days | join("', date '") ~ "')"
-        if days else 'false'
-    ) }}
+    {{ return(athena_dates(days, 'batch_date')) }}
 {%- endmacro %}
 
 
@@ -150,4 +165,14 @@
 {% macro athena_days(days) -%}
     {%- set days = days | unique | sort | list -%}
     {{ return("dt in ('" ~ days | join("', '") ~ "')" if days else 'false') }}
+{%- endmacro %}
+
+
+{#- The same of a table whose days are dates, in the column `column`. -#}
+{% macro athena_dates(days, column) -%}
+    {%- set days = days | unique | sort | list -%}
+    {{ return(
+        column ~ " in (date '" ~ days | join("', date '") ~ "')"
+        if days else 'false'
+    ) }}
 {%- endmacro %}

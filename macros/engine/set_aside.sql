@@ -3,9 +3,9 @@
 
     An engine that computes a CTE once needs nothing else. Athena and Spark plan
     it for each reader, and each reader of that one again, until a query has too
-    many stages to run, or takes longer to plan than to run: there the rows are put in the table `<model>__<role>` when the
-    model is compiled for a run, and what is returned reads that.
-    `drop_set_aside` in a post_hook drops it.
+    many stages to run, or takes longer to plan than to run: there the rows are put
+    in the table `<model>__<role>` when the model is compiled for a run, and what is
+    returned reads that. `drop_set_aside` in a post_hook drops it.
 #}
 {% macro set_aside(role, query) -%}
     {{ return(adapter.dispatch('set_aside', 'churn')(role, query)) }}
@@ -32,7 +32,9 @@
     {%- do run_query(
         'create table ' ~ rows ~ ' using parquet as ' ~ query
         if target.type == 'spark'
-        else create_table_as(true, rows, query, 'sql', true)
+        else dbt.athena__create_table_as(
+            true, rows, athena_storable(query), 'sql', true
+        )
     ) -%}
     {{ return('select * from ' ~ rows) }}
 {%- endmacro %}

@@ -11,7 +11,7 @@ import boto3
 import pyarrow as pa
 from engines import Engine
 
-from tests.athena_local.local import REGION, RESULTS, LocalCloud
+from tests.athena_local.local import LAKE, REGION, RESULTS, LocalCloud
 
 _ARROW_TYPES = {
     "boolean": pa.bool_(),
@@ -106,6 +106,30 @@ class AthenaEngine(Engine):
             ],
             names=[name for name, _ in columns],
         )
+
+    def leave_interrupted(self) -> None:
+        """Leave sessions of a Hive table as a run leaves them that is killed.
+
+        A partition was being overwritten: it is gone, and its rows are put aside.
+        """
+        table = "int_visitor_sessions"
+        keys = self.rows(f"select min(partition_key) as first from {table}")
+        partition = keys.column("first")[0].as_py()
+        self.rows(
+            f"create table {table}__dbt_rows with (table_type = 'hive', "
+            "is_external = true, format = 'parquet', "
+            f"external_location = 's3://{LAKE}/tables/interrupted_{self.schema}') as "
+            f"select * from {table} where partition_key = '{partition}'"
+        )
+        place = {"DatabaseName": self.schema, "TableName": table}
+        found = self.cloud.glue.get_partition(**place, PartitionValues=[partition])
+        location = found["Partition"]["StorageDescriptor"]["Location"]
+        prefix = location.removeprefix(f"s3://{LAKE}/")
+        for file in self.cloud.s3.list_objects_v2(Bucket=LAKE, Prefix=f"{prefix}/")[
+            "Contents"
+        ]:
+            self.cloud.s3.delete_object(Bucket=LAKE, Key=file["Key"])
+        self.cloud.glue.delete_partition(**place, PartitionValues=[partition])
 
 
 def _read(text: str | None, kind: str) -> Any:

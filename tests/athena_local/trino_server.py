@@ -109,6 +109,8 @@ task.max-writer-count=1
 task.scale-writers.enabled=false
 scale-writers=false
 use-preferred-write-partitioning=false
+# One server has nobody to share the rows of a join with.
+join-distribution-type=BROADCAST
 query.max-history=50
 query.min-expire-age=30s
 """

@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['visitor_id', 'activity_date'],
+        partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
             "{{ forget_rebuilt_events(this) }}",
             "{{ forget_removed_events(this) }}",

@@ -3,12 +3,13 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['session_id', 'started_on'],
+        partitioned_by=partitioned_by_month('started_on'),
         pre_hook='{{ forget_rebuilt_events(this) }}',
+        post_hook="{{ drop_set_aside('whole_sessions') }}",
     )
 }}
 
 {%- set timeout = var('session_timeout_minutes') | int %}
-{%- set days_of_timeout = (timeout + 1439) // 1440 %}
 {%- set event_names = [
     'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
 ] %}
@@ -28,120 +29,9 @@ with
 
 {% if is_incremental() %}
 
-changes as (
-
-    select
-        visitor_id,
-        event_at,
-        is_on_time,
-        false as is_removal
-
-    from new_events
-
-    union all
-
-    select
-        visitor_id,
-        event_at,
-        is_on_time,
-        true as is_removal
-
-    from removed_events
-
-),
-
-{#-
-    The days on which a session that new events can reach has begun, unless it
-    lasts beyond the day after: most of the history need not be read.
-#}
-
-days_in_reach as (
-
-    {%- for offset in range(-1 - days_of_timeout, days_of_timeout + 1) %}
-    {%- if not loop.first %}
-
-    union
-    {% endif %}
-    select {{ add_days('cast(event_at as date)', offset) }} as started_on
-
-    from changes
-    {%- endfor %}
-
-),
-
-known_sessions as (
-
-    select * from {{ this }}
-
-    where
-        is_counted
-        and started_on in (select started_on from days_in_reach)
-
-    union all
-
-    select * from {{ this }}
-
-    where
-        is_counted
-        and ended_at >= cast({{ add_days('started_on', 2) }} as timestamp)
-        and started_on not in (select started_on from days_in_reach)
-
-),
-
-{#-
-    The sessions that new events can reach. One that an event has gone from, and
-    one with late events that gains one on time in its midst, does not follow
-    from what it was: its events are read again.
-#}
-
-reached_sessions as (
-
-    select
-        known_sessions.session_id,
-        known_sessions.started_on,
-        max(
-            case
-                when
-                    changes.event_at >= known_sessions.started_at
-                    and changes.event_at <= known_sessions.ended_at
-                    and (
-                        changes.is_removal
-                        or (
-                            changes.is_on_time
-                            and known_sessions.late_events > 0
-                        )
-                    )
-                    then 1
-                else 0
-            end
-        ) as is_read_again
-
-    from known_sessions
-
-    inner join changes
-        on
-            known_sessions.visitor_id = changes.visitor_id
-            and known_sessions.started_at
-            <= {{ add_minutes('changes.event_at', timeout) }}
-            and known_sessions.ended_at
-            >= {{ add_minutes('changes.event_at', '-' ~ timeout) }}
-
-    group by 1, 2
-
-),
-
 whole_sessions as (
 
-    select
-        known_sessions.*,
-        reached_sessions.is_read_again
-
-    from known_sessions
-
-    inner join reached_sessions
-        on
-            known_sessions.session_id = reached_sessions.session_id
-            and known_sessions.started_on = reached_sessions.started_on
+    {{ set_aside('whole_sessions', reached_sessions(this)) }}
 
 ),
 
@@ -412,29 +302,51 @@ identified_sessions as (
 
 )
 
-select * from identified_sessions
+{%- if is_incremental() %},
 
-{% if is_incremental() %}
+{#- And what a session was, where it has become part of another or lost all. #}
 
-{#- What a session was, where it has become part of another or lost all. #}
+sessions_as_they_are_and_were as (
 
-union all
+    select * from identified_sessions
+
+    union all
+
+    select
+        session_id,
+        started_on,
+        {{ columns | join(',\n        ') }},
+        false as is_counted,
+        {{ events_stamp() }} as taken_at
+
+    from whole_sessions
+
+),
+
+numbered_sessions as (
+
+    select
+        *,
+        row_number() over (
+            partition by session_id, started_on
+            order by is_counted desc
+        ) as place
+
+    from sessions_as_they_are_and_were
+
+)
 
 select
     session_id,
     started_on,
     {{ columns | join(',\n    ') }},
-    false as is_counted,
-    {{ events_stamp() }} as taken_at
+    is_counted,
+    taken_at
 
-from whole_sessions
+from numbered_sessions
 
-where
-    (session_id, started_on) not in (
-        select
-            session_id,
-            started_on
-        from identified_sessions
-    )
+where place = 1
+{%- else %}
 
-{% endif %}
+select * from identified_sessions
+{%- endif %}

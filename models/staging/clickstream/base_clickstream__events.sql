@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='delete+insert',
         unique_key=['event_number', 'received_on'],
+        partitioned_by=partitioned_by_month('received_on'),
         on_schema_change='append_new_columns',
         post_hook=[
             "{{ drop_set_aside('new_receipts') }}",

@@ -1,0 +1,136 @@
+{#
+    A query for the sessions of `relation`, int_visitor_sessions, that events which
+    have changed since it was last built can reach.
+
+    `is_read_again` tells of a session that does not follow from what it was,
+    because an event has gone from it, or because it has late events and gains one
+    on time in its midst: its events are read again.
+#}
+{% macro reached_sessions(relation) -%}
+
+{%- set timeout = var('session_timeout_minutes') | int -%}
+{%- set days = days_in_reach(relation) -%}
+
+with
+
+changes as (
+
+    select
+        visitor_id,
+        event_at,
+        is_on_time,
+        not is_counted as is_removal
+
+    from {{ ref('base_clickstream__named_events') }}
+
+    where taken_at > {{ latest_taken_at(relation) }}
+
+),
+
+{#- Most of the history need not be read; few sessions last from day to day. #}
+known_sessions as (
+
+    select * from {{ relation }}
+
+    where is_counted and {{ days }}
+
+    union all
+
+    select * from {{ relation }}
+
+    where
+        is_counted
+        and not ({{ days }})
+        and ended_at >= cast({{ add_days('started_on', 2) }} as timestamp)
+
+),
+
+reached_sessions as (
+
+    select
+        known_sessions.*,
+        max(
+            case
+                when
+                    changes.event_at >= known_sessions.started_at
+                    and changes.event_at <= known_sessions.ended_at
+                    and (
+                        changes.is_removal
+                        or (
+                            changes.is_on_time
+                            and known_sessions.late_events > 0
+                        )
+                    )
+                    then 1
+                else 0
+            end
+        ) over (
+            partition by known_sessions.session_id, known_sessions.started_on
+        ) as is_read_again,
+        row_number() over (
+            partition by known_sessions.session_id, known_sessions.started_on
+            order by changes.event_at
+        ) as change_number
+
+    from known_sessions
+
+    inner join changes
+        on
+            known_sessions.visitor_id = changes.visitor_id
+            and known_sessions.started_at
+            <= {{ add_minutes('changes.event_at', timeout) }}
+            and known_sessions.ended_at
+            >= {{ add_minutes('changes.event_at', -timeout) }}
+    {%- if events_are_rebuilt(relation) %}
+
+    {#- What is known is about to be forgotten. #}
+    where false
+    {%- endif %}
+
+)
+
+select * from reached_sessions
+
+where change_number = 1
+
+{%- endmacro %}
+
+
+{#
+    A condition that holds for the day `started_on` of every session of `relation`
+    that changed events can reach, unless it lasts beyond the day after. The days
+    are named one by one, so that an engine need not run the query to see which
+    partitions to read; where they are very many, it holds for all.
+#}
+{% macro days_in_reach(relation) -%}
+
+    {%- if not execute or load_relation(relation) is none -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set changed = run_query(
+        'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
+        ~ ') as changed_day from ' ~ ref('base_clickstream__named_events')
+        ~ ' where taken_at > ' ~ latest_taken_at(relation)
+    ).columns[0].values() | list -%}
+    {#- A year of five digits is none of Python's. -#}
+    {%- if not changed or changed | length > 400
+          or changed | map('length') | max != 10
+          or changed | max > '9999-12' -%}
+        {{ return('true' if changed else 'false') }}
+    {%- endif -%}
+    {%- set days_of_timeout =
+        (var('session_timeout_minutes') | int + 1439) // 1440 -%}
+    {%- set days = [] -%}
+    {%- for day in changed -%}
+        {%- for offset in range(-1 - days_of_timeout, days_of_timeout + 1) -%}
+            {%- do days.append((
+                modules.datetime.date.fromisoformat(day)
+                + modules.datetime.timedelta(days=offset)
+            ).isoformat()) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(
+        "started_on in (date '" ~ days | unique | sort | join("', date '") ~ "')"
+    ) }}
+
+{%- endmacro %}
