@@ -31,7 +31,7 @@ FORMATS = ["iceberg", "hive"]
 REPLACED = [
     "+clickstream_daily_counts",
     "+late_arrivals",
-    "+int_account_changes_on_time",
+    "+churn_labels",
     "+int_visitor_categories_daily",
 ]
 SELECTED = {
