@@ -1,9 +1,9 @@
 {#
-    CTEs `events` (all), `new_events` and `removed_events`: what has changed
-    since {{ this }} was last built. All events are new on a full refresh.
+    CTEs `events`, all there are, and `new_events`, those that came to count since
+    {{ this }} was last built: all on a full refresh.
 
-    A removed event is one that was counted once, as it was then: an earlier
-    receipt has replaced it since.
+    An event may also be removed. The row that no longer counts tells what it was
+    until then: an earlier receipt has replaced it.
 #}
 {% macro changed_events() -%}
 
@@ -29,21 +29,6 @@ new_events as (
         {%- endif %}
 
 )
-
-{%- if is_incremental() %},
-
-removed_events as (
-
-    select *
-
-    from {{ named_events }}
-
-    where
-        not is_counted
-        and taken_at > {{ latest_taken_at(this) }}
-
-)
-{%- endif -%}
 
 {%- endmacro %}
 
@@ -84,46 +69,30 @@ removed_events as (
 
 {#
     A query for the visitors and days whose on-time events have changed since
-    {{ this }} was last built, from the CTEs of `changed_events`. With
-    `minutes_after`, also for the days on which an event that follows within
-    that time may lie.
+    {{ this }} was last built. With `minutes_after`, also for the days on which an
+    event that follows within that time may lie.
 #}
 {% macro changed_visitor_days(minutes_after=0) -%}
 
-    select
-        visitor_id,
-        cast(event_at as date) as activity_date
-
-    from new_events
-
-    where is_on_time
+    {%- set last = minutes_after // 1440 + 1 if minutes_after else 0 -%}
+    {%- for days in range(last + 1) %}
+    {%- if not loop.first %}
 
     union
-
-    select
-        visitor_id,
-        cast(event_at as date) as activity_date
-
-    from removed_events
-
-    where is_on_time
-
-    {%- for events in ['new_events', 'removed_events'] if minutes_after %}
-    {%- for days in range(1, minutes_after // 1440 + 2) %}
-
-    union
-
-    select
+    {%- endif %}
+    select {{ '' if last else 'distinct' }}
         visitor_id,
         {{ add_days('cast(event_at as date)', days) }} as activity_date
 
-    from {{ events }}
+    from {{ ref('base_clickstream__named_events') }}
 
     where
         is_on_time
+        and taken_at > {{ latest_taken_at(this) }}
+        {%- if days %}
         and {{ add_days('cast(event_at as date)', days) }}
         <= cast({{ add_minutes('event_at', minutes_after) }} as date)
-    {%- endfor %}
+        {%- endif %}
     {%- endfor %}
 
 {%- endmacro %}

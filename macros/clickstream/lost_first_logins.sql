@@ -1,10 +1,10 @@
 {#
-    A query for the visitors and users of whom an event was removed since {{ this }}
-    was last built that may have been their first together. It was not where one
+    A query for the visitors and users of whom an event was removed since
+    `relation` was last built that may have been their first together. It was not where one
     of them that is new was received no later, which is nearly always so: an event
     is removed because an earlier receipt of it has come.
 #}
-{% macro lost_first_logins() -%}
+{% macro lost_first_logins(relation) -%}
 
     select
         visitor_id,
@@ -14,7 +14,7 @@
 
     where
         user_id is not null
-        and taken_at > {{ latest_taken_at(this) }}
+        and taken_at > {{ latest_taken_at(relation) }}
 
     group by visitor_id, user_id
 
@@ -33,7 +33,7 @@
 
     {%- if is_incremental() %}
     {{ delete_rows(
-        relation, '(visitor_id, user_id) in (' ~ lost_first_logins() ~ ')'
+        relation, '(visitor_id, user_id) in (' ~ lost_first_logins(relation) ~ ')'
     ) }}
     {%- endif %}
 

@@ -9,7 +9,8 @@
 {% macro reached_sessions(relation) -%}
 
 {%- set timeout = var('session_timeout_minutes') | int -%}
-{%- set days = days_in_reach(relation) -%}
+{%- set known_until = latest_taken_at(relation) -%}
+{%- set days = days_in_reach(relation, known_until) -%}
 
 with
 
@@ -23,7 +24,7 @@ changes as (
 
     from {{ ref('base_clickstream__named_events') }}
 
-    where taken_at > {{ latest_taken_at(relation) }}
+    where taken_at > {{ known_until }}
 
 ),
 
@@ -98,11 +99,11 @@ where change_number = 1
 
 {#
     A condition that holds for the day `started_on` of every session of `relation`
-    that changed events can reach, unless it lasts beyond the day after. The days
-    are named one by one, so that an engine need not run the query to see which
-    partitions to read; where they are very many, it holds for all.
+    that events changed after `known_until` can reach, unless it lasts beyond the
+    day after. The days are named one by one; where they are very many, it holds for
+    all.
 #}
-{% macro days_in_reach(relation) -%}
+{% macro days_in_reach(relation, known_until) -%}
 
     {%- if not execute or load_relation(relation) is none -%}
         {{ return('true') }}
@@ -110,7 +111,7 @@ where change_number = 1
     {%- set changed = run_query(
         'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
         ~ ') as changed_day from ' ~ ref('base_clickstream__named_events')
-        ~ ' where taken_at > ' ~ latest_taken_at(relation)
+        ~ ' where taken_at > ' ~ known_until
     ).columns[0].values() | list -%}
     {#- A year of five digits is none of Python's. -#}
     {%- if not changed or changed | length > 400
@@ -129,8 +130,6 @@ where change_number = 1
             ).isoformat()) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {{ return(
-        "started_on in (date '" ~ days | unique | sort | join("', date '") ~ "')"
-    ) }}
+    {{ return(is_one_of_days('started_on', days)) }}
 
 {%- endmacro %}

@@ -94,10 +94,10 @@
     {%- endfor -%}
     {{ return(
         athena_days(days) if table_name == 'raw_events'
-        else athena_dates(
-            days,
+        else is_one_of_days(
             'batch_date' if table_name in ('raw_accounts', 'raw_contacts')
-            else 'dt'
+            else 'dt',
+            days
         )
     ) }}
 {%- endmacro %}
@@ -132,7 +132,7 @@
     {%- for file, written_at in files.items() if written_at > since -%}
         {%- do days.append(athena_day_of_file(file)) -%}
     {%- endfor -%}
-    {{ return(athena_dates(days, 'batch_date')) }}
+    {{ return(is_one_of_days('batch_date', days)) }}
 {%- endmacro %}
 
 
@@ -165,14 +165,4 @@
 {% macro athena_days(days) -%}
     {%- set days = days | unique | sort | list -%}
     {{ return("dt in ('" ~ days | join("', '") ~ "')" if days else 'false') }}
-{%- endmacro %}
-
-
-{#- The same of a table whose days are dates, in the column `column`. -#}
-{% macro athena_dates(days, column) -%}
-    {%- set days = days | unique | sort | list -%}
-    {{ return(
-        column ~ " in (date '" ~ days | join("', date '") ~ "')"
-        if days else 'false'
-    ) }}
 {%- endmacro %}

@@ -44,7 +44,7 @@ first_logins as (
 
 lost_first_logins as (
 
-    {{ lost_first_logins() }}
+    {{ lost_first_logins(this) }}
 
 ),
 
