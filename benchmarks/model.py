@@ -243,7 +243,11 @@ def train_step(folder: Path) -> dict[str, Any]:
 
 
 def bare_train_step(folder: Path) -> dict[str, Any]:
-    """The bare call that grew the registry's trees, on the rows it grew on."""
+    """The bare calls that grow the registry's trees, on the rows it grew on.
+
+    They are what a person types who has the rows in memory: an ``xgboost.DMatrix``
+    and ``xgboost.train``, whose first round puts its numbers into bins.
+    """
     row = champion_of(pd.read_pickle(folder / "registry.pickle"))
     with _connect(folder) as connection:
         names = [feature.name for feature in DESCRIBED]
@@ -258,13 +262,14 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
     }
     assert set(SEARCH_SPACE) <= set(parameters)
     labels = examples.labels[grown_on]
-    data = xgb.QuantileDMatrix(
+    weights = np.where(labels > 0, told["churned_weight"], 1.0)
+    watch = Stopwatch()
+    data = xgb.DMatrix(
         examples.matrix[grown_on],
         label=labels,
-        weight=np.where(labels > 0, told["churned_weight"], 1.0),
+        weight=weights,
         nthread=parameters["nthread"],
     )
-    watch = Stopwatch()
     xgb.train(parameters, data, num_boost_round=told["rounds"])
     return watch.read()
 

@@ -122,9 +122,11 @@ class LogisticRegression:
         return np.hstack([filled, missing[:, self._has_gaps]])
 
     def _design(self, matrix: np.ndarray) -> np.ndarray:
-        scaled = (self._fill(matrix) - self._mean) / self._spread
+        scaled = self._fill(matrix)[:, self._varies]
+        scaled -= self._mean[self._varies]
+        scaled /= self._spread[self._varies]
         # Later data may lie far outside of what was learnt from.
-        scaled = np.clip(scaled[:, self._varies], -5, 5)
+        np.clip(scaled, -5, 5, out=scaled)
         return np.hstack([np.ones((len(matrix), 1)), scaled])
 
 
@@ -180,8 +182,8 @@ def _fit_line(
 ) -> np.ndarray:
     """The ridge-penalised logistic weights; the first column is not penalised.
 
-    Found by L-BFGS, whose line search cannot overshoot, as Newton's steps can where
-    few rows weigh much.
+    Found by Newton's steps within a trust region, which cannot overshoot where few
+    rows weigh much.
     """
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 0.0
@@ -197,11 +199,17 @@ def _fit_line(
             (gradient + penalty * weights) / total,
         )
 
+    def curvature(weights: np.ndarray) -> np.ndarray:
+        probabilities = sigmoid(design @ weights)
+        bends = row_weights * probabilities * (1 - probabilities)
+        return ((design * bends[:, None]).T @ design + np.diag(penalty)) / total
+
     found = minimize(
         loss,
         start,
         jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 500, "ftol": 1e-9, "gtol": 1e-6},
+        hess=curvature,
+        method="trust-exact",
+        options={"gtol": 1e-6},
     )
     return found.x

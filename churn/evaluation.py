@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -66,15 +66,30 @@ def evaluate(
     Returns:
         The estimate of each of `METRICS`.
     """
+    [estimates] = evaluate_each(labels, [probabilities], accounts, revenue, draws, seed)
+    return estimates
+
+
+def evaluate_each(
+    labels: np.ndarray,
+    predictions: Sequence[np.ndarray],
+    accounts: np.ndarray | None = None,
+    revenue: np.ndarray | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[dict[str, Estimate]]:
+    """What `evaluate` says of each of several predictions, on the same draws."""
     labels = np.asarray(labels, dtype=float)
-    probabilities = np.asarray(probabilities, dtype=float)
+    predictions = [np.asarray(given, dtype=float) for given in predictions]
     if len(labels) == 0:
-        return {metric: Estimate(None) for metric in METRICS}
-    value = _measure(labels, probabilities, revenue)
-    drawn = np.empty((0, len(METRICS)))
+        return [{metric: Estimate(None) for metric in METRICS} for _ in predictions]
+    drawn = [np.empty((0, len(METRICS)))] * len(predictions)
     if accounts is not None and draws:
-        drawn = _draw_metrics(labels, probabilities, accounts, revenue, draws, seed)
-    return _estimates(value, drawn)
+        drawn = _draw_metrics(labels, predictions, accounts, revenue, draws, seed)
+    return [
+        _estimates(_measure(labels, given, revenue), of_draws)
+        for given, of_draws in zip(predictions, drawn, strict=True)
+    ]
 
 
 def compare(
@@ -107,9 +122,7 @@ def compare(
         np.asarray(given, dtype=float) for given in (probabilities, other_probabilities)
     ]
     value, other_value = (_measure(labels, given, None) for given in both)
-    drawn, other_drawn = (
-        _draw_metrics(labels, given, accounts, None, draws, seed) for given in both
-    )
+    drawn, other_drawn = _draw_metrics(labels, both, accounts, None, draws, seed)
     return _estimates(value - other_value, drawn - other_drawn)
 
 
@@ -198,18 +211,23 @@ def _measure(
 
 def _draw_metrics(
     labels: np.ndarray,
-    probabilities: np.ndarray,
+    predictions: Sequence[np.ndarray],
     accounts: np.ndarray,
     revenue: np.ndarray | None,
     draws: int,
     seed: int,
-) -> np.ndarray:
-    """The metrics of each draw of accounts, of shape (draws, n_metrics)."""
+) -> list[np.ndarray]:
+    """Each prediction's metrics on each draw of accounts: (draws, n_metrics)."""
     names, account_of_row = np.unique(np.asarray(accounts), return_inverse=True)
-    sums = _sums_by_account(labels, probabilities, account_of_row, revenue, _MOST_STEPS)
-    return np.concatenate(
-        [sums.metrics(weights) for weights in draw_accounts(len(names), draws, seed)]
-    )
+    sums = [
+        _sums_by_account(labels, given, account_of_row, revenue, _MOST_STEPS)
+        for given in predictions
+    ]
+    drawn = [
+        [of_one.metrics(weights) for of_one in sums]
+        for weights in draw_accounts(len(names), draws, seed)
+    ]
+    return [np.concatenate(blocks) for blocks in zip(*drawn, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -247,19 +265,19 @@ class _Sums:
             Of shape (n_draws, n_metrics).
         """
         taken, caught, lost = (
-            (weights @ sums).cumsum(axis=1)
-            for sums in (self.taken, self.caught, self.lost)
+            _from_zero(weights @ sums) for sums in (self.taken, self.caught, self.lost)
         )
         total = weights @ self.rows
         positives = caught[:, -1]
         negatives = total - positives
         with np.errstate(divide="ignore", invalid="ignore"):
-            caught_in_step = np.diff(caught, axis=1, prepend=0)
-            missed_in_step = np.diff(taken - caught, axis=1, prepend=0)
+            caught_in_step = np.diff(caught, axis=1)
+            missed_in_step = np.diff(taken - caught, axis=1)
+            caught_with_step = caught[:, 1:]
             metrics = [
-                (missed_in_step * (caught - caught_in_step / 2)).sum(axis=1)
+                (missed_in_step * (caught_with_step - caught_in_step / 2)).sum(axis=1)
                 / (positives * negatives),
-                np.nansum(caught_in_step * caught / taken, axis=1)
+                np.nansum(caught_in_step * caught_with_step / taken[:, 1:], axis=1)
                 / np.where(positives > 0, positives, np.nan),
                 weights @ self.losses / total,
                 weights @ self.squares / total,
@@ -315,13 +333,17 @@ def _sums_by_account(
     )
 
 
+def _from_zero(sums: np.ndarray) -> np.ndarray:
+    """The running sums of each row, beginning before its first column."""
+    running = np.zeros((sums.shape[0], sums.shape[1] + 1))
+    np.cumsum(sums, axis=1, out=running[:, 1:])
+    return running
+
+
 def _at_share(taken: np.ndarray, gained: np.ndarray, share: float) -> np.ndarray:
     """What the top ``share`` of the rows gains, linear within a step."""
     return np.array(
-        [
-            np.interp(share * x[-1], np.append(0, x), np.append(0, y))
-            for x, y in zip(taken, gained, strict=True)
-        ]
+        [np.interp(share * x[-1], x, y) for x, y in zip(taken, gained, strict=True)]
     )
 
 

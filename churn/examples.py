@@ -158,7 +158,7 @@ class Examples:
         # In blocks, since a block of chosen columns is a copy.
         for start in range(0, len(self), 100_000):
             block = self.matrix[start : start + 100_000]
-            digest.update(np.ascontiguousarray(block[:, positions]))
+            digest.update(np.take(block, positions, axis=1))
         return digest.hexdigest()
 
     def _encoded(
@@ -171,30 +171,28 @@ class Examples:
 
 
 class _Texts:
-    """Numbers texts as they come, and renumbers them in their order."""
+    """Texts as they come, to be numbered in their order."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str | None, int] = {None: -1}
-        self._parts: list[np.ndarray] = []
+        self._parts: list[pa.Array] = []
 
     def add(self, column: pa.Array) -> None:
-        """Number one batch of texts."""
-        encoded = column.cast(pa.string()).dictionary_encode("encode")
-        numbers = [
-            self._numbers.setdefault(text, len(self._numbers) - 1)
-            for text in encoded.dictionary.to_pylist()
-        ]
-        positions = encoded.indices.to_numpy(zero_copy_only=False)
-        self._parts.append(np.array(numbers, dtype=np.int32)[positions])
+        """Keep one batch of texts, and nothing of the batch that they came in."""
+        self._parts.append(column.cast(pa.string()).dictionary_encode())
 
     def sorted(self) -> tuple[list[str], np.ndarray]:
         """The different texts in order, and the number of each row's."""
-        texts = sorted(text for text in self._numbers if text is not None)
+        kind = pa.dictionary(pa.int32(), pa.string())
+        encoded = (
+            pa.chunked_array(self._parts, kind).unify_dictionaries().combine_chunks()
+        )
+        texts = encoded.dictionary.to_pylist()
+        in_order = sorted(range(len(texts)), key=texts.__getitem__)
+        # The last one is that of -1, which is no value.
         renumbered = np.full(len(texts) + 1, -1, dtype=np.int32)
-        for number, text in enumerate(texts):
-            renumbered[self._numbers[text]] = number
-        rows = np.concatenate([np.array([], dtype=np.int32), *self._parts])
-        return texts, renumbered[rows]
+        renumbered[in_order] = np.arange(len(texts))
+        numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return [texts[number] for number in in_order], renumbered[numbers]
 
 
 def read_examples(rows: Any, names: Iterable[str]) -> Examples:
