@@ -10,7 +10,11 @@
 {%- endmacro %}
 
 {% macro duckdb__local_time_of(text) -%}
-    try_cast(replace(upper({{ text }}), ',', '.') as timestamp)
+    {#- The first reads nearly all, with no other text made for it. #}
+    coalesce(
+        try_cast({{ text }} as timestamp),
+        try_cast(replace(upper({{ text }}), ',', '.') as timestamp)
+    )
 {%- endmacro %}
 
 {% macro spark__local_time_of(text) -%}
