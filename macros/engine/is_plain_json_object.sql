@@ -77,7 +77,8 @@
     {#-
         Spark reads halves of a surrogate pair, which no other engine does. An
         empty key could be mistaken for the object that `json_document` puts
-        behind the record.
+        behind the record. A text's bytes are counted already, its characters
+        are not.
     -#}
     {%- set high = '\\\\u[dD][89abAB][0-9a-fA-F]{2}' -%}
     {%- set low = '\\\\u[dD][c-fC-F][0-9a-fA-F]{2}' -%}
@@ -85,7 +86,9 @@
     case
         when {{ payload }} is null then false
         when not startswith({{ payload }}, '{') then false
-        when {{ may_nest_too_deep(payload) }} then false
+        when octet_length({{ payload }}) > 1000
+            and {{ may_nest_too_deep(payload) }}
+            then false
         when {{ document }} is null then false
         when size({{ document }}) <> 2 then false
         when contains({{ payload }}, '""')
