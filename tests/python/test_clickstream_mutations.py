@@ -336,8 +336,8 @@ def test_both_lanes_read_a_record_alike(
 ) -> None:
     """What is read as it stands gives the same row in the lane that repairs.
 
-    But for decimal numbers, which DuckDB writes in its own way, and for records that
-    are short enough to be read as they stand, however deep they nest.
+    But for decimal numbers and -0, which DuckDB writes in its own way, and for
+    records that are short enough to be read as they stand, however deep they nest.
     """
     plain = [
         payload
@@ -350,7 +350,7 @@ def test_both_lanes_read_a_record_alike(
             """
         )
         if is_strict_object(payload)
-        and not re.search("[0-9][.eE][0-9+-]", payload)
+        and not re.search("[0-9][.eE][0-9+-]|-0", payload)
         and payload.count("{") + payload.count("[") <= 200
     ]
     assert len(plain) > COUNT / 20

@@ -9,6 +9,7 @@ Spark after several runs equal those of one full refresh on DuckDB.
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 import arrivals
@@ -182,6 +183,23 @@ def test_history_is_never_dropped(built) -> None:
             name: sorted(map(str, column))
             for name, column in rows_of(engine, table).items()
         }
+
+
+def test_a_record_is_parsed_once(built) -> None:
+    """Spark's own plan reads a payload, and each object in it, in one place."""
+    engine = built.engine
+    compiled = engine.dbt(
+        "compile",
+        "--full-refresh",
+        "--select",
+        "base_clickstream__delivered_records",
+    )
+    (model,) = compiled.result.results
+    code = model.node.compiled_code
+    plan = engine.session.sql(code)._jdf.queryExecution().executedPlan().toString()
+    inner_objects = set(re.findall(r"\bas (keys_[0-9a-f]+)", code))
+    assert inner_objects
+    assert plan.count("from_json(") == 1 + len(inner_objects)
 
 
 def test_the_driver_holds_one_batch_at_a_time(built) -> None:
