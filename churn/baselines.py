@@ -210,6 +210,6 @@ def _fit_line(
         jac=True,
         hess=curvature,
         method="trust-exact",
-        options={"gtol": 1e-6},
+        options={"gtol": 1e-8},
     )
     return found.x

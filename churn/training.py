@@ -13,6 +13,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -549,8 +550,8 @@ def _evaluate_all(
     if len(split.test):
         again = fitted(LogisticRegression(line.ridge), split.before_test)
         late = baselines(split.before_test, again)
-    metrics: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for part, chosen in split.parts().items():
+
+    def evaluated(part: str, chosen: np.ndarray) -> dict[str, dict[str, Estimate]]:
         if part == "train":
             chosen = _every(chosen, ROWS_FOR_A_PICTURE)
         predictors = {
@@ -566,9 +567,15 @@ def _evaluate_all(
             draws=0 if part == "train" else settings.draws,
             seed=settings.seed,
         )
-        for name, of_predictor in zip(predictors, estimates, strict=True):
-            metrics.setdefault(name, {})[part] = of_predictor
-    return metrics
+        return dict(zip(predictors, estimates, strict=True))
+
+    parts = split.parts()
+    with ThreadPoolExecutor(settings.threads) as threads:
+        of_parts = list(threads.map(evaluated, parts, parts.values()))
+    return {
+        name: {part: of_one[name] for part, of_one in zip(parts, of_parts, strict=True)}
+        for name in of_parts[0]
+    }
 
 
 def _every(part: np.ndarray, most: int) -> np.ndarray:

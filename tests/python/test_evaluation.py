@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression as Scikit
 
 from churn.baselines import LogisticRegression, Prevalence, RecencyRule
-from churn.evaluation import METRICS, evaluate
+from churn.evaluation import METRICS, evaluate, evaluate_each
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +88,32 @@ def test_logistic_regression_finds_the_weights() -> None:
     fitted = LogisticRegression().fit(matrix, labels)
     found = fitted.predict_proba(matrix)
     assert np.corrcoef(np.log(found / (1 - found)), margin)[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("ridge", [1.0, 100.0])
+def test_logistic_regression_is_that_of_scikit_learn(ridge: float) -> None:
+    """Of weighted rows, of which few churned and two columns say nearly the same."""
+    generator = np.random.default_rng(5)
+    matrix = generator.normal(size=(3_000, 4))
+    matrix[:, 3] = matrix[:, 2] + generator.normal(size=3_000) / 50
+    labels = generator.random(3_000) < 1 / (1 + np.exp(4 - 2 * matrix[:, 2]))
+    weights = np.where(labels, 1.0, 30.0)
+    fitted = LogisticRegression(ridge).fit(matrix, labels, weights)
+    scaled = (matrix - matrix.mean(axis=0)) / matrix.std(axis=0)
+    scikit = Scikit(C=1 / ridge, solver="newton-cholesky", tol=1e-10)
+    expected = scikit.fit(np.clip(scaled, -5, 5), labels, weights)
+    assert fitted.predict_proba(matrix) == pytest.approx(
+        expected.predict_proba(np.clip(scaled, -5, 5))[:, 1], abs=1e-5
+    )
+
+
+def test_predictions_measured_together_are_measured_as_alone(drawn) -> None:
+    labels, probabilities = drawn
+    accounts = np.arange(len(labels)) // 5
+    both = [probabilities, probabilities[::-1]]
+    assert evaluate_each(labels, both, accounts) == [
+        evaluate(labels, given, accounts) for given in both
+    ]
 
 
 def test_baselines_survive_odd_columns() -> None:
