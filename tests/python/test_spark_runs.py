@@ -187,15 +187,10 @@ def test_history_is_never_dropped(built) -> None:
 
 def test_a_record_is_parsed_once(built) -> None:
     """Spark's own plan reads a payload, and each object in it, in one place."""
-    engine = built.engine
-    compiled = engine.dbt(
-        "compile",
-        "--full-refresh",
-        "--select",
-        "base_clickstream__delivered_records",
-    )
-    (model,) = compiled.result.results
-    code = model.node.compiled_code
+    engine, name = built.engine, "base_clickstream__delivered_records"
+    compiled = engine.dbt("compile", "--full-refresh", "--select", name)
+    nodes = [each.node for each in compiled.result.results]
+    (code,) = [node.compiled_code for node in nodes if node.name == name]
     plan = engine.session.sql(code)._jdf.queryExecution().executedPlan().toString()
     inner_objects = set(re.findall(r"\bas (keys_[0-9a-f]+)", code))
     assert inner_objects
