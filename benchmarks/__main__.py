@@ -152,7 +152,7 @@ def measure_chosen() -> bool:
         floors = {
             each.records: each.seconds
             for each in measured_tools
-            if each.tool.startswith("duckdb")
+            if each.tool.startswith(tools.FLOOR)
         }
         for each in measured_tools:
             cpu = "-" if each.cpu_seconds is None else f"{each.cpu_seconds:.1f}"

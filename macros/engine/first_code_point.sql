@@ -1,6 +1,6 @@
 {#
-    The number in Unicode of the first character of `text`; below that of any
-    character where the text is empty, and null for null.
+    The number in Unicode of the first character of `text`; -1 where the text is
+    empty, and null for null.
 
     first_code_point("'née'") is 110.
 #}

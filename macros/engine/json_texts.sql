@@ -3,10 +3,10 @@
     order of `paths`, from one parse of the record: null where there is nothing
     or a JSON null, whole numbers and booleans as they are written, decimal
     numbers and -0 in the engine's writing (DuckDB writes 2.10 as 2.1 and -0
-    as 0), objects and arrays as JSON text (on Athena as null: either says that no scalar is
-    there). Of a key that occurs twice in an object, the first counts.
-    `document` is what `json_document` makes of the object's text, which must be
-    JSON.
+    as 0), objects and arrays as JSON text (on Athena as null: either says
+    that no scalar is there). Of a key that occurs twice in an object, the first
+    counts. `document` is what `json_document` makes of the object's text, which
+    must be JSON.
 
     json_texts(json_document("'{\"a\":{\"b\":1}}'"), ['$.a.b', '$.c']) is
     ['1', null].
