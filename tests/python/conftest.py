@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from engines import run_dbt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,6 +45,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @dataclass
+class Finished:
+    """A dbt command that has ended.
+
+    Attributes:
+        succeeded: Whether dbt would have ended with status 0.
+        told: What it has written to the terminal.
+    """
+
+    succeeded: bool
+    told: str
+
+
+@dataclass
 class DbtProject:
     """This repository's dbt project, run on a DuckDB file in ``folder``.
 
@@ -57,30 +73,27 @@ class DbtProject:
         """The DuckDB file."""
         return self.folder / "test.duckdb"
 
-    def dbt(
-        self, *arguments: str, check: bool = True, **variables: Any
-    ) -> subprocess.CompletedProcess[str]:
+    def dbt(self, *arguments: str, check: bool = True, **variables: Any) -> Finished:
         """Run one dbt command, with ``variables`` as its ``--vars``."""
         command = self._command(arguments, variables)
         self._recall_parsed(variables)
-        finished = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        with contextlib.chdir(self.folder):
+            result, told = run_dbt(command, self.environment)
+        # The next project's database has the same path, seen from its folder.
+        DuckDBConnectionManager.close_all_connections()
         self._remember_parsed(variables)
-        if check and finished.returncode != 0:
-            pytest.fail(f"{' '.join(command)}\n{finished.stdout}\n{finished.stderr}")
-        return finished
+        if check and not result.success:
+            pytest.fail(f"dbt {' '.join(command)}\n{told}\n{result.exception}")
+        return Finished(result.success, told)
 
     def start_dbt(self, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
         """Start one dbt command, whose output can be read while it runs."""
         self._recall_parsed(variables)
         return subprocess.Popen(
-            self._command(arguments, variables),
+            [
+                str(Path(sys.executable).parent / "dbt"),
+                *self._command(arguments, variables),
+            ],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -106,12 +119,7 @@ class DbtProject:
     def _command(
         self, arguments: tuple[str, ...], variables: dict[str, Any]
     ) -> list[str]:
-        command = [
-            str(Path(sys.executable).parent / "dbt"),
-            *arguments,
-            "--project-dir",
-            str(self.root),
-        ]
+        command = [*arguments, "--project-dir", str(self.root)]
         return command + (["--vars", json.dumps(variables)] if variables else [])
 
     def _parsed(self, variables: dict[str, Any]) -> tuple[Path, Path]:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import duckdb
 import pyarrow as pa
 import pytest
-from dbt.cli.main import dbtRunner
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from dbt_local_python.spark import as_spark_frame
 
@@ -59,11 +59,9 @@ class Engine:
         command += ["--project-dir", str(self.root), "--profiles-dir", str(ROOT)]
         if variables:
             command += ["--vars", json.dumps(variables)]
-        told = io.StringIO()
-        with _environment(self.environment), contextlib.redirect_stdout(told):
-            result = dbtRunner().invoke(command)
+        result, told = run_dbt(command, self.environment)
         if check and not result.success:
-            pytest.fail(f"dbt {' '.join(command)}\n{told.getvalue()[-8000:]}")
+            pytest.fail(f"dbt {' '.join(command)}\n{told[-8000:]}")
         return result
 
     def compiled(self, jinja: str, **variables: Any) -> str:
@@ -236,6 +234,28 @@ def stop_spark() -> None:
         gateway.shutdown()
         SparkContext._gateway = None
         SparkContext._jvm = None
+
+
+def run_dbt(
+    command: list[str], environment: dict[str, str]
+) -> tuple[dbtRunnerResult, str]:
+    """Run one dbt command in this process, which saves dbt's start.
+
+    Args:
+        command: The command and its options.
+        environment: Environment variables, set while it runs.
+
+    Returns:
+        dbt's result, and what it has written to the terminal.
+    """
+    told = io.StringIO()
+    with (
+        _environment(environment),
+        contextlib.redirect_stdout(told),
+        contextlib.redirect_stderr(told),
+    ):
+        result = dbtRunner().invoke(command)
+    return result, told.getvalue()
 
 
 @contextlib.contextmanager

@@ -176,5 +176,5 @@ def test_a_loss_is_noticed(clickstream: DbtProject, tmp_path: Path, loss: str) -
         check=False,
         load_demo_seeds=False,
     )
-    assert finished.returncode != 0
-    assert "ERROR=1" in finished.stdout or "ERROR=2" in finished.stdout
+    assert not finished.succeeded
+    assert "ERROR=1" in finished.told or "ERROR=2" in finished.told

@@ -19,7 +19,7 @@ ALL_MODELS = ("--select", "+churn_score_history", "+churn_model_metrics")
 def early_run(module_project: DbtProject) -> str:
     """A first run, on a day when no label was known yet."""
     module_project.dbt("seed")
-    return module_project.dbt("run", *ALL_MODELS, as_of_date=EARLY_DAY).stdout
+    return module_project.dbt("run", *ALL_MODELS, as_of_date=EARLY_DAY).told
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +156,8 @@ def test_a_pinned_model_must_exist(company: DbtProject) -> None:
         check=False,
         champion_model_version="lost",
     )
-    assert refused.returncode != 0
-    assert "champion_model_version is lost, but churn_models holds" in refused.stdout
+    assert not refused.succeeded
+    assert "champion_model_version is lost, but churn_models holds" in refused.told
     (version,) = company.query("select model_version from churn_models")[0]
     company.dbt(
         "run", "--select", "int_accounts_scored", champion_model_version=version

@@ -151,7 +151,7 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
             "+base_clickstream__delivered_records",
             load_demo_seeds=False,
             raw_event_files=f"{folder}/**/*.jsonl*",
-        ).stdout
+        ).told
 
     def count_by_file() -> dict[str, int]:
         return dict(

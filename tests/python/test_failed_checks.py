@@ -29,8 +29,8 @@ def test_what_was_found_is_explained_once(spoilt_project: DbtProject) -> None:
         "not_null_churn_score_history_account_id",
         check=False,
     )
-    assert finished.returncode != 0
-    said = " ".join(finished.stdout.split())
+    assert not finished.succeeded
+    said = " ".join(finished.told.split())
     assert said.count("unmapped_event_names found") == 1
     assert "Add the name to the seed, mapped to itself if it is new." in said
     assert said.count("not_null_churn_score_history_account_id found") == 1

@@ -390,7 +390,7 @@ def test_dbt_seed_leaves_loaded_tables_alone(landing_zone, project):
 
     for arguments in (["seed"], ["seed", "--full-refresh"]):
         finished = project.dbt(*arguments)
-        assert "Left alone" in finished.stdout
+        assert "Left alone" in finished.told
         assert fingerprint(project.database) == loaded
 
 

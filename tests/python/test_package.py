@@ -96,6 +96,6 @@ def test_a_seed_of_the_same_name_takes_the_place_of_ours(
     assert my_company.query("select * from offers") == [("default", "Tea")]
     listed = my_company.dbt(
         "--quiet", "ls", "--select", "+int_accounts_scored", "--resource-type", "seed"
-    ).stdout.split()
+    ).told.split()
     assert "my_company.offers" in listed
     assert "churn.offers" not in listed
