@@ -12,9 +12,6 @@ one broken record would fail it, and a guard against that would flatter the line
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,8 +21,7 @@ from pathlib import Path
 
 import duckdb
 
-ROOT = Path(__file__).resolve().parents[1]
-THREADS = 2
+from benchmarks.running import connect, run_dbt
 
 FLATTENING = ["base_clickstream__delivered_records"]
 TO_EVENTS = [
@@ -78,7 +74,9 @@ def measure(records: int, repeats: int) -> list[Measurement]:
         clean, dirty = folder / "clean.jsonl", folder / "dirty.jsonl"
         write_records(clean, records, dirty_in_a_hundred=0)
         write_records(dirty, records, dirty_in_a_hundred=1)
-        paths = dictionary_paths(folder)
+        run_dbt(folder, "parse")
+        columns = dictionary_columns(folder / "target")
+        paths = sorted({path for listed in columns.values() for path in listed})
 
         # What dbt takes for these models whatever the data.
         load_lines(folder, clean, most=0)
@@ -117,20 +115,41 @@ def measure(records: int, repeats: int) -> list[Measurement]:
     ]
 
 
-def write_records(path: Path, records: int, dirty_in_a_hundred: int = 1) -> None:
-    """Write clickstream records of three trackers, one a line; some are truncated."""
+def write_records(
+    path: Path,
+    records: int,
+    dirty_in_a_hundred: int = 1,
+    repeated_in_a_hundred: int = 0,
+) -> None:
+    """Write clickstream records of three trackers, one a line.
+
+    Args:
+        path: Where.
+        records: How many.
+        dirty_in_a_hundred: How many are truncated.
+        repeated_in_a_hundred: How many are the record before once more.
+    """
     filler = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
     with duckdb.connect() as connection:
         connection.execute(
             f"""
             copy (
-                with numbered as (
+                with drawn as (
                     select
-                        range as number,
                         hash(range) % 100 as dirt,
-                        'v' || hash(range // 40) % 50000 as visitor,
-                        1740823445123 + range * 37 as millis
+                        case
+                            when dirt >= {100 - repeated_in_a_hundred} and range > 0
+                                then range - 1
+                            else range
+                        end as number
                     from range({records})
+                ),
+                numbered as (
+                    select
+                        *,
+                        'v' || hash(number // 40) % 50000 as visitor,
+                        1740823445123 + number * 37 as millis
+                    from drawn
                 )
                 select case
                     when dirt < {dirty_in_a_hundred}
@@ -174,17 +193,19 @@ def write_records(path: Path, records: int, dirty_in_a_hundred: int = 1) -> None
         )
 
 
-def dictionary_paths(folder: Path) -> list[str]:
-    """The JSON paths of the project's own dictionary, distinct and sorted."""
-    dbt(folder, "parse")
-    manifest = json.loads((folder / "target" / "manifest.json").read_text())
+def dictionary_columns(target: Path) -> dict[str, list[str]]:
+    """The project's own dictionary: the JSON paths of each column.
+
+    Args:
+        target: dbt's target folder, into which the project has been parsed.
+    """
+    manifest = json.loads((target / "manifest.json").read_text())
     node = manifest["nodes"]["model.churn.stg_clickstream__events"]
-    paths = {
-        path
-        for column in node["columns"].values()
-        for path in column["meta"].get("json_paths", [])
+    return {
+        name: column["meta"]["json_paths"]
+        for name, column in node["columns"].items()
+        if column["meta"].get("json_paths")
     }
-    return sorted(paths)
 
 
 def load_lines(folder: Path, lines: Path, most: int | None = None) -> None:
@@ -278,7 +299,7 @@ def run_line(folder: Path, *selected: str) -> dict[str, float]:
     Returns:
         Seconds by model, without dbt's rendering of the SQL.
     """
-    dbt(folder, "run", "--full-refresh", "--threads=1", "--select", *selected)
+    run_dbt(folder, "run", "--full-refresh", "--threads=1", "--select", *selected)
     results = json.loads((folder / "target" / "run_results.json").read_text())
     return {
         result["unique_id"].split(".")[-1]: sum(
@@ -295,34 +316,8 @@ def _instant(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """The benchmark's database, with as many threads as dbt's profile has."""
-    return duckdb.connect(str(folder / "bench.duckdb"), config={"threads": THREADS})
-
-
 def seconds_of(work: Callable[[], None]) -> float:
     """How long a call takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def dbt(folder: Path, *arguments: str) -> None:
-    """Run one dbt command on the benchmark's database."""
-    subprocess.run(
-        [
-            str(Path(sys.executable).parent / "dbt"),
-            "--quiet",
-            *arguments,
-            '--vars={"load_demo_seeds": false}',
-        ],
-        cwd=ROOT,
-        check=True,
-        env={
-            **os.environ,
-            "CHURN_DUCKDB_PATH": str(folder / "bench.duckdb"),
-            "DBT_PROFILES_DIR": str(ROOT),
-            "DBT_TARGET_PATH": str(folder / "target"),
-            "DBT_LOG_PATH": str(folder / "logs"),
-        },
-    )

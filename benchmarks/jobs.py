@@ -1,11 +1,12 @@
-"""One job, written by hand for several tools: raw files to sessions.
+"""One job, written by hand for several tools: raw files to events and sessions.
 
-``python -m benchmarks.jobs TOOL RECORDS.jsonl SESSIONS.parquet``
+``python -m benchmarks.jobs TOOL RECORDS.jsonl COLUMNS.json FOLDER``
 
-Each reads the same file of three trackers' records, takes the event's name, time and
-visitor from wherever each tracker puts them, drops lines that are not JSON, cuts each
-visitor's events where 30 minutes pass without one, and writes the sessions. None of
-them keeps rejects, repairs, finds duplicates, or can be run again for what is new.
+Each reads the same file of three trackers' records, takes every column of the
+dictionary from wherever each tracker puts it, drops lines that are not JSON, takes an
+event that was sent twice once, writes the events, cuts each visitor's events where 30
+minutes pass without one, and writes the sessions. None of them keeps rejects, repairs,
+reads other spellings of a time, or can be run again for what is new.
 """
 
 from __future__ import annotations
@@ -13,63 +14,80 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 TOOLS = ("duckdb", "polars", "pandas", "pyspark")
 TIMEOUT_MINUTES = 30
 
-# Where the three trackers put things.
-NAMES = ("event", "name")
-TIMES = ("ts", "time", "timestamp")
-VISITORS = ("anonymous_id", "anonymousId", "user_id", "userId")
+# A column's name, and the JSON paths that it may stand at, the first one first.
+Columns = dict[str, list[str]]
+
+# What the trackers write as a count of milliseconds; other times are texts.
+COUNTED = "ts"
+# An object in the records of one tracker, and a text in those of another.
+OBJECT_OR_TEXT = "page"
+VISITOR = ("anonymous_id", "user_id")
 
 
-def with_duckdb(records: str, sessions: str) -> None:
+def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
     """SQL on DuckDB, two threads, with one extraction a record."""
     import duckdb
 
-    paths = [f"$.{key}" for key in (*NAMES, *TIMES, *VISITORS)]
-    paths.insert(len(NAMES) + len(TIMES) + 1, "$.user.anonymous_id")
-    listed = ", ".join(f"'{path}'" for path in paths)
+    paths = [path for listed in columns.values() for path in listed]
+    numbers = {path: number for number, path in enumerate(paths, start=1)}
+    selected = ", ".join(
+        f"coalesce({', '.join(f'texts[{numbers[path]}]' for path in listed)}) as {name}"
+        for name, listed in columns.items()
+    )
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute(
             f"""
             copy (
                 with lines as (
-                    select try(json_extract_string(line, [{listed}])) as texts
+                    select try(json_extract_string(line, {paths})) as texts
                     from read_csv(
                         '{records}', columns = {{'line': 'varchar'}}, header = false,
                         auto_detect = false, delim = '\x01', quote = '', escape = ''
                     )
                 ),
-                events as (
-                    select
-                        coalesce(texts[1], texts[2]) as event_name,
-                        coalesce(
-                            make_timestamp(cast(texts[3] as bigint) * 1000),
-                            cast(coalesce(texts[4], texts[5]) as timestamp)
-                        ) as event_at,
-                        coalesce(
-                            texts[6], texts[7], texts[8], texts[9], texts[10]
-                        ) as visitor
+                fields as (
+                    select distinct on (event_id) {selected}
                     from lines
                     where texts is not null
-                ),
-                numbered as (
+                )
+                select
+                    *,
+                    coalesce({", ".join(VISITOR)}) as visitor,
+                    coalesce(
+                        make_timestamp(try_cast(occurred_at as bigint) * 1000),
+                        try_cast(occurred_at as timestamp)
+                    ) as event_at
+                from fields
+                where visitor is not null and event_at is not null
+            ) to '{folder}/events.parquet' (format parquet)
+            """
+        )
+        connection.execute(
+            f"""
+            copy (
+                with numbered as (
                     select
-                        *,
+                        visitor,
+                        event_at,
                         sum(is_start) over (
                             partition by visitor order by event_at
                             rows unbounded preceding
                         ) as session
                     from (
                         select
-                            *,
+                            visitor,
+                            event_at,
                             case when event_at - lag(event_at) over (
                                 partition by visitor order by event_at
                             ) <= interval 30 minute then 0 else 1 end as is_start
-                        from events
-                        where visitor is not null and event_at is not null
+                        from '{folder}/events.parquet'
                     )
                 )
                 select
@@ -80,22 +98,15 @@ def with_duckdb(records: str, sessions: str) -> None:
                     count(*) as events
                 from numbered
                 group by 1, 2
-            ) to '{sessions}' (format parquet)
+            ) to '{folder}/sessions.parquet' (format parquet)
             """
         )
 
 
-def with_polars(records: str, sessions: str) -> None:
+def with_polars(records: str, columns: Columns, folder: Path) -> None:
     """Polars, with each line parsed once into the fields that are needed."""
     import polars as pl
 
-    schema = pl.Struct(
-        {
-            **dict.fromkeys((*NAMES, "time", "timestamp", *VISITORS), pl.String),
-            "ts": pl.Int64,
-            "user": pl.Struct({"anonymous_id": pl.String}),
-        }
-    )
     lines = pl.scan_csv(
         records,
         separator="\x01",
@@ -104,28 +115,80 @@ def with_polars(records: str, sessions: str) -> None:
         new_columns=["line"],
         schema_overrides=[pl.String],
     )
-    # A line that is not JSON would end the whole query.
+    # A line that is not JSON would end the whole query, and so would a field that is
+    # an object where the schema has a text.
     whole = lines.filter(pl.col("line").str.ends_with("}"))
-    found = whole.select(pl.col("line").str.json_decode(schema).alias("found"))
-    field = pl.col("found").struct.field
-    events = found.select(
-        pl.coalesce(
-            pl.from_epoch(field("ts"), "ms").dt.cast_time_unit("us"),
-            pl.coalesce(field("time"), field("timestamp")).str.to_datetime(
-                "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False
-            ),
-        ).alias("event_at"),
-        pl.coalesce(
-            field("anonymous_id"),
-            field("anonymousId"),
-            field("user").struct.field("anonymous_id"),
-            field("user_id"),
-            field("userId"),
-        ).alias("visitor"),
-        pl.coalesce(field("event"), field("name")).alias("event_name"),
-    ).drop_nulls(["event_at", "visitor"])
+    has_object = pl.col("line").str.contains(f'"{OBJECT_OR_TEXT}":{{', literal=True)
+
+    def schema(fields: dict[str, Any]) -> pl.Struct:
+        return pl.Struct(
+            {
+                name: schema(inner)
+                if inner
+                else pl.Int64
+                if name == COUNTED
+                else pl.String
+                for name, inner in fields.items()
+            }
+        )
+
+    def field(steps: list[str]) -> pl.Expr:
+        found = pl.col("found")
+        for step in steps:
+            found = found.struct.field(step)
+        if steps == [COUNTED]:
+            return pl.from_epoch(found, "ms").dt.cast_time_unit("us")
+        return found
+
+    def text_to_time(text: pl.Expr) -> pl.Expr:
+        return text.str.to_datetime(
+            "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False
+        )
+
+    def events_of(some: pl.LazyFrame, leads_into_object: bool) -> pl.LazyFrame:
+        steps = {
+            name: [
+                path
+                for path in map(steps_of, listed)
+                if path[0] != OBJECT_OR_TEXT or (len(path) > 1) == leads_into_object
+            ]
+            for name, listed in columns.items()
+        }
+        fields = fields_of(path for listed in steps.values() for path in listed)
+        return some.select(
+            pl.col("line").str.json_decode(schema(fields)).alias("found")
+        ).select(
+            *(
+                pl.coalesce(
+                    text_to_time(field(path))
+                    if name == "occurred_at" and path != [COUNTED]
+                    else field(path)
+                    for path in listed
+                ).alias(name)
+                for name, listed in steps.items()
+            )
+        )
+
+    events = (
+        pl.concat(
+            [
+                events_of(whole.filter(~has_object), False),
+                events_of(whole.filter(has_object), True),
+            ]
+        )
+        .unique(subset="event_id")
+        .with_columns(
+            pl.coalesce(*VISITOR).alias("visitor"),
+            pl.col("occurred_at").alias("event_at"),
+        )
+        .drop_nulls(["event_at", "visitor"])
+        .collect()
+    )
+    events.write_parquet(folder / "events.parquet")
     (
-        events.sort("visitor", "event_at")
+        events.lazy()
+        .select("visitor", "event_at")
+        .sort("visitor", "event_at")
         .with_columns(
             (
                 (pl.col("event_at").diff() > pl.duration(minutes=30))
@@ -142,57 +205,61 @@ def with_polars(records: str, sessions: str) -> None:
             pl.len().alias("events"),
         )
         .collect()
-        .write_parquet(sessions)
+        .write_parquet(folder / "sessions.parquet")
     )
 
 
-def with_pandas(records: str, sessions: str) -> None:
+def with_pandas(records: str, columns: Columns, folder: Path) -> None:
     """pandas, with each line parsed by the standard library."""
     import pandas as pd
 
-    names, times, visitors = [], [], []
+    def found_at(record: dict[str, Any], steps: list[str]) -> Any:
+        found: Any = record
+        for step in steps:
+            found = found.get(step) if isinstance(found, dict) else None
+        return None if isinstance(found, dict) else found
+
+    steps = {name: list(map(steps_of, listed)) for name, listed in columns.items()}
+    values: dict[str, list[Any]] = {name: [] for name in columns}
     with open(records) as lines:
         for line in lines:
             try:
                 record = json.loads(line)
             except ValueError:
                 continue
-            names.append(record.get("event") or record.get("name"))
-            times.append(
-                record.get("ts") or record.get("time") or record.get("timestamp")
-            )
-            visitors.append(
-                record.get("anonymous_id")
-                or record.get("anonymousId")
-                or (record.get("user") or {}).get("anonymous_id")
-                or record.get("user_id")
-                or record.get("userId")
-            )
-    events = pd.DataFrame({"event_name": names, "time": times, "visitor": visitors})
-    is_count = events["time"].map(lambda value: isinstance(value, int))
+            for name, listed in steps.items():
+                found = (found_at(record, path) for path in listed)
+                values[name].append(
+                    next((value for value in found if value is not None), None)
+                )
+    events = pd.DataFrame(values).drop_duplicates(subset="event_id")
+    times = events.pop("occurred_at")
+    is_count = times.map(lambda value: isinstance(value, int))
     events["event_at"] = pd.concat(
         [
-            pd.to_datetime(events.loc[is_count, "time"].astype("int64"), unit="ms"),
-            pd.to_datetime(
-                events.loc[~is_count, "time"], format="ISO8601", utc=True
-            ).dt.tz_localize(None),
+            pd.to_datetime(times[is_count].astype("int64"), unit="ms"),
+            pd.to_datetime(times[~is_count], format="ISO8601", utc=True).dt.tz_localize(
+                None
+            ),
         ]
     )
-    events = events.dropna(subset=["visitor", "event_at"]).sort_values(
-        ["visitor", "event_at"]
+    first, second = VISITOR
+    events["visitor"] = events[first].fillna(events[second])
+    events = events.dropna(subset=["visitor", "event_at"])
+    events.to_parquet(folder / "events.parquet")
+    ordered = events[["visitor", "event_at"]].sort_values(["visitor", "event_at"])
+    is_start = (ordered["event_at"].diff() > pd.Timedelta(minutes=30)) | (
+        ordered["visitor"] != ordered["visitor"].shift()
     )
-    is_start = (events["event_at"].diff() > pd.Timedelta(minutes=30)) | (
-        events["visitor"] != events["visitor"].shift()
-    )
-    events["session"] = is_start.cumsum()
-    events.groupby(["visitor", "session"])["event_at"].agg(
+    ordered["session"] = is_start.cumsum()
+    ordered.groupby(["visitor", "session"])["event_at"].agg(
         started_at="min", ended_at="max", events="size"
-    ).reset_index().to_parquet(sessions)
+    ).reset_index().to_parquet(folder / "sessions.parquet")
 
 
-def with_pyspark(records: str, sessions: str) -> None:
+def with_pyspark(records: str, columns: Columns, folder: Path) -> None:
     """PySpark on two local cores, read with a schema."""
-    from pyspark.sql import SparkSession, Window, functions, types
+    from pyspark.sql import Column, SparkSession, Window, functions
 
     spark = (
         SparkSession.builder.master("local[2]")
@@ -203,40 +270,48 @@ def with_pyspark(records: str, sessions: str) -> None:
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")
-    texts = [*NAMES, "time", "timestamp", *VISITORS]
-    schema = types.StructType(
-        [types.StructField(name, types.StringType()) for name in texts]
-        + [
-            types.StructField("ts", types.LongType()),
-            types.StructField(
-                "user",
-                types.StructType(
-                    [types.StructField("anonymous_id", types.StringType())]
-                ),
-            ),
-        ]
-    )
-    events = (
-        spark.read.schema(schema)
+    listed = [path for paths in columns.values() for path in map(steps_of, paths)]
+    fields = fields_of(listed)
+    # Spark reads an object into a text as its JSON.
+    fields[OBJECT_OR_TEXT] = {}
+
+    def field(steps: list[str]) -> Column:
+        text = functions.col(".".join(f"`{step}`" for step in steps[:1]))
+        if steps[0] == OBJECT_OR_TEXT and len(steps) > 1:
+            return functions.get_json_object(text, "$." + ".".join(steps[1:]))
+        return functions.col(".".join(f"`{step}`" for step in steps))
+
+    occurred_at = functions.col("occurred_at")
+    (
+        spark.read.schema(spark_schema(fields))
         .json(records)
         .select(
+            *(
+                functions.coalesce(*map(field, map(steps_of, paths))).alias(name)
+                for name, paths in columns.items()
+            )
+        )
+        .dropDuplicates(["event_id"])
+        .withColumn("visitor", functions.coalesce(*VISITOR))
+        .withColumn(
+            "event_at",
             functions.coalesce(
-                functions.timestamp_millis("ts"),
-                functions.coalesce("time", "timestamp").cast("timestamp"),
-            ).alias("event_at"),
-            functions.coalesce(
-                "anonymous_id", "anonymousId", "user.anonymous_id", "user_id", "userId"
-            ).alias("visitor"),
-            functions.coalesce("event", "name").alias("event_name"),
+                functions.timestamp_millis(occurred_at.try_cast("bigint")),
+                occurred_at.try_cast("timestamp"),
+            ),
         )
         .where("visitor is not null and event_at is not null")
+        .write.mode("overwrite")
+        .parquet(f"{folder}/events.parquet")
     )
+    events = spark.read.parquet(f"{folder}/events.parquet")
     per_visitor = Window.partitionBy("visitor").orderBy("event_at")
     gap = functions.col("event_at").cast("double") - functions.lag("event_at").over(
         per_visitor
     ).cast("double")
     (
-        events.withColumn("is_start", functions.when(gap <= 1800, 0).otherwise(1))
+        events.select("visitor", "event_at")
+        .withColumn("is_start", functions.when(gap <= 1800, 0).otherwise(1))
         .withColumn(
             "session",
             functions.sum("is_start").over(
@@ -250,12 +325,38 @@ def with_pyspark(records: str, sessions: str) -> None:
             functions.count("*").alias("events"),
         )
         .write.mode("overwrite")
-        .parquet(sessions)
+        .parquet(f"{folder}/sessions.parquet")
     )
     spark.stop()
 
 
-JOBS: dict[str, Callable[[str, str], None]] = {
+def steps_of(path: str) -> list[str]:
+    """`$.user.id` is ["user", "id"]: the dictionary's paths have no other steps."""
+    return path.split(".")[1:]
+
+
+def fields_of(paths: Iterable[list[str]]) -> dict[str, Any]:
+    """The fields that paths lead through, each with those within it."""
+    tree: dict[str, Any] = {}
+    for steps in paths:
+        place = tree
+        for step in steps:
+            place = place.setdefault(step, {})
+    return tree
+
+
+def spark_schema(fields: dict[str, Any], separator: str = " ") -> str:
+    """The fields as Spark writes a schema; what has no fields within is a text."""
+
+    def described() -> Iterator[str]:
+        for name, inner in fields.items():
+            kind = f"struct<{spark_schema(inner, ': ')}>" if inner else "string"
+            yield f"`{name}`{separator}{kind}"
+
+    return ", ".join(described())
+
+
+JOBS: dict[str, Callable[[str, Columns, Path], None]] = {
     "duckdb": with_duckdb,
     "polars": with_polars,
     "pandas": with_pandas,
@@ -266,4 +367,5 @@ JOBS: dict[str, Callable[[str, str], None]] = {
 if __name__ == "__main__":
     # A tool that hangs ends here, instead of holding up all others.
     signal.alarm(60 * TIMEOUT_MINUTES)
-    JOBS[sys.argv[1]](sys.argv[2], sys.argv[3])
+    _, _tool, _records, _columns, _folder = sys.argv
+    JOBS[_tool](_records, json.loads(Path(_columns).read_text()), Path(_folder))

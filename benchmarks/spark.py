@@ -21,7 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clickstream import ROOT, write_records
+from benchmarks.clickstream import dictionary_columns, write_records
+from benchmarks.jobs import fields_of, spark_schema, steps_of
+from benchmarks.running import ROOT
 
 TABLE = "base_clickstream__delivered_records"
 
@@ -136,33 +138,12 @@ def _cost(spark: Any, action: Callable[[], Any]) -> Cost:
 
 def _by_hand(folder: Path) -> str:
     """The job that one would write for these fields, without anything else."""
-    manifest = json.loads((folder / "target" / "manifest.json").read_text())
-    node = manifest["nodes"]["model.churn.stg_clickstream__events"]
     columns = {
-        name: [path.split(".")[1:] for path in column["meta"]["json_paths"]]
-        for name, column in node["columns"].items()
-        if column["meta"].get("json_paths")
+        name: [steps_of(path) for path in paths]
+        for name, paths in dictionary_columns(folder / "target").items()
     }
-    tree: dict[str, Any] = {}
-    for paths in columns.values():
-        for steps in paths:
-            place = tree
-            for step in steps[:-1]:
-                # Where a field is an object too, it is read as one.
-                place = place.setdefault(step, {})
-            place.setdefault(steps[-1], {})
-
-    def schema(fields: dict[str, Any]) -> str:
-        return ", ".join(
-            f"`{name}` " + (f"struct<{inner(below)}>" if below else "string")
-            for name, below in fields.items()
-        )
-
-    def inner(fields: dict[str, Any]) -> str:
-        return ", ".join(
-            f"`{name}`: " + (f"struct<{inner(below)}>" if below else "string")
-            for name, below in fields.items()
-        )
+    # Where a field is an object too, it is read as one.
+    tree = fields_of(steps for paths in columns.values() for steps in paths)
 
     def is_scalar(steps: list[str]) -> bool:
         place = tree
@@ -182,7 +163,7 @@ def _by_hand(folder: Path) -> str:
     )
     return (
         f"select {selected}, received_at, source_file from (select received_at, "
-        f"source_file, from_json(payload, '{schema(tree)}') as record "
+        f"source_file, from_json(payload, '{spark_schema(tree)}') as record "
         "from raw.raw_events)"
     )
 

@@ -1,13 +1,15 @@
 """Raw files to sessions: this project's line against four tools by hand.
 
 All run on the same file, one after the other on the same cores, each in a process of
-its own. The line does what the others do, and besides keeps every record, repairs,
-quarantines, finds duplicates, and can be run again for what is new.
+its own: of all columns of the dictionary, an event each time that one was sent, and
+sessions. The line does what the others do, and besides keeps every record, repairs,
+quarantines, and can be run again for what is new.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -19,9 +21,9 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.clickstream import load_lines, write_records
+from benchmarks.clickstream import dictionary_columns, load_lines, write_records
 from benchmarks.jobs import TIMEOUT_MINUTES, TOOLS
-from benchmarks.running import ROOT, THREADS, run_dbt
+from benchmarks.running import ROOT, THREADS, connect, run_dbt
 
 LINE = "this project, on DuckDB"
 FLOOR = "duckdb"
@@ -72,18 +74,22 @@ def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             folder = Path(name)
             lines = folder / "records.jsonl"
-            write_records(lines, records)
+            write_records(lines, records, repeated_in_a_hundred=1)
             measured.append(_line(folder, lines, records))
-            expected = None
+            columns = folder / "columns.json"
+            columns.write_text(json.dumps(dictionary_columns(folder / "target")))
+            expected = _found_by_line(folder)
             for tool in tools if records <= MOST_BY_OTHERS else [FLOOR]:
-                sessions = folder / f"{tool}.parquet"
-                measured.append(_by_hand(tool, lines, sessions, records))
-                found = _sessions(sessions)
-                if expected not in (None, found):
+                made = folder / tool
+                made.mkdir()
+                measured.append(_by_hand(tool, lines, columns, made, records))
+                found = _found(made)
+                if found != expected:
                     raise RuntimeError(
-                        f"{tool} found {found} sessions and events, not {expected}"
+                        f"{tool} found {found} sessions, events and pages, and this "
+                        f"project {expected}"
                     )
-                expected = found
+                shutil.rmtree(made)
     return measured
 
 
@@ -104,10 +110,13 @@ def _line(folder: Path, lines: Path, records: int) -> Measurement:
     )
 
 
-def _by_hand(tool: str, lines: Path, sessions: Path, records: int) -> Measurement:
+def _by_hand(
+    tool: str, lines: Path, columns: Path, made: Path, records: int
+) -> Measurement:
+    command = [sys.executable, "-m", "benchmarks.jobs", tool, lines, columns, made]
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.jobs", tool, str(lines), str(sessions)],
+        list(map(str, command)),
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -133,12 +142,38 @@ def _by_hand(tool: str, lines: Path, sessions: Path, records: int) -> Measuremen
     )
 
 
-def _sessions(path: Path) -> tuple[int, int]:
-    """How many sessions, and events in them, a tool wrote."""
-    files = f"{path}/*.parquet" if path.is_dir() else str(path)
+def _found(made: Path) -> tuple[int, ...]:
+    """How many sessions, events, and pages of events a tool wrote."""
+    # Spark writes folders of files.
+    files = [
+        f"{place}/*.parquet" if place.is_dir() else str(place)
+        for place in (made / "sessions.parquet", made / "events.parquet")
+    ]
     with duckdb.connect() as connection:
         return connection.execute(
-            "select count(*), sum(events)::bigint from read_parquet(?)", [files]
+            """
+            select
+                (select count(*) from read_parquet($1)),
+                count(*),
+                count(page_path)
+            from read_parquet($2)
+            """,
+            files,
+        ).fetchone()
+
+
+def _found_by_line(folder: Path) -> tuple[int, ...]:
+    """The same of the line."""
+    with connect(folder) as connection:
+        return connection.execute(
+            """
+            select
+                (select count(*) from int_visitor_sessions),
+                count(*),
+                count(page_path)
+            from base_clickstream__events
+            where is_counted
+            """
         ).fetchone()
 
 
