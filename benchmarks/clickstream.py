@@ -148,7 +148,8 @@ def write_records(
                     select
                         *,
                         'v' || hash(number // 40) % 50000 as visitor,
-                        1740823445123 + number * 37 as millis
+                        -- The last one was received when it happened.
+                        1740873600000 - ({records} - number) * 37 as millis
                     from drawn
                 )
                 select case

@@ -3,10 +3,11 @@
 ``python -m benchmarks.jobs TOOL RECORDS.jsonl COLUMNS.json FOLDER``
 
 Each reads the same file of three trackers' records, takes every column of the
-dictionary from wherever each tracker puts it, drops lines that are not JSON, takes an
-event that was sent twice once, writes the events, cuts each visitor's events where 30
-minutes pass without one, and writes the sessions. None of them keeps rejects, repairs,
-reads other spellings of a time, or can be run again for what is new.
+dictionary from wherever each tracker puts it, drops lines that are not JSON, writes the
+events, cuts each visitor's events where 30 minutes pass without one, and writes the
+sessions. All but DuckDB, the floor, take an event once that was sent twice. None of
+them keeps rejects, repairs, reads other spellings of a time, or can be run again for
+what is new.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ VISITOR = ("anonymous_id", "user_id")
 
 
 def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
-    """SQL on DuckDB, two threads, with one extraction a record."""
+    """SQL on DuckDB, two threads, with one extraction a record, and no rules."""
     import duckdb
 
     paths = [path for listed in columns.values() for path in listed]
@@ -53,7 +54,7 @@ def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
                     )
                 ),
                 fields as (
-                    select distinct on (event_id) {selected}
+                    select {selected}
                     from lines
                     where texts is not null
                 )

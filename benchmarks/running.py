@@ -1,4 +1,4 @@
-"""Runs dbt on a benchmark's own database, and measures it."""
+"""Runs commands, and dbt on a benchmark's own database, and measures them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import os
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -16,21 +17,53 @@ ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2
 
 
+# Linux counts the memory of a process's parent as its own (what was held before
+# `exec` too): so something small starts what is measured.
+_STARTER = """
+import json, os, subprocess, sys, time
+started = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as told:
+    json.dump(
+        {
+            "status": os.waitstatus_to_exitcode(status),
+            "seconds": time.perf_counter() - started,
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            # macOS counts bytes, Linux kibibytes.
+            "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        },
+        told,
+    )
+"""
+
+
 @dataclass(frozen=True)
-class DbtRun:
-    """One dbt command that went well.
+class CommandRun:
+    """One command that has ended.
 
     Attributes:
-        seconds: By the clock, dbt's start included.
+        status: Its exit code; below zero, the signal that ended it.
+        seconds: By the clock, its start included.
         cpu_seconds: Of all threads together: what it takes whatever else runs on
             the machine.
         peak_bytes: The most memory that the process held at once.
-        model_seconds: Seconds by model.
     """
 
+    status: int
     seconds: float
     cpu_seconds: float
     peak_bytes: int
+
+
+@dataclass(frozen=True)
+class DbtRun(CommandRun):
+    """One dbt command that went well.
+
+    Attributes:
+        model_seconds: Seconds by model.
+    """
+
     model_seconds: dict[str, float]
 
 
@@ -45,27 +78,21 @@ def run_dbt(folder: Path, *arguments: str) -> DbtRun:
     Raises:
         RuntimeError: dbt failed; what it said is shown.
     """
-    started = time.perf_counter()
-    process = subprocess.Popen(
+    run = run_command(
         [
-            str(Path(sys.executable).parent / "dbt"),
+            Path(sys.executable).parent / "dbt",
             "--quiet",
             *arguments,
             '--vars={"load_demo_seeds": false}',
         ],
-        cwd=ROOT,
-        env={
-            **os.environ,
+        {
             "CHURN_DUCKDB_PATH": str(folder / "bench.duckdb"),
             "DBT_PROFILES_DIR": str(ROOT),
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
         },
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if run.status:
         raise RuntimeError(f"dbt {' '.join(arguments)} failed")
     results = folder / "target" / "run_results.json"
     model_seconds = {}
@@ -74,11 +101,25 @@ def run_dbt(folder: Path, *arguments: str) -> DbtRun:
             result["unique_id"].split(".")[-1]: result["execution_time"]
             for result in json.loads(results.read_text())["results"]
         }
-    # macOS counts bytes, Linux kibibytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return DbtRun(
-        seconds,
-        usage.ru_utime + usage.ru_stime,
-        usage.ru_maxrss * unit,
-        model_seconds,
-    )
+    return DbtRun(**asdict(run), model_seconds=model_seconds)
+
+
+def run_command(
+    command: list[str | Path], environment: dict[str, str], **options: Any
+) -> CommandRun:
+    """Run a command in the repository's folder, and measure it.
+
+    Args:
+        command: The program and its arguments.
+        environment: Variables that it has besides those of this process.
+        options: Of `subprocess.run`.
+    """
+    with tempfile.NamedTemporaryFile() as told:
+        subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _STARTER, told.name, *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            check=True,
+            **options,
+        )
+        return CommandRun(**json.load(told))

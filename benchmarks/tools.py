@@ -1,16 +1,16 @@
 """Raw files to sessions: this project's line against four tools by hand.
 
 All run on the same file, one after the other on the same cores, each in a process of
-its own: of all columns of the dictionary, an event each time that one was sent, and
-sessions. The line does what the others do, and besides keeps every record, repairs,
-quarantines, and can be run again for what is new.
+its own: events with all columns of the dictionary, and sessions. The floor, bare
+DuckDB, knows no rules; the other tools take an event once that was sent twice. The line
+does that too, and besides keeps every record, repairs, quarantines, and can be run
+again for what is new.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,13 +23,13 @@ import duckdb
 
 from benchmarks.clickstream import dictionary_columns, load_lines, write_records
 from benchmarks.jobs import TIMEOUT_MINUTES, TOOLS
-from benchmarks.running import ROOT, THREADS, connect, run_dbt
+from benchmarks.running import THREADS, connect, run_command, run_dbt
 
 LINE = "this project, on DuckDB"
 FLOOR = "duckdb"
-# Beyond so many records only the line and its floor are measured: pandas would need
-# more memory than most machines have, and half an hour.
-MOST_BY_OTHERS = 10_000_000
+# Beyond so many records a tool is not measured: it would need more memory than most
+# machines have, or, pandas, half an hour.
+MOST_RECORDS = {"polars": 10_000_000, "pandas": 2_000_000, "pyspark": 10_000_000}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Measurement:
 def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
     """Measure every tool that is installed, on each number of records.
 
-    On more than `MOST_BY_OTHERS`, the line and DuckDB by hand only.
+    On more than its `MOST_RECORDS`, a tool is left out.
 
     Args:
         sizes: How many records to generate, about 500 bytes each.
@@ -79,7 +79,9 @@ def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
             columns = folder / "columns.json"
             columns.write_text(json.dumps(dictionary_columns(folder / "target")))
             expected = _found_by_line(folder)
-            for tool in tools if records <= MOST_BY_OTHERS else [FLOOR]:
+            for tool in tools:
+                if records > MOST_RECORDS.get(tool, records):
+                    continue
                 made = folder / tool
                 made.mkdir()
                 measured.append(_by_hand(tool, lines, columns, made, records))
@@ -113,53 +115,54 @@ def _line(folder: Path, lines: Path, records: int) -> Measurement:
 def _by_hand(
     tool: str, lines: Path, columns: Path, made: Path, records: int
 ) -> Measurement:
-    command = [sys.executable, "-m", "benchmarks.jobs", tool, lines, columns, made]
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        list(map(str, command)),
-        cwd=ROOT,
+    run = run_command(
+        [sys.executable, "-m", "benchmarks.jobs", tool, lines, columns, made],
+        {"POLARS_MAX_THREADS": str(THREADS)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "POLARS_MAX_THREADS": str(THREADS)},
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if run.status:
         raise RuntimeError(
             f"`python -m benchmarks.jobs {tool}` failed, or took more than "
             f"{TIMEOUT_MINUTES} minutes: run it by hand to see why."
         )
     # Spark works in a process of its own, which nobody here waits for.
     is_elsewhere = tool == "pyspark"
-    unit = 1 if sys.platform == "darwin" else 1024
     return Measurement(
         f"{tool}, by hand",
         records,
-        seconds,
-        None if is_elsewhere else usage.ru_utime + usage.ru_stime,
-        None if is_elsewhere else usage.ru_maxrss * unit,
+        run.seconds,
+        None if is_elsewhere else run.cpu_seconds,
+        None if is_elsewhere else run.peak_bytes,
     )
 
 
 def _found(made: Path) -> tuple[int, ...]:
-    """How many sessions, events, and pages of events a tool wrote."""
+    """How many sessions, different events, and pages of them a tool wrote.
+
+    Raises:
+        RuntimeError: It wrote an event twice, and is not the floor.
+    """
     # Spark writes folders of files.
     files = [
         f"{place}/*.parquet" if place.is_dir() else str(place)
         for place in (made / "sessions.parquet", made / "events.parquet")
     ]
     with duckdb.connect() as connection:
-        return connection.execute(
+        *found, rows = connection.execute(
             """
             select
                 (select count(*) from read_parquet($1)),
-                count(*),
-                count(page_path)
+                count(distinct event_id),
+                count(distinct event_id) filter (page_path is not null),
+                count(*)
             from read_parquet($2)
             """,
             files,
         ).fetchone()
+    if made.name != FLOOR and rows != found[1]:
+        raise RuntimeError(f"{made.name} wrote {rows} rows for {found[1]} events")
+    return tuple(found)
 
 
 def _found_by_line(folder: Path) -> tuple[int, ...]:
