@@ -47,10 +47,11 @@ trino: ## Fetch the Trino server that stands for Athena in tests
 	@./scripts/install_trino.sh
 
 # With TRINO_URL set, that server is used, and none is fetched.
+ATHENA_TESTS ?= tests/athena
 .PHONY: test-athena
 test-athena: $(VENV)/dev.stamp ## The project on Athena, without AWS
 	@[ -n "$(TRINO_URL)" ] || ./scripts/install_trino.sh
-	@$(BIN)/pytest --numprocesses=0 tests/athena
+	@$(BIN)/pytest --numprocesses=0 $(ATHENA_TESTS)
 
 .PHONY: test-spark
 test-spark: $(VENV)/dev.stamp ## The part of the tests that needs Spark

@@ -47,7 +47,12 @@ def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
             f"""
             copy (
                 with lines as (
-                    select try(json_extract_string(line, {paths})) as texts
+                    select
+                        -- `try` would read each row of a block alone if one fails.
+                        case
+                            when json_valid(line)
+                                then json_extract_string(line, {paths})
+                        end as texts
                     from read_csv(
                         '{records}', columns = {{'line': 'varchar'}}, header = false,
                         auto_detect = false, delim = '\x01', quote = '', escape = ''
