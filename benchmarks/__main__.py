@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import os
 import platform
+import re
 import shlex
 import sys
 from datetime import UTC, datetime
@@ -55,7 +56,12 @@ def results(printed: str) -> str:
             versions.append(f"{name} {importlib.metadata.version(name)}")
     loads = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    command = f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip()
+    command = re.sub(
+        # Where files lay for a while is nobody else's business.
+        r" --scratch[ =]\S+",
+        "",
+        f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip(),
+    )
     picture = (
         f"\n![Raw files to sessions]({PICTURE.name})\n" if PICTURE.exists() else ""
     )
