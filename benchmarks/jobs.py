@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -282,9 +282,8 @@ def with_pyspark(records: str, columns: Columns, folder: Path) -> None:
     fields[OBJECT_OR_TEXT] = {}
 
     def field(steps: list[str]) -> Column:
-        text = functions.col(".".join(f"`{step}`" for step in steps[:1]))
         if steps[0] == OBJECT_OR_TEXT and len(steps) > 1:
-            return functions.get_json_object(text, "$." + ".".join(steps[1:]))
+            return functions.get_json_object(steps[0], "$." + ".".join(steps[1:]))
         return functions.col(".".join(f"`{step}`" for step in steps))
 
     occurred_at = functions.col("occurred_at")
@@ -353,13 +352,11 @@ def fields_of(paths: Iterable[list[str]]) -> dict[str, Any]:
 
 def spark_schema(fields: dict[str, Any], separator: str = " ") -> str:
     """The fields as Spark writes a schema; what has no fields within is a text."""
-
-    def described() -> Iterator[str]:
-        for name, inner in fields.items():
-            kind = f"struct<{spark_schema(inner, ': ')}>" if inner else "string"
-            yield f"`{name}`{separator}{kind}"
-
-    return ", ".join(described())
+    return ", ".join(
+        f"`{name}`{separator}"
+        + (f"struct<{spark_schema(inner, ': ')}>" if inner else "string")
+        for name, inner in fields.items()
+    )
 
 
 JOBS: dict[str, Callable[[str, Columns, Path], None]] = {
