@@ -37,8 +37,6 @@ batches as (
         batch_date,
         loaded_at,
         count_rows,
-        count_rows - count_rows_without_account > count_accounts
-            as has_repeated_accounts,
         row_number() over (order by batch_date) as batch_number
 
     from deliveries
@@ -83,72 +81,6 @@ new_batches as (
 
 ),
 
-account_rows as (
-
-    select
-        accounts.account_id,
-        accounts.batch_date,
-        new_batches.batch_number,
-        new_batches.has_repeated_accounts,
-        {% for field in fields -%}
-        accounts.{{ field }},
-        {% endfor -%}
-        {{ md5_text(texts_joined(fields, 'accounts')) }} as fingerprint
-
-    from accounts
-
-    inner join new_batches
-        on
-            accounts.batch_date = new_batches.batch_date
-            and accounts.loaded_at = new_batches.loaded_at
-
-    where accounts.account_id is not null
-
-),
-
-ranked_repeats as (
-
-    select
-        *,
-        row_number() over (
-            partition by account_id, batch_number
-            order by fingerprint desc
-        ) as preference
-
-    from account_rows
-
-    where has_repeated_accounts
-
-),
-
-account_states as (
-
-    select
-        account_id,
-        batch_date,
-        batch_number,
-        {{ fields | join(',\n        ') }},
-        fingerprint
-
-    from account_rows
-
-    where not has_repeated_accounts
-
-    union all
-
-    select
-        account_id,
-        batch_date,
-        batch_number,
-        {{ fields | join(',\n        ') }},
-        fingerprint
-
-    from ranked_repeats
-
-    where preference = 1
-
-),
-
 {% if is_incremental() -%}
 last_taken_changes as (
 
@@ -165,24 +97,38 @@ last_taken_changes as (
 ),
 
 {% endif -%}
-{#- What each batch is compared with; the last taken one is, of those taken, the
-    only one that a new batch follows. #}
-fingerprints as (
+account_rows as (
 
     select
-        account_id,
-        batch_number,
-        fingerprint
+        accounts.account_id,
+        new_batches.batch_number,
+        new_batches.batch_date,
+        {% for field in fields -%}
+        accounts.{{ field }},
+        {% endfor -%}
+        {{ md5_text(texts_joined(fields, 'accounts')) }} as fingerprint
 
-    from account_states
+    from accounts
+
+    inner join new_batches
+        on
+            accounts.batch_date = new_batches.batch_date
+            and accounts.loaded_at = new_batches.loaded_at
+
+    where accounts.account_id is not null
 
     {%- if is_incremental() %}
 
+    {#- Of the batches taken before, the last is all that a new one follows. #}
     union all
 
     select
         taken_changes.account_id,
         last_taken_batch.batch_number,
+        null as batch_date,
+        {% for field in fields -%}
+        null as {{ field }},
+        {% endfor -%}
         taken_changes.fingerprint
 
     from taken_changes
@@ -199,51 +145,85 @@ fingerprints as (
 
 ),
 
-seen_changes as (
+{#- Of an account's rows in one batch any would do, if it is always the same:
+    the last one here, which the next row is not of. #}
+ordered_rows as (
 
     select
-        account_states.account_id,
-        account_states.batch_date,
-        case
-            when former_fingerprints.account_id is null then 'arrived'
-            else 'changed'
-        end as change_kind,
-        {% for field in fields -%}
-        account_states.{{ field }},
-        {% endfor -%}
-        account_states.fingerprint
+        *,
+        lead(batch_number) over (
+            partition by account_id
+            order by batch_number, fingerprint
+        ) as next_batch_number
 
-    from account_states
-
-    left join fingerprints as former_fingerprints
-        on
-            account_states.account_id = former_fingerprints.account_id
-            and account_states.batch_number
-            = former_fingerprints.batch_number + 1
-
-    where
-        former_fingerprints.account_id is null
-        or former_fingerprints.fingerprint != account_states.fingerprint
+    from account_rows
 
 ),
 
-vanished_changes as (
+account_states as (
 
     select
-        fingerprints.account_id,
-        batches.batch_date
+        *,
+        lag(batch_number) over (
+            partition by account_id
+            order by batch_number
+        ) as former_batch_number,
+        lag(fingerprint) over (
+            partition by account_id
+            order by batch_number
+        ) as former_fingerprint
 
-    from fingerprints
+    from ordered_rows
 
-    inner join batches
-        on fingerprints.batch_number + 1 = batches.batch_number
+    where coalesce(next_batch_number, 0) != batch_number
 
-    left join account_states as next_states
+),
+
+sightings as (
+
+    select
+        *,
+        case
+            when former_batch_number = batch_number - 1
+                then case
+                    when former_fingerprint != fingerprint then 'changed'
+                end
+            when batch_date is not null then 'arrived'
+        end as seen_change_kind,
+        coalesce(next_batch_number, 0) != batch_number + 1 as is_missing_next
+
+    from account_states
+
+),
+
+{#- Rows for what was seen and what was missed come of a cross join, as a union
+    of two readings is computed twice on some engines, accounts and all. #}
+roles as (
+
+    select 'seen' as role
+
+    union all
+
+    select 'missing' as role
+
+),
+
+account_changes as (
+
+    select
+        sightings.*,
+        roles.role = 'seen' as is_seen,
+        next_batches.batch_date as next_batch_date
+
+    from sightings
+
+    inner join roles
         on
-            fingerprints.account_id = next_states.account_id
-            and batches.batch_number = next_states.batch_number
+            (roles.role = 'seen' and sightings.seen_change_kind is not null)
+            or (roles.role = 'missing' and sightings.is_missing_next)
 
-    where next_states.account_id is null
+    left join batches as next_batches
+        on sightings.batch_number + 1 = next_batches.batch_number
 
 ),
 
@@ -251,31 +231,19 @@ changes as (
 
     select
         account_id,
-        batch_date,
-        change_kind,
-        {{ fields | join(',\n        ') }},
-        fingerprint,
+        case when is_seen then batch_date else next_batch_date end as batch_date,
+        case when is_seen then seen_change_kind else 'vanished' end as change_kind,
+        {% for field in fields -%}
+        case when is_seen then {{ field }} end as {{ field }},
+        {% endfor -%}
+        case when is_seen then fingerprint end as fingerprint,
         cast(null as {{ dbt.type_timestamp() }}) as loaded_at,
         cast(null as bigint) as count_rows,
         cast(null as {{ dbt.type_string() }}) as read_with
 
-    from seen_changes
+    from account_changes
 
-    union all
-
-    select
-        account_id,
-        batch_date,
-        'vanished' as change_kind,
-        {% for field in fields -%}
-        null as {{ field }},
-        {% endfor -%}
-        null as fingerprint,
-        null as loaded_at,
-        null as count_rows,
-        null as read_with
-
-    from vanished_changes
+    where is_seen or next_batch_date is not null
 
     union all
 
