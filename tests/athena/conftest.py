@@ -1,8 +1,7 @@
 """Athena on this machine for the tests of this folder, and the project on it.
 
 These tests are not part of `make test`: they need Java and Trino, and say how to
-get them where they are missing. `make test-athena` runs them; CI runs the
-quick ones.
+get them where they are missing. `make test-athena` runs them, CI too.
 """
 
 from __future__ import annotations

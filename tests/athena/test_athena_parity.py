@@ -6,16 +6,14 @@ view is compared row for row; with Iceberg tables, data tests and unit tests run
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from engine import AthenaEngine
+from engine import AthenaEngine, differences
 from engines import DuckdbEngine, Engine
-from parity import NOT_COMPARED, Built, compare
+from parity import NOT_COMPARED, Built
 
 FORMATS = ["iceberg", "hive"]
 
@@ -65,11 +63,9 @@ def built(request, cloud, on_duckdb, tmp_path_factory) -> Built:
 
 
 def test_every_table_is_the_same_row_for_row(built) -> None:
-    with ThreadPoolExecutor() as threads:
-        found = threads.map(partial(compare, built), built.tables)
-    differences = [sentence for sentences in found for sentence in sentences]
     assert len(built.tables) > 50
-    assert not differences, "\n".join(differences)
+    different = differences(built)
+    assert not different, "\n".join(different)
 
 
 def test_tables_have_the_format_that_was_asked_for(cloud, built) -> None:
