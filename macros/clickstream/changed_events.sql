@@ -150,9 +150,9 @@ new_events as (
         {{ return(false) }}
     {%- endif -%}
     {%- set known_until = latest_stamp(relation) -%}
-    {%- set events_since = run_query(
+    {%- set events_since = asked_once(
         'select min(taken_at) as first_stamp from ' ~ events
-    ).columns[0].values()[0] -%}
+    )[0] -%}
     {{ return(
         known_until and events_since and events_since > known_until
     ) }}

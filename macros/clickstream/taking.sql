@@ -19,9 +19,9 @@
 {# The greatest `stamp` in a table that exists, or none where it has no rows. #}
 {% macro latest_stamp(relation, stamp='taken_at') %}
 
-    {{ return(run_query(
+    {{ return(asked_once(
         'select max(' ~ stamp ~ ') as latest_stamp from ' ~ relation
-    ).columns[0].values()[0]) }}
+    )[0]) }}
 
 {% endmacro %}
 
