@@ -18,7 +18,7 @@ import pytest
 from engine import AthenaEngine, differences
 from engines import DuckdbEngine, Engine
 from landing import make_landing_zone, upload
-from parity import NOT_COMPARED, Built
+from parity import Built, tables_built
 from test_athena_parity import DuckdbInMilliseconds
 
 from tests.athena_local.local import LAKE
@@ -103,12 +103,7 @@ def grown(cloud, tmp_path_factory) -> Grown:
             result = engine.dbt(
                 "run", "--select", *SELECTED[name], **VARIABLES, **stricter
             )
-            nodes = [outcome.node for outcome in result.result.results]
-            tables[name] = sorted(
-                node.alias
-                for node in nodes
-                if node.resource_type == "model" and node.alias not in NOT_COMPARED
-            )
+            tables[name] = tables_built(result)
     on_duckdb = DuckdbEngine(folder)
     copy_raw_rows(engines["hive"], on_duckdb)
     on_duckdb.dbt("seed", "--select", "event_names", "offers", load_demo_seeds=False)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from engine import AthenaEngine, differences
 from engines import DuckdbEngine
-from parity import NOT_COMPARED, Built
+from parity import Built, tables_built
 
 OTHER_COMPANY: dict[str, Any] = {
     "has_contacts": False,
@@ -47,13 +47,7 @@ def built(cloud, tmp_path_factory) -> Built:
     for engine in engines:
         engine.dbt("seed")
         result = engine.dbt("run", "--exclude", "churn_models+", **OTHER_COMPANY)
-    tables = [
-        outcome.node.alias
-        for outcome in result.result.results
-        if outcome.node.resource_type == "model"
-        and outcome.node.alias not in NOT_COMPARED
-    ]
-    return Built(engines[1], engines[0], sorted(tables))
+    return Built(engines[1], engines[0], tables_built(result))
 
 
 def test_every_table_is_the_same_row_for_row(built) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 from engine import AthenaEngine, differences
 from engines import DuckdbEngine, Engine
-from parity import NOT_COMPARED, Built
+from parity import Built, tables_built
 
 FORMATS = ["iceberg", "hive"]
 
@@ -53,13 +53,7 @@ def built(request, cloud, on_duckdb, tmp_path_factory) -> Built:
     # What tests ask does not depend on how the same rows are stored.
     left_out = ["--exclude", "resource_type:test", "resource_type:unit_test"]
     result = engine.dbt("build", *([] if table_type == "iceberg" else left_out))
-    tables = [
-        outcome.node.alias
-        for outcome in result.result.results
-        if outcome.node.resource_type in ("model", "seed")
-        and outcome.node.alias not in NOT_COMPARED
-    ]
-    return Built(engine, duckdb, sorted(tables))
+    return Built(engine, duckdb, tables_built(result))
 
 
 def test_every_table_is_the_same_row_for_row(built) -> None:

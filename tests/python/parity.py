@@ -52,6 +52,16 @@ class Built:
     tables: list[str]
 
 
+def tables_built(result: Any) -> list[str]:
+    """The tables that a dbt command has built and that are compared, in order."""
+    nodes = [outcome.node for outcome in result.result.results]
+    return sorted(
+        node.alias
+        for node in nodes
+        if node.resource_type in ("model", "seed") and node.alias not in NOT_COMPARED
+    )
+
+
 def compare(built: Built, table: str) -> list[str]:
     """Sentences on how the rows of a table differ, at most a few."""
     schema = "raw" if table.startswith("raw_") else built.engine.schema

@@ -20,7 +20,7 @@ import pytest
 import xgboost as xgb
 from conftest import DbtProject
 from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
-from parity import NOT_COMPARED, Built, compare, rows_of
+from parity import Built, compare, rows_of, tables_built
 from test_labels_oracle import expected
 
 import dbt_local_python.spark as local_spark
@@ -123,13 +123,7 @@ def built(spark, decided) -> Built:
     duckdb.dbt("seed")
     duckdb.dbt("run")
     result = spark.dbt("build")
-    nodes = [outcome.node for outcome in result.result.results]
-    tables = [
-        node.alias
-        for node in nodes
-        if node.resource_type in ("model", "seed") and node.alias not in NOT_COMPARED
-    ]
-    return Built(spark, duckdb, sorted(tables))
+    return Built(spark, duckdb, tables_built(result))
 
 
 def first_part_ends_at(engine: Engine) -> str:
