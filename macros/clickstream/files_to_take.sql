@@ -10,10 +10,12 @@
     from {{ ref('base_clickstream__delivered_files') }}
 
     where grown_at > {{ latest_taken_at(relation) }}
+    {%- if may_be_judged_otherwise(relation) %}
 
     union
 
     {{ files_judged_otherwise(relation, 'is_complete') }}
+    {%- endif %}
 
 {%- endmacro %}
 
@@ -26,6 +28,27 @@
 {% macro files_to_replay(relation) -%}
 
     {{ files_judged_otherwise(relation, 'not is_complete') }}
+
+{%- endmacro %}
+
+
+{#
+    Whether there may be `files_judged_otherwise`: whether a file was offered that
+    has not grown. Few runs have any, and to look for them in `relation` is to read
+    its whole history.
+#}
+{% macro may_be_judged_otherwise(relation) -%}
+
+    {%- set delivered_files = ref('base_clickstream__delivered_files') -%}
+    {%- if not execute or load_relation(relation) is none
+          or load_relation(delivered_files) is none -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {{ return(asked_once(
+        'select count(*) as count_files from ' ~ delivered_files
+        ~ ' where offered_at > ' ~ latest_taken_at(relation)
+        ~ ' and grown_at < offered_at'
+    )[0] > 0) }}
 
 {%- endmacro %}
 

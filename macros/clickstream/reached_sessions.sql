@@ -42,7 +42,7 @@ known_sessions as (
     where
         is_counted
         and not ({{ days }})
-        and ended_at >= cast({{ add_days('started_on', 2) }} as timestamp)
+        and midnights >= 2
 
 ),
 

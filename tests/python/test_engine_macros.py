@@ -289,7 +289,6 @@ CASES = [
     (call("text_at", "array_of_texts", 1), "b"),
     (call("text_at", "array_of_texts", 5), None),
     (call("first_by_of_letters", "place", ["letter", "place"]), 4),
-    (call("lag_of_known_letter", "letter", "order by place"), "a"),
     (call("first_element_where", LETTERS, "letter", "letter > 'a'"), "c"),
     (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
 ]
@@ -324,12 +323,6 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
     if macro == "first_by_of_letters":
         aggregate = f"first_by({', '.join(told)})"
         return f"(select {{{{ {aggregate} }}}} from {letters} where letter <> 'a')"
-    if macro == "lag_of_known_letter":
-        lag = f"lag_of_known({', '.join(told)})"
-        return (
-            f"(select max(case when place = 3 then known end) from "
-            f"(select place, {{{{ {lag} }}}} as known from {letters}) as lagged)"
-        )
     if arguments[0] == "array_of_texts":
         document = json.dumps(engine.literal('{"a":"b"}'))
         texts = f"json_texts(json_document({document}), ['$.x', '$.a'])"

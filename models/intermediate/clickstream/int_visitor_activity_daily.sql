@@ -12,6 +12,9 @@
 }}
 
 {%- set timeout = var('session_timeout_minutes') | int %}
+{%- set event_names = [
+    'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
+] %}
 
 with
 
@@ -77,16 +80,41 @@ on_time_events as (
 
 {% endif %}
 
-sequenced_events as (
+{#- The visits of each slot are one; a slot that follows may carry it on. #}
+
+activity_parts as (
+
+    select
+        visitor_id,
+        activity_date,
+        min(user_id) as user_id,
+        min(event_at) as first_event_at,
+        max(event_at) as last_event_at,
+        count(*) as events,
+        {%- for name in event_names %}
+        {{ count_events_named(name) }} as {{ name }}s
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from on_time_events
+
+    group by
+        visitor_id,
+        activity_date,
+        {{ visit_slot('event_at') }}
+
+),
+
+sequenced_parts as (
 
     select
         *,
-        lag(event_at) over (
+        lag(last_event_at) over (
             partition by visitor_id{{ ', activity_date' if is_incremental() }}
-            order by event_at
+            order by first_event_at
         ) as previous_event_at
 
-    from on_time_events
+    from activity_parts
 
 ),
 
@@ -96,29 +124,28 @@ visitor_days as (
         visitor_id,
         activity_date,
         min(user_id) as user_id,
-        min(event_at) as first_event_at,
-        max(event_at) as last_event_at,
+        min(first_event_at) as first_event_at,
+        max(last_event_at) as last_event_at,
         count(
             case
                 when
                     previous_event_at is null
-                    or event_at > {{ add_minutes(
+                    or first_event_at > {{ add_minutes(
                         'previous_event_at', timeout
                     ) }}
                     then 1
             end
         ) as visits,
-        count(*) as events,
-        {{ count_events_named('page_view') }} as page_views,
-        {{ count_events_named('product_view') }} as product_views,
-        {{ count_events_named('subscribe_hover') }} as subscribe_hovers,
-        {{ count_events_named('subscribe_click') }} as subscribe_clicks,
+        cast(sum(events) as bigint) as events,
+        {%- for name in event_names %}
+        cast(sum({{ name }}s) as bigint) as {{ name }}s,
+        {%- endfor %}
         {{ events_stamp() }} as taken_at
 
-    from sequenced_events
+    from sequenced_parts
 
     {% if is_incremental() -%}
-    where cast(event_at as date) = activity_date
+    where cast(first_event_at as date) = activity_date
 
     {% endif -%}
     group by 1, 2
@@ -126,3 +153,8 @@ visitor_days as (
 )
 
 select * from visitor_days
+
+{%- if not is_incremental() %}
+
+{{ lie_in_order_of('activity_date') }}
+{%- endif %}

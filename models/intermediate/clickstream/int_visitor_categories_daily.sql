@@ -85,3 +85,8 @@ category_views as (
 )
 
 select * from category_views
+
+{%- if not is_incremental() %}
+
+{{ lie_in_order_of('activity_date') }}
+{%- endif %}

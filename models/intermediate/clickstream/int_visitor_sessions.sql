@@ -91,27 +91,46 @@ events_to_place as (
 
 ),
 
-{#- An event is a session of its own, until it is merged with its neighbours. #}
+{% endif %}
+
+{#- What lies in one slot is merged already, the rest with its neighbours. #}
+
+event_parts as (
+
+    select
+        visitor_id,
+        {{ first_by('event_id', ['event_at', 'event_id']) }} as first_event_id,
+        min(event_at) as started_at,
+        max(event_at) as ended_at,
+        min(user_id) as user_id,
+        count(*) as events,
+        {%- for name in event_names %}
+        {{ count_events_named(name) }} as {{ name }}s,
+        {%- endfor %}
+        count(case when not is_on_time then 1 end) as late_events,
+        max(case when is_on_time then 1 else 0 end) as on_time_sessions,
+        min(
+            case when not is_on_time then received_at end
+        ) as first_late_received_at,
+        min(case when is_on_time then event_at end) as on_time_started_at,
+        max(case when is_on_time then event_at end) as on_time_ended_at
+
+    from {{ 'events_to_place' if is_incremental() else 'new_events' }}
+
+    group by
+        visitor_id,
+        {{ visit_slot('event_at') }}
+
+),
 
 parts as (
 
     select
-        visitor_id,
-        event_id as first_event_id,
-        event_at as started_at,
-        event_at as ended_at,
-        user_id,
-        1 as events,
-        {%- for name in event_names %}
-        case when event_name = '{{ name }}' then 1 else 0 end as {{ name }}s,
-        {%- endfor %}
-        case when is_on_time then 0 else 1 end as late_events,
-        case when is_on_time then 1 else 0 end as on_time_sessions,
-        case when not is_on_time then received_at end as first_late_received_at,
-        case when is_on_time then event_at end as on_time_started_at,
-        case when is_on_time then event_at end as on_time_ended_at
+        {{ columns | join(',\n        ') }}
 
-    from events_to_place
+    from event_parts
+
+    {% if is_incremental() %}
 
     union all
 
@@ -121,6 +140,8 @@ parts as (
     from whole_sessions
 
     where is_read_again = 0
+
+    {% endif %}
 
 ),
 
@@ -202,98 +223,12 @@ sessions as (
 
 ),
 
-{% else %}
-
-{#-
-    From scratch there are events only, which end when they begin: what came
-    before one is the event before it, and they can be counted last, when they
-    no longer have to be sorted.
-#}
-
-{%- set visits_of_visitor = 'partition by visitor_id order by event_at' %}
-
-sequenced_events as (
-
-    select
-        event_id,
-        visitor_id,
-        user_id,
-        event_name,
-        event_at,
-        received_at,
-        is_on_time,
-        lag(event_at) over ({{ visits_of_visitor }}) as previous_event_at,
-        {{ lag_of_known(
-            'case when is_on_time then event_at end', visits_of_visitor
-        ) }} as previous_on_time_at
-
-    from new_events
-
-),
-
-marked_events as (
-
-    select
-        *,
-        case
-            when event_at <= {{ add_minutes('previous_event_at', timeout) }}
-                then 0
-            else 1
-        end as is_session_start,
-        case
-            when not is_on_time then 0
-            when event_at <= {{ add_minutes('previous_on_time_at', timeout) }}
-                then 0
-            else 1
-        end as is_on_time_session_start
-
-    from sequenced_events
-
-),
-
-numbered_events as (
-
-    select
-        *,
-        sum(is_session_start) over ({{ visits_of_visitor }}) as session_number
-
-    from marked_events
-
-),
-
-sessions as (
-
-    select
-        visitor_id,
-        {{ first_by('event_id', ['event_at', 'event_id']) }} as first_event_id,
-        min(event_at) as started_at,
-        max(event_at) as ended_at,
-        min(user_id) as user_id,
-        count(*) as events,
-        {%- for name in event_names %}
-        {{ count_events_named(name) }} as {{ name }}s,
-        {%- endfor %}
-        count(case when not is_on_time then 1 end) as late_events,
-        cast(sum(is_on_time_session_start) as bigint) as on_time_sessions,
-        min(
-            case when not is_on_time then received_at end
-        ) as first_late_received_at,
-        min(case when is_on_time then event_at end) as on_time_started_at,
-        max(case when is_on_time then event_at end) as on_time_ended_at
-
-    from numbered_events
-
-    group by visitor_id, session_number
-
-),
-
-{% endif %}
-
 identified_sessions as (
 
     select
         {{ md5_text("visitor_id || ' ' || first_event_id") }} as session_id,
         cast(started_at as date) as started_on,
+        {{ days_between('started_at', 'ended_at') }} as midnights,
         {{ columns | join(',\n        ') }},
         true as is_counted,
         {{ events_stamp() }} as taken_at
@@ -315,6 +250,7 @@ sessions_as_they_are_and_were as (
     select
         session_id,
         started_on,
+        midnights,
         {{ columns | join(',\n        ') }},
         false as is_counted,
         {{ events_stamp() }} as taken_at
@@ -339,6 +275,7 @@ numbered_sessions as (
 select
     session_id,
     started_on,
+    midnights,
     {{ columns | join(',\n    ') }},
     is_counted,
     taken_at
@@ -349,4 +286,6 @@ where place = 1
 {%- else %}
 
 select * from identified_sessions
+
+{{ lie_in_order_of('started_on') }}
 {%- endif %}

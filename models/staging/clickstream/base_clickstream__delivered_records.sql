@@ -11,6 +11,7 @@
 {%- set columns = [
     'payload', 'received_at', 'source_file', 'is_readable', 'is_irregular'
 ] %}
+{%- set is_replay = is_incremental() and may_be_judged_otherwise(this) %}
 
 with
 
@@ -36,6 +37,10 @@ files_to_take as (
 
 ),
 
+{% endif %}
+
+{% if is_replay %}
+
 files_to_replay as (
 
     {{ files_to_replay(this) }}
@@ -57,6 +62,9 @@ new_records as (
     {% if is_incremental() %}
 
     where source_file in (select source_file from files_to_take)
+    {% endif %}
+
+    {% if is_replay %}
 
     union all
 
@@ -132,7 +140,7 @@ select
 
 from kept_records
 
-{% if is_incremental() %}
+{% if is_replay %}
 
 {#- The other records of those files, which would be deleted with them. #}
 
