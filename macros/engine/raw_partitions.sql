@@ -1,8 +1,8 @@
 {#
-    Conditions on the raw clickstream that spare an engine which bills by what it
-    reads the files that hold nothing of use; `true` where there is no such
-    bill. On Athena they name days (`dt`) of the table that `create_raw_tables`
-    made: which files a day has is asked of S3, not of Athena.
+    Conditions on the raw clickstream that spare an engine the files that hold
+    nothing of use; `true` where that spares nothing. On Athena, which bills by what
+    it reads, they name days (`dt`) of the table that `create_raw_tables` made: which
+    files a day has is asked of S3, not of Athena.
 
     may_hold_new_records() is `dt in ('2025-03-02')` if that day has a file that
     {{ this }}, whose rows are files, does not know, or that was written since.
@@ -40,16 +40,50 @@
 {%- endmacro %}
 
 
-{# The same for the records of the files that `query` names in its one column. #}
-{% macro is_in_days_of_files(query) -%}
-    {{ return(adapter.dispatch('is_in_days_of_files', 'churn')(query)) }}
+{#
+    The same for the records of the files that `query` names in its one column.
+    DuckDB would look into every payload there is before it looks at the file that it
+    came in, unless it is told the files by name.
+#}
+{% macro may_be_of_files(query) -%}
+    {{ return(adapter.dispatch('may_be_of_files', 'churn')(query)) }}
 {%- endmacro %}
 
-{% macro default__is_in_days_of_files(query) -%}
+{% macro default__may_be_of_files(query) -%}
     {{ return('true') }}
 {%- endmacro %}
 
-{% macro athena__is_in_days_of_files(query) -%}
+{% macro duckdb__may_be_of_files(query) -%}
+    {%- set delivered_files = ref('base_clickstream__delivered_files') -%}
+    {%- if not execute or not is_incremental()
+          or load_relation(delivered_files) is none -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set files = run_query(query).columns[0].values()
+        | sort(case_sensitive=true) -%}
+    {%- if not files or files | length > 1000 -%}
+        {{ return('true' if files else 'false') }}
+    {%- endif -%}
+    {%- set names = [] -%}
+    {%- for file in files -%}
+        {%- do names.append(
+            dbt.string_literal(dbt.escape_single_quotes(file))
+        ) -%}
+    {%- endfor -%}
+    {#- Two comparisons cost less than a look into a list of many names. -#}
+    {%- set condition -%}
+        source_file >= {{ names[0] }}
+        and source_file <= {{ names[-1] }}
+        and source_file in ({{ names | join(', ') }})
+    {%- endset -%}
+    {#- Records that name no file are told apart by none. -#}
+    {{ return(
+        '(source_file is null or (' ~ condition ~ '))' if '' in files
+        else condition
+    ) }}
+{%- endmacro %}
+
+{% macro athena__may_be_of_files(query) -%}
     {%- if not is_incremental() or athena_raw_files('raw_events') is none -%}
         {{ return('true') }}
     {%- endif -%}

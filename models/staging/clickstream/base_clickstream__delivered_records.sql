@@ -24,7 +24,7 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
-    where {{ is_in_days_of_files(files_to_take(this))
+    where {{ may_be_of_files(files_to_take(this))
         if is_incremental() else 'true' }}
 
 ),

@@ -17,7 +17,7 @@ raw_events as (
 
     from {{ raw_table('clickstream', 'raw_events') }}
 
-    where {{ is_in_days_of_files(newly_taken_files(this))
+    where {{ may_be_of_files(newly_taken_files(this))
         if is_incremental() else 'true' }}
 
 ),
