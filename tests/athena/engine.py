@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pyarrow as pa
 from engines import Engine
-from parity import Built, compare
 
 from tests.athena_local.local import LAKE, REGION, RESULTS, LocalCloud
+
+# How many queries are sent at once: most of their time is spent waiting.
+AT_ONCE = 6
 
 _ARROW_TYPES = {
     "boolean": pa.bool_(),
@@ -133,16 +133,6 @@ class AthenaEngine(Engine):
         ]:
             self.cloud.s3.delete_object(Bucket=LAKE, Key=file["Key"])
         self.cloud.glue.delete_partition(**place, PartitionValues=[partition])
-
-
-def differences(built: Built) -> list[str]:
-    """Sentences on how the rows of the tables on Athena differ from DuckDB's.
-
-    Most of the time is spent waiting: several tables are read at once.
-    """
-    with ThreadPoolExecutor() as threads:
-        found = threads.map(partial(compare, built), built.tables)
-    return [sentence for sentences in found for sentence in sentences]
 
 
 def _read(text: str | None, kind: str) -> Any:

@@ -15,10 +15,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from engine import AthenaEngine, differences
+from engine import AT_ONCE, AthenaEngine
 from engines import DuckdbEngine, Engine
 from landing import make_landing_zone, upload
-from parity import Built, tables_built
+from parity import Built, differences, tables_built
 from test_athena_parity import DuckdbInMilliseconds
 
 from tests.athena_local.local import LAKE
@@ -173,7 +173,7 @@ def test_tables_equal_those_of_a_full_refresh(grown, table_type) -> None:
         grown.tables[table_type],
     )
     assert len(built.tables) > 12
-    different = differences(built)
+    different = differences(built, at_once=AT_ONCE)
     assert not different, "\n".join(different)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from engine import AthenaEngine, differences
+from engine import AT_ONCE, AthenaEngine
 from engines import DuckdbEngine, Engine
-from parity import Built, tables_built
+from parity import Built, differences, tables_built
 
 FORMATS = ["iceberg", "hive"]
 
@@ -58,7 +58,7 @@ def built(request, cloud, on_duckdb, tmp_path_factory) -> Built:
 
 def test_every_table_is_the_same_row_for_row(built) -> None:
     assert len(built.tables) > 50
-    different = differences(built)
+    different = differences(built, at_once=AT_ONCE)
     assert not different, "\n".join(different)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from engines import Engine
@@ -60,6 +62,18 @@ def tables_built(result: Any) -> list[str]:
         for node in nodes
         if node.resource_type in ("model", "seed") and node.alias not in NOT_COMPARED
     )
+
+
+def differences(built: Built, at_once: int = 1) -> list[str]:
+    """Sentences on how the rows of the tables differ from DuckDB's.
+
+    Args:
+        built: What is compared.
+        at_once: How many tables are read at once, of an engine that lets one wait.
+    """
+    with ThreadPoolExecutor(at_once) as threads:
+        found = threads.map(partial(compare, built), built.tables)
+    return [sentence for sentences in found for sentence in sentences]
 
 
 def compare(built: Built, table: str) -> list[str]:

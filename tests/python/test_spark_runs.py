@@ -1,10 +1,11 @@
 """The rules of the house on Spark: one session, and as few runs as prove them.
 
-Two companies. The seeds are run on what had arrived by some moment, then Spark's
+Three companies. The seeds are run on what had arrived by some moment, then Spark's
 tables are left as killed runs leave them, then everything is built: all tests and
 unit tests pass, and every table equals that of DuckDB after the same two runs. The
 second company is small and dirty, and its records land in no order: its tables on
-Spark after several runs equal those of one full refresh on DuckDB.
+Spark after several runs equal those of one full refresh on DuckDB. The third is read
+from the seeds by configuration alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import pytest
 import xgboost as xgb
 from conftest import DbtProject
 from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
-from parity import Built, compare, rows_of, tables_built
+from other_company import build_other_company, check_accounts_leave_by_events
+from parity import Built, differences, rows_of, tables_built
 from test_labels_oracle import expected
 
 import dbt_local_python.spark as local_spark
@@ -134,11 +136,9 @@ def first_part_ends_at(engine: Engine) -> str:
 
 
 def test_every_table_is_the_same_row_for_row(built) -> None:
-    differences = []
-    for table in built.tables:
-        differences += compare(built, table)
+    different = differences(built)
     assert len(built.tables) > 50
-    assert not differences, "\n".join(differences)
+    assert not different, "\n".join(different)
 
 
 def test_nothing_of_an_interrupted_run_is_left(built) -> None:
@@ -312,12 +312,11 @@ def as_raw(project: DbtProject, table: str, rows: pd.DataFrame) -> pa.Table:
 
 
 def test_runs_in_any_order_equal_a_full_refresh(arrived) -> None:
-    differences = []
     for table in arrived.tables:
         rows = arrived.engine.rows(f"select count(*) as n from arrived.{table}")
         assert rows["n"][0].as_py(), f"{table} is empty, and compares nothing"
-        differences += compare(arrived, table)
-    assert not differences, "\n".join(differences)
+    different = differences(arrived)
+    assert not different, "\n".join(different)
 
 
 def test_nothing_that_arrived_is_lost(arrived) -> None:
@@ -390,3 +389,17 @@ def test_rows_of_this_process_are_handed_over_in_parts(spark, monkeypatch) -> No
     assert rows == 1_000
     assert sorted(row.number for row in frame.collect()) == list(range(1_000))
     assert frame.rdd.getNumPartitions() > 1
+
+
+@pytest.fixture(scope="module")
+def other(spark, tmp_path_factory) -> Built:
+    return build_other_company(
+        SparkEngine(spark.folder, schema="other"),
+        DuckdbEngine(tmp_path_factory.mktemp("duckdb")),
+    )
+
+
+def test_another_company_is_a_matter_of_configuration(other) -> None:
+    check_accounts_leave_by_events(other)
+    different = differences(other)
+    assert not different, "\n".join(different)

@@ -1,0 +1,56 @@
+"""The seeds, read as those of another company by configuration alone.
+
+Its columns have other contents, it has no contacts, invoices or calls, its accounts
+leave by an event of the clickstream, and some features mean nothing to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engines import DuckdbEngine, Engine
+from parity import Built, tables_built
+
+OTHER_COMPANY: dict[str, Any] = {
+    "has_contacts": False,
+    "has_invoices": False,
+    "has_support_calls": False,
+    "raw_events_columns": {"source_file": "'copy/' || source_file"},
+    # Every account is one person, as the records of the clickstream name them.
+    "raw_accounts_table": "raw_contacts",
+    "raw_accounts_columns": {
+        "account_id": "user_id",
+        "company_name": "upper(role)",
+        "industry": None,
+        "signup_date": "'2024-12-01'",
+        "plan": None,
+        "seats": None,
+        "monthly_recurring_revenue": "'12.5'",
+    },
+    "crm_outcome_dialect": "events",
+    "cancellation_events": ["logout", "subscribe_hover"],
+    "restart_events": ["login"],
+    "left_out_features": ["subscribe"],
+    "churn_grace_days": 7,
+}
+
+
+def build_other_company(engine: Engine, duckdb: DuckdbEngine) -> Built:
+    """Build it on both engines, but for the model."""
+    for each in (duckdb, engine):
+        each.dbt("seed")
+        result = each.dbt("run", "--exclude", "churn_models+", **OTHER_COMPANY)
+    return Built(engine, duckdb, tables_built(result))
+
+
+def check_accounts_leave_by_events(built: Built) -> None:
+    """Fail if the events of `cancellation_events` ended nothing."""
+    assert "int_account_outcome_events" in built.tables
+    assert not {table for table in built.tables if "billing" in table}
+    (counts,) = built.engine.rows(
+        "select count(*) as spells, count(ended_on) as ended, "
+        "count(distinct account_id) as accounts "
+        f"from {built.engine.schema}.subscription_spells"
+    ).to_pylist()
+    assert counts["spells"] > counts["accounts"] > 0
+    assert counts["ended"] > 0
