@@ -1,16 +1,16 @@
 {#
-    The first column of what `query` gives, a list. While a model is compiled, a query
-    is asked once, however many places of its SQL need the answer: an engine may take
-    half a second for each, or bill what it reads. What a compilation does not change
-    may be asked so, and nothing else.
+    The rows that `query`, about the table `relation`, gives, a list. A run asks a
+    query once, however many models need the answer, and their hooks: an engine may
+    take half a second for each, or bill what it reads. So it must be one about a
+    table that is built before those models, or of the model's own, as it is found.
 #}
-{% macro asked_once(query) -%}
-    {#- dbt hands every compilation a `model` of its own, which it then forgets. -#}
-    {%- set answers = model.setdefault('answers', {}) if model is mapping else {} -%}
-    {%- if query not in answers -%}
-        {%- do answers.update({
-            query: run_query(query).columns[0].values() | list
-        }) -%}
+{% macro asked_once(query, relation) -%}
+    {#- All that is compiled in a run shares `graph`, which the next one makes anew. -#}
+    {%- set answers = graph.setdefault('answers', {}) -%}
+    {#- Those who read the model's own table ask when it is built. -#}
+    {%- set question = (model.unique_id if relation == this else none, query) -%}
+    {%- if question not in answers -%}
+        {%- do answers.update({question: run_query(query).rows | list}) -%}
     {%- endif -%}
-    {{ return(answers[query]) }}
+    {{ return(answers[question]) }}
 {%- endmacro %}

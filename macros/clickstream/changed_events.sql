@@ -149,10 +149,8 @@ new_events as (
           or load_relation(events) is none -%}
         {{ return(false) }}
     {%- endif -%}
-    {%- set known_until = latest_stamp(relation) -%}
-    {%- set events_since = asked_once(
-        'select min(taken_at) as first_stamp from ' ~ events
-    )[0] -%}
+    {%- set known_until = stamps_in(relation).latest_stamp -%}
+    {%- set events_since = stamps_in(events).first_stamp -%}
     {{ return(
         known_until and events_since and events_since > known_until
     ) }}

@@ -47,8 +47,9 @@
     {{ return(asked_once(
         'select count(*) as count_files from ' ~ delivered_files
         ~ ' where offered_at > ' ~ latest_taken_at(relation)
-        ~ ' and grown_at < offered_at'
-    )[0] > 0) }}
+        ~ ' and grown_at < offered_at',
+        delivered_files
+    )[0].count_files > 0) }}
 
 {%- endmacro %}
 

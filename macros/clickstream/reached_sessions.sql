@@ -108,11 +108,13 @@ where change_number = 1
     {%- if not execute or load_relation(relation) is none -%}
         {{ return('true') }}
     {%- endif -%}
+    {%- set named_events = ref('base_clickstream__named_events') -%}
     {%- set changed = asked_once(
         'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
-        ~ ') as changed_day from ' ~ ref('base_clickstream__named_events')
-        ~ ' where taken_at > ' ~ known_until
-    ) -%}
+        ~ ') as changed_day from ' ~ named_events
+        ~ ' where taken_at > ' ~ known_until,
+        named_events
+    ) | map('first') | list -%}
     {#- A year of five digits is none of Python's. -#}
     {%- if not changed or changed | length > 400
           or changed | map('length') | max != 10

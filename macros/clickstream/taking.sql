@@ -9,18 +9,23 @@
 #}
 {% macro latest_taken_at(relation, stamp='taken_at') %}
 
-    {%- set latest = latest_stamp(relation, stamp)
+    {%- set latest = stamps_in(relation, stamp).latest_stamp
         if execute and load_relation(relation) is not none else none -%}
     {{ return(timestamp_literal(latest or modules.datetime.datetime(1, 1, 1))) }}
 
 {% endmacro %}
 
 
-{# The greatest `stamp` in a table that exists, or none where it has no rows. #}
-{% macro latest_stamp(relation, stamp='taken_at') %}
+{#
+    The least and the greatest `stamp` in a table that exists, `first_stamp` and
+    `latest_stamp`; none where it has no rows.
+#}
+{% macro stamps_in(relation, stamp='taken_at') %}
 
     {{ return(asked_once(
-        'select max(' ~ stamp ~ ') as latest_stamp from ' ~ relation
+        'select min(' ~ stamp ~ ') as first_stamp, max(' ~ stamp
+        ~ ') as latest_stamp from ' ~ relation,
+        relation
     )[0]) }}
 
 {% endmacro %}
@@ -35,7 +40,7 @@
 
     {%- set run_stamp = run_started_at.replace(tzinfo=none) -%}
     {%- if execute and is_incremental() -%}
-        {%- set latest = latest_stamp(this, stamp) -%}
+        {%- set latest = stamps_in(this, stamp).latest_stamp -%}
         {%- if latest and latest >= run_stamp -%}
             {%- set run_stamp =
                 latest + modules.datetime.timedelta(microseconds=1) -%}

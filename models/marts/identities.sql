@@ -48,59 +48,58 @@ links as (
 
 ),
 
-visitor_accounts as (
-
-    select
-        visitor_id,
-        account_id,
-        min(identified_at) as first_identified_at
-
-    from links
-
-    group by 1, 2
-
-),
-
-numbered_accounts as (
+links_with_accounts as (
 
     select
         *,
-        row_number() over (
-            partition by visitor_id
-            order by first_identified_at, account_id
-        ) as account_number
+        min(identified_at) over (
+            partition by visitor_id, account_id
+        ) as account_identified_at
 
-    from visitor_accounts
+    from links
 
 ),
 
-accounts_too_many as (
+numbered_links as (
 
     select
-        visitor_id,
-        first_identified_at as shared_since
+        *,
+        dense_rank() over (
+            partition by visitor_id
+            order by account_identified_at, account_id
+        ) as account_number
 
-    from numbered_accounts
-
-    where account_number = {{ var('max_accounts_per_visitor') | int + 1 }}
+    from links_with_accounts
 
 ),
 
 identities as (
 
     select
-        links.visitor_id,
-        links.user_id,
-        links.account_id,
-        links.identified_at,
-        accounts_too_many.visitor_id is not null as is_shared_device,
-        accounts_too_many.shared_since
+        visitor_id,
+        user_id,
+        account_id,
+        identified_at,
+        {#- When the account became known that was one too many. #}
+        min(
+            case
+                when
+                    account_number
+                    = {{ var('max_accounts_per_visitor') | int + 1 }}
+                    then account_identified_at
+            end
+        ) over (partition by visitor_id) as shared_since
 
-    from links
-
-    left join accounts_too_many
-        on links.visitor_id = accounts_too_many.visitor_id
+    from numbered_links
 
 )
 
-select * from identities
+select
+    visitor_id,
+    user_id,
+    account_id,
+    identified_at,
+    shared_since is not null as is_shared_device,
+    shared_since
+
+from identities

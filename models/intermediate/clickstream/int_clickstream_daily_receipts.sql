@@ -4,6 +4,7 @@
         incremental_strategy='delete+insert',
         unique_key='receipt_day',
         pre_hook='{{ forget_rebuilt_events(this) }}',
+        post_hook="{{ drop_set_aside('changed_days') }}",
     )
 }}
 
@@ -18,29 +19,33 @@ with
 
 {% if is_incremental() %}
 
+{%- set changed_days %}
+select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
+
+from {{ ref('base_clickstream__delivered_records') }}
+
+where taken_at > {{ latest_taken_at(this) }}
+
+union
+
+select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
+
+from {{ ref('base_clickstream__records') }}
+
+where taken_at > {{ latest_taken_at(this) }}
+
+union
+
+select received_on as receipt_day
+
+from {{ ref('base_clickstream__events') }}
+
+where taken_at > {{ latest_taken_at(this) }}
+{%- endset %}
+
 changed_days as (
 
-    select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
-
-    from {{ ref('base_clickstream__delivered_records') }}
-
-    where taken_at > {{ latest_taken_at(this) }}
-
-    union
-
-    select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
-
-    from {{ ref('base_clickstream__records') }}
-
-    where taken_at > {{ latest_taken_at(this) }}
-
-    union
-
-    select received_on as receipt_day
-
-    from {{ ref('base_clickstream__events') }}
-
-    where taken_at > {{ latest_taken_at(this) }}
+    {{ set_aside('changed_days', changed_days) }}
 
 ),
 

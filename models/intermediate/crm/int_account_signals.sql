@@ -112,103 +112,81 @@ signals_with_standing as (
 
 ),
 
-counted_signals as (
+{#- Signals that are left out have neighbours of their own, and no say. #}
+
+signals_with_former_kind as (
 
     select
         *,
         lag(signal_kind) over (
-            partition by account_id
+            partition by account_id, exclusion is null
             order by signal_on, order_in_day
         ) as former_kind
 
     from signals_with_standing
 
-    where exclusion is null
+),
+
+marked_signals as (
+
+    select
+        *,
+        exclusion is null
+        and signal_kind != coalesce(former_kind, 'cancellation') as is_turn
+
+    from signals_with_former_kind
 
 ),
 
-turning_signals as (
+signals_with_turns as (
 
     select
-        account_id,
-        source_column,
-        signal_on,
+        *,
         lead(signal_on) over (
-            partition by account_id
+            partition by account_id, is_turn
             order by signal_on, order_in_day
         ) as next_turn_on,
         lag(signal_on) over (
-            partition by account_id
+            partition by account_id, is_turn
             order by signal_on, order_in_day
         ) as former_turn_on
 
-    from counted_signals
-
-    where signal_kind != coalesce(former_kind, 'cancellation')
+    from marked_signals
 
 ),
 
 signals_with_effects as (
 
     select
-        signals_with_standing.account_id,
-        signals_with_standing.signal_on,
-        signals_with_standing.order_in_day,
-        signals_with_standing.signal_kind,
-        signals_with_standing.source_column,
-        signals_with_standing.first_known_in_batch,
-        signals_with_standing.first_known_on_time_in_batch,
+        account_id,
+        signal_on,
+        order_in_day,
+        signal_kind,
+        source_column,
+        first_known_in_batch,
+        first_known_on_time_in_batch,
         case
-            when signals_with_standing.exclusion is not null
-                then signals_with_standing.exclusion
-            when
-                turning_signals.account_id is not null
-                and signals_with_standing.signal_kind = 'cancellation'
+            when exclusion is not null then exclusion
+            when is_turn and signal_kind = 'cancellation'
                 then case
-                    when
-                        turning_signals.next_turn_on
-                        = turning_signals.signal_on
-                        then 'plan_change'
+                    when next_turn_on = signal_on then 'plan_change'
                     else 'closes'
                 end
-            when turning_signals.account_id is not null
+            when is_turn
                 then case
-                    when
-                        turning_signals.former_turn_on
-                        = turning_signals.signal_on
-                        then 'plan_change'
+                    when former_turn_on = signal_on then 'plan_change'
                     else 'opens'
                 end
             when
-                signals_with_standing.signal_kind = 'start'
-                and (
-                    signals_with_standing.signal_on
-                    = signals_with_standing.signup_date
-                    or signals_with_standing.is_in_first_batch
-                )
+                signal_kind = 'start'
+                and (signal_on = signup_date or is_in_first_batch)
                 then 'restates_start'
-            when
-                signals_with_standing.signal_kind = 'cancellation'
-                and counted_signals.former_kind is null
+            when signal_kind = 'cancellation' and former_kind is null
                 then 'never_started'
             else 'repeats'
         end as effect
 
-    from signals_with_standing
-
-    left join counted_signals
-        on
-            signals_with_standing.account_id = counted_signals.account_id
-            and signals_with_standing.source_column
-            = counted_signals.source_column
-            and signals_with_standing.signal_on = counted_signals.signal_on
-
-    left join turning_signals
-        on
-            signals_with_standing.account_id = turning_signals.account_id
-            and signals_with_standing.source_column
-            = turning_signals.source_column
-            and signals_with_standing.signal_on = turning_signals.signal_on
+    from signals_with_turns
 
 )
 

@@ -16,6 +16,12 @@ events as (
 
 ),
 
+receipts as (
+
+    select * from {{ ref('int_clickstream_daily_receipts') }}
+
+),
+
 batches as (
 
     select * from {{ ref('int_crm_batches') }}
@@ -51,6 +57,26 @@ latest_as_of_date as (
 
 ),
 
+{#- No event is newer than those from this day on: so few have to be read. #}
+
+last_whole_day as (
+
+    select
+        coalesce(
+            max(receipts.receipt_day), cast('0001-01-01' as date)
+        ) as received_on
+
+    from receipts
+
+    inner join latest_as_of_date
+        on
+            receipts.receipt_day
+            < cast(latest_as_of_date.window_closed_at as date)
+
+    where receipts.events > 0
+
+),
+
 newest_clickstream as (
 
     select max(events.received_at) as data_through
@@ -59,6 +85,8 @@ newest_clickstream as (
 
     inner join latest_as_of_date
         on events.received_at < latest_as_of_date.window_closed_at
+
+    where events.received_on >= (select received_on from last_whole_day)
 
 ),
 
