@@ -51,6 +51,10 @@ LINE = [
 ]
 
 
+# Names with what SQL may take amiss, and files that have none.
+FILES = [*(f"file {number}" for number in range(16)), "File", "'a' file", "fïlé", None]
+
+
 def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame:
     """Events of few visitors, so that late ones extend, bridge and repeat others.
 
@@ -80,7 +84,7 @@ def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame
             payload = payload[: draw.randrange(1, len(payload))]
         if number % 17 == 0:
             payload += json.dumps({**event, "event_id": f"second {number}"})
-        source_file = f"file {draw.randrange(20)}"
+        source_file = draw.choice(FILES)
         rows.append((payload, received_at, source_file))
         if number % 10 == 0:
             rows.append((payload, received_at + timedelta(hours=3), source_file))
