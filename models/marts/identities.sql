@@ -6,26 +6,9 @@ visitor_users as (
 
 ),
 
-contacts as (
+account_users as (
 
-    select * from {{ ref('stg_salesforce__contacts') }}
-
-),
-
-user_accounts as (
-
-    select
-        user_id,
-        account_id,
-        min(loaded_at) as first_loaded_at
-
-    from contacts
-
-    where
-        user_id is not null
-        and account_id is not null
-
-    group by 1, 2
+    select * from {{ ref('int_account_users') }}
 
 ),
 
@@ -34,17 +17,17 @@ links as (
     select
         visitor_users.visitor_id,
         visitor_users.user_id,
-        user_accounts.account_id,
+        account_users.account_id,
         case
-            when user_accounts.first_loaded_at > visitor_users.first_received_at
-                then user_accounts.first_loaded_at
+            when account_users.known_at > visitor_users.first_received_at
+                then account_users.known_at
             else visitor_users.first_received_at
         end as identified_at
 
     from visitor_users
 
-    inner join user_accounts
-        on visitor_users.user_id = user_accounts.user_id
+    inner join account_users
+        on visitor_users.user_id = account_users.user_id
 
 ),
 
