@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         unique_key='as_of_date',
+        partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook='{{ forget_reopened_dates(this) }}',
     )
 }}
@@ -29,11 +30,15 @@ standings as (
 
     select * from {{ ref('int_account_standing') }}
 
+    where as_of_date in (select as_of_date from as_of_dates)
+
 ),
 
 cohorts as (
 
     select * from {{ ref('int_cohort_churn') }}
+
+    where as_of_date in (select as_of_date from as_of_dates)
 
 ),
 
@@ -41,11 +46,15 @@ contracts as (
 
     select * from {{ ref('int_account_contract') }}
 
+    where as_of_date in (select as_of_date from as_of_dates)
+
 ),
 
 usage as (
 
     select * from {{ ref('int_account_usage') }}
+
+    where as_of_date in (select as_of_date from as_of_dates)
 
 ),
 
@@ -54,6 +63,8 @@ support as (
 
     select * from {{ ref('int_account_support') }}
 
+    where as_of_date in (select as_of_date from as_of_dates)
+
 ),
 
 {% endif -%}
@@ -61,6 +72,8 @@ support as (
 billing as (
 
     select * from {{ ref('int_account_billing') }}
+
+    where as_of_date in (select as_of_date from as_of_dates)
 
 ),
 
@@ -84,13 +97,10 @@ accounts as (
         cast(date_trunc('month', standings.signed_up_on) as date)
             as cohort_month,
         {{ days_between(
-            'clickstream_starts.first_activity_on', 'as_of_dates.as_of_date'
+            'clickstream_starts.first_activity_on', 'standings.as_of_date'
         ) }} as days_of_clickstream
 
     from standings
-
-    inner join as_of_dates
-        on standings.as_of_date = as_of_dates.as_of_date
 
     cross join clickstream_starts
 

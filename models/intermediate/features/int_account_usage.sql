@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='append',
         unique_key='as_of_date',
+        partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook='{{ forget_reopened_dates(this) }}',
     )
 }}
