@@ -5,8 +5,9 @@
     table that is built before those models, or of the model's own, as it is found.
 #}
 {% macro asked_once(query, relation) -%}
-    {#- All that is compiled in a run shares `graph`, which the next one makes anew. -#}
-    {%- set answers = graph.setdefault('answers', {}) -%}
+    {#- All that is compiled in a run shares `graph`, and maybe the next run does. -#}
+    {%- set answers = graph.setdefault('answers', {})
+        .setdefault(invocation_id, {}) -%}
     {#- Those who read the model's own table ask when it is built. -#}
     {%- set question = (model.unique_id if relation == this else none, query) -%}
     {%- if question not in answers -%}
