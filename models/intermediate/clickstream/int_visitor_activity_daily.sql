@@ -148,7 +148,7 @@ visitor_days as (
     where cast(first_event_at as date) = activity_date
 
     {% endif -%}
-    group by 1, 2
+    group by visitor_id, activity_date
 
 )
 
