@@ -12,9 +12,7 @@
 }}
 
 {%- set timeout = var('session_timeout_minutes') | int %}
-{%- set event_names = [
-    'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
-] %}
+{%- set event_names = counted_event_names() %}
 
 with
 

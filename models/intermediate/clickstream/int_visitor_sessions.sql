@@ -10,9 +10,7 @@
 }}
 
 {%- set timeout = var('session_timeout_minutes') | int %}
-{%- set event_names = [
-    'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
-] %}
+{%- set event_names = counted_event_names() %}
 {%- set counts = [
     'events', 'page_views', 'product_views', 'subscribe_hovers',
     'subscribe_clicks', 'late_events', 'on_time_sessions'
