@@ -145,8 +145,7 @@ new_events as (
 {% macro events_are_rebuilt(relation) -%}
 
     {%- set events = ref('base_clickstream__events') -%}
-    {%- if not execute or load_relation(relation) is none
-          or load_relation(events) is none -%}
+    {%- if not (is_built(relation) and is_built(events)) -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set known_until = stamps_in(relation).latest_stamp -%}

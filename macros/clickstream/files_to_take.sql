@@ -40,8 +40,7 @@
 {% macro may_be_judged_otherwise(relation) -%}
 
     {%- set delivered_files = ref('base_clickstream__delivered_files') -%}
-    {%- if not execute or load_relation(relation) is none
-          or load_relation(delivered_files) is none -%}
+    {%- if not (is_built(relation) and is_built(delivered_files)) -%}
         {{ return(true) }}
     {%- endif -%}
     {{ return(asked_once(

@@ -105,7 +105,7 @@ where change_number = 1
 #}
 {% macro days_in_reach(relation, known_until) -%}
 
-    {%- if not execute or load_relation(relation) is none -%}
+    {%- if not is_built(relation) -%}
         {{ return('true') }}
     {%- endif -%}
     {%- set named_events = ref('base_clickstream__named_events') -%}

@@ -10,7 +10,7 @@
 {% macro latest_taken_at(relation, stamp='taken_at') %}
 
     {%- set latest = stamps_in(relation, stamp).latest_stamp
-        if execute and load_relation(relation) is not none else none -%}
+        if is_built(relation) else none -%}
     {{ return(timestamp_literal(latest or modules.datetime.datetime(1, 1, 1))) }}
 
 {% endmacro %}

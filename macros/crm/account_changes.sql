@@ -200,11 +200,11 @@ sightings as (
     of two readings is computed twice on some engines, accounts and all. #}
 roles as (
 
-    select 'seen' as role
+    select true as is_seen
 
     union all
 
-    select 'missing' as role
+    select false as is_seen
 
 ),
 
@@ -212,15 +212,15 @@ account_changes as (
 
     select
         sightings.*,
-        roles.role = 'seen' as is_seen,
+        roles.is_seen,
         next_batches.batch_date as next_batch_date
 
     from sightings
 
     inner join roles
         on
-            (roles.role = 'seen' and sightings.seen_change_kind is not null)
-            or (roles.role = 'missing' and sightings.is_missing_next)
+            (roles.is_seen and sightings.seen_change_kind is not null)
+            or (not roles.is_seen and sightings.is_missing_next)
 
     left join batches as next_batches
         on sightings.batch_number + 1 = next_batches.batch_number

@@ -55,8 +55,7 @@
 
 {% macro duckdb__may_be_of_files(query) -%}
     {%- set delivered_files = ref('base_clickstream__delivered_files') -%}
-    {%- if not execute or not is_incremental()
-          or load_relation(delivered_files) is none -%}
+    {%- if not is_incremental() or not is_built(delivered_files) -%}
         {{ return('true') }}
     {%- endif -%}
     {%- set files = run_query(query).columns[0].values()
