@@ -9,12 +9,16 @@ day again.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+
+from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
+from dbt_common.events.base_types import EventMsg
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,14 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
     variables = dict(options.vars)
     if options.model:
         variables["champion_model_version"] = options.model
-    problem = None
-    for day in _days(options.first, options.last, options.every):
-        problem = _score({**variables, "as_of_date": str(day)})
-        if problem:
-            break
-        print(f"{day} is scored.", flush=True)
-    # Whatever happened, the table that people read is about today.
-    problem = _score(variables) or problem
+    with contextlib.chdir(ROOT):
+        problem = _score_all(
+            _days(options.first, options.last, options.every), variables
+        )
     if problem:
         print(problem, file=sys.stderr)
         return 1
@@ -77,29 +77,45 @@ def _days(first: date, last: date, every: int) -> Iterator[date]:
         first += timedelta(days=every)
 
 
-def _score(variables: dict[str, object]) -> str | None:
-    """Score one day; return a sentence if that cannot be done."""
-    finished = subprocess.run(
+def _score_all(days: Iterator[date], variables: dict[str, object]) -> str | None:
+    """Score each day, then the latest; return a sentence if one cannot be scored."""
+    # Parsed once, which takes longer than a day does: the as-of date matters to no
+    # model's configuration.
+    parsed, problem = _dbt(None, ["parse"], variables)
+    if problem:
+        return problem
+    for day in days:
+        _, problem = _dbt(parsed.result, _LINE, {**variables, "as_of_date": str(day)})
+        if problem:
+            break
+        print(f"{day} is scored.", flush=True)
+    # Whatever happened, the table that people read is about today.
+    _, problem_today = _dbt(parsed.result, _LINE, variables)
+    return problem or problem_today
+
+
+def _dbt(
+    manifest: Manifest | None, command: list[str], variables: dict[str, object]
+) -> tuple[dbtRunnerResult, str | None]:
+    """Run one dbt command; also return a sentence if it did not do what it should."""
+    said: list[EventMsg] = []
+    finished = dbtRunner(manifest, [said.append]).invoke(
         [
-            str(Path(sys.executable).parent / "dbt"),
             "--no-use-colors",
-            "--log-format=text",
-            *_LINE,
+            "--log-level=none",
+            *command,
             "--vars",
             json.dumps(variables),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+        ]
     )
-    if finished.returncode != 0:
-        return finished.stdout.strip() or finished.stderr.strip()
-    for line in finished.stdout.splitlines():
-        if any(refusal in line for refusal in _REFUSALS):
-            # Without the time of day that dbt puts before it.
-            return line.split("  ", 1)[-1].split(", and is scored")[0].strip(". ") + "."
-    return None
+    if not finished.success:
+        errors = [event.info.msg for event in said if event.info.level == "error"]
+        return finished, "\n".join(errors) or str(finished.exception)
+    for event in said:
+        if any(refusal in event.info.msg for refusal in _REFUSALS):
+            sentence = event.info.msg.split(", and is scored")[0].strip(". ") + "."
+            return finished, sentence
+    return finished, None
 
 
 def _day(text: str) -> date:

@@ -2,15 +2,13 @@
 
 ``python replay_days.py JOB`` in the folder of the database reads the file JOB::
 
-    {"first": "2025-08-29", "last": "2025-10-27", "land": true,
+    {"first": "2025-08-29", "last": "2025-10-27",
      "select": ["..."], "exclude": ["..."], "vars": {}, "keep": "replayed"}
 
-For each day it runs the selection, scoring that day, and copies the day's rows
-of ``account_features`` and ``churn_scores`` into the schema ``keep``. With
-``land``, what arrived until the end of the day is landed first, and the run
-finds out by itself which day that decides; without, it is told. ``every`` says how
-many days lie between two runs, 1 by default. One process, because starting dbt costs
-more than a day of a small company does.
+For each day it lands what arrived until the end of the day, runs the selection, which
+finds out by itself which day that decides, and copies that day's rows of
+``account_features`` and ``churn_scores`` into the schema ``keep``. One process, because
+starting dbt costs more than a day of a small company does.
 """
 
 from __future__ import annotations
@@ -51,15 +49,13 @@ def main(job_file: str) -> None:
     """Do the job in ``job_file``; exit with dbt's code if a run fails."""
     job = json.loads(Path(job_file).read_text())
     database = os.environ["CHURN_DUCKDB_PATH"]
-    # Parsed once: the as-of date matters to no model's configuration.
+    # Parsed once, which takes longer than a day does.
     manifest = dbtRunner().invoke(["--quiet", "parse", *project(job["vars"])]).result
     runner = dbtRunner(manifest=manifest)
     day = date.fromisoformat(job["first"])
     while day <= date.fromisoformat(job["last"]):
-        if job["land"]:
-            with duckdb.connect(database) as connection:
-                land_until(connection, f"{day + timedelta(days=1)} 00:00:00")
-        told = {"as_of_date": str(day)}
+        with duckdb.connect(database) as connection:
+            land_until(connection, f"{day + timedelta(days=1)} 00:00:00")
         finished = runner.invoke(
             [
                 "--quiet",
@@ -71,7 +67,7 @@ def main(job_file: str) -> None:
                 *job["select"],
                 "--exclude",
                 *job["exclude"],
-                *project({**job["vars"], **({} if job["land"] else told)}),
+                *project(job["vars"]),
             ]
         )
         DuckDBConnectionManager.close_all_connections()
@@ -79,7 +75,7 @@ def main(job_file: str) -> None:
             sys.exit(f"{day}: {finished.exception or finished.result}")
         with duckdb.connect(database) as connection:
             keep(connection, job["keep"], day)
-        day += timedelta(days=job.get("every", 1))
+        day += timedelta(days=1)
 
 
 def project(variables: dict[str, object]) -> list[str]:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, DbtProject
+from conftest import DbtProject
 from replay_days import ARRIVED_AT, land_until
 
 # On two of these days nothing arrived that would have decided them; 60 are scored.
@@ -34,23 +34,49 @@ SCORES = (
     "select * exclude (scored_at) from {}churn_scores {} "
     "order by as_of_date, account_id"
 )
+IN_HISTORY = SCORES.replace("churn_scores", "churn_score_history")
 
 
-def replay(project: DbtProject, **job: object) -> None:
-    """Run `replay_days.py` on the project's database."""
+def run_day_by_day(project: DbtProject) -> None:
+    """Run `replay_days.py` on the project's database; the days are in `kept` then."""
+    job = {
+        "first": FIRST,
+        "last": LAST,
+        "select": LINE,
+        "exclude": LEARNING,
+        "vars": {"load_demo_seeds": False},
+        "keep": "kept",
+    }
     file = project.folder / "job.json"
-    file.write_text(
-        json.dumps({"first": FIRST, "last": LAST, "exclude": LEARNING, **job})
+    file.write_text(json.dumps(job))
+    finished = run_python(
+        project, str(Path(__file__).with_name("replay_days.py")), str(file)
     )
-    finished = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("replay_days.py")), str(file)],
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def backfill(
+    project: DbtProject, *arguments: str, **variables: object
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m churn.backfill` on the project's database."""
+    variables = {"load_demo_seeds": False, **variables}
+    return run_python(
+        project, "-m", "churn.backfill", *arguments, f"--vars={json.dumps(variables)}"
+    )
+
+
+def run_python(
+    project: DbtProject, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python on the project's database, from its folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=project.folder,
-        env=project.environment,
+        env={**project.environment, "CHURN_DUCKDB_PATH": str(project.database)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
 @pytest.fixture(scope="module")
@@ -67,13 +93,7 @@ def replayed(module_project: DbtProject) -> DbtProject:
         land_until(connection, f"{FIRST} 00:00:00")
     # The model of this day scores all days.
     module_project.dbt("run", "--select", *LINE, load_demo_seeds=False)
-    replay(
-        module_project,
-        select=LINE,
-        land=True,
-        keep="kept",
-        vars={"load_demo_seeds": False},
-    )
+    run_day_by_day(module_project)
     return module_project
 
 
@@ -108,16 +128,14 @@ def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
     assert kept == rebuilt
 
     # A score is about one day, so the days are scored one by one.
-    replay(
-        copied,
-        select=SCORING,
-        land=False,
-        keep="again",
-        vars={"load_demo_seeds": False, "as_of_frequency": "daily"},
+    copied.execute("delete from churn_score_history")
+    finished = backfill(
+        copied, f"--from={min(days)}", f"--to={max(days)}", as_of_frequency="daily"
     )
+    assert finished.returncode == 0, finished.stderr
     scores = copied.query(SCORES.format("kept.", ""))
     assert len(scores) > 60 * 10
-    assert scores == copied.query(SCORES.format("again.", of_days))
+    assert scores == copied.query(IN_HISTORY.format("", of_days))
 
 
 def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
@@ -208,24 +226,6 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
     assert scores == copied.query(SCORES.format("", ""))
 
 
-def backfill(project: DbtProject, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `python -m churn.backfill` on the project's database."""
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "churn.backfill",
-            *arguments,
-            '--vars={"load_demo_seeds": false}',
-        ],
-        cwd=ROOT,
-        env={**project.environment, "CHURN_DUCKDB_PATH": str(project.database)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
     """`--vars 'as_of_date: …'` for one day, one command for a range of days."""
     copied.execute("delete from churn_score_history")
@@ -253,7 +253,7 @@ def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
     for day in ("2025-09-02", "2025-09-05"):
         of_day = f"where as_of_date = date '{day}'"
         assert copied.query(SCORES.format("kept.", of_day)) == copied.query(
-            SCORES.format("", of_day).replace("churn_scores", "churn_score_history")
+            IN_HISTORY.format("", of_day)
         )
     assert copied.query("select distinct as_of_date from churn_scores") == copied.query(
         "select max(as_of_date) from kept.churn_scores"
