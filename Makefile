@@ -20,12 +20,12 @@ help: ## List the targets
 		| awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # A stamp per lock file: the environment is rebuilt when its lock changes.
-$(VENV)/base.stamp: requirements.lock pyproject.toml
+$(VENV)/base.stamp: requirements.lock requirements-installer.lock pyproject.toml
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./scripts/make_environment.sh \
 		requirements.lock
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.lock pyproject.toml
+$(VENV)/dev.stamp: requirements-dev.lock requirements-installer.lock pyproject.toml
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./scripts/make_environment.sh \
 		requirements-dev.lock
 	@touch $@ $(VENV)/base.stamp
@@ -95,11 +95,13 @@ spark-thrift: $(VENV)/dev.stamp ## Start a Spark Thrift Server; ends with Ctrl-C
 	@$(BIN)/python scripts/spark_thrift_server.py
 
 .PHONY: lock
-lock: ## Resolve the dependencies again (needs uv)
-	uv pip compile $(LOCK_OPTIONS) --extra dev pyproject.toml \
+lock: $(VENV)/dev.stamp ## Resolve the dependencies again
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --extra dev pyproject.toml \
 		--output-file requirements-dev.lock
-	uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
 		pyproject.toml --output-file requirements.lock
+	echo uv | $(BIN)/uv pip compile $(LOCK_OPTIONS) - \
+		--output-file requirements-installer.lock
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet
