@@ -1,11 +1,9 @@
 """What a day costs on top of a short and of a long history.
 
-The history is written into the base tables directly, as the line would have
-left it: hundreds of millions of JSON records would measure the generator. All
-that is built on them is built by the line, from scratch, which is the full
-refresh that a day is compared with. The day itself is real: a file an hour of
-JSON records, some late, some delivered twice, some dirty, and a few that were
-received earlier than what was taken for their first receipt.
+The history is JSON records, a file an hour: some late, some delivered twice, some
+dirty, and a few that were received earlier than what was taken for their first
+receipt. The line builds all of it at once, which is the full refresh that a day is
+compared with; the next day is of the same kind.
 """
 
 from __future__ import annotations
@@ -20,20 +18,6 @@ import duckdb
 from benchmarks.running import DbtRun, connect, run_dbt
 
 FIRST_DAY = "2024-01-01"
-# What is written of the history with one statement.
-DAYS_AT_ONCE = 15
-
-# Everything that events pass through until they are sessions and activity.
-FROM_EVENTS = [
-    "int_visitor_sessions",
-    "int_visitor_activity_daily",
-    "int_visitor_categories_daily",
-    "int_visitor_users",
-    "int_clickstream_daily_receipts",
-    "identities",
-    "late_arrivals",
-    "clickstream_daily_counts",
-]
 LINE = [
     "+sessions",
     "+late_arrivals",
@@ -76,7 +60,7 @@ class History:
 
     Attributes:
         days: Length of the history.
-        refresh: From events to sessions, activity and counts, from scratch.
+        refresh: From records to sessions, activity and counts, from scratch.
         day: The next day's run.
         bare_seconds: Sessionizing the same events with window functions alone.
     """
@@ -97,7 +81,7 @@ def measure(
         short: Days of the short history, at least 21.
         long: Days of the long one.
         scratch: Where the databases are made; the system's temporary folder by
-            default. A year of 200,000 events a day takes some 15 GB.
+            default. A year of 200,000 events a day takes some 30 GB.
 
     Returns:
         The ratios, and what they are made of.
@@ -156,16 +140,13 @@ def _measure_on(days: int, events_a_day: int, scratch: Path | None) -> History:
         folder = Path(name)
         with connect(folder) as connection:
             create_raw_tables(connection)
-            add_day(connection, days - 1, events_a_day // 100, events_a_day)
-        run_dbt(folder, "run", "--select", *LINE)
-        with connect(folder) as connection:
-            write_history(connection, days, events_a_day)
-        refresh = run_dbt(
-            folder, "run", "--threads=1", "--full-refresh", "--select", *FROM_EVENTS
-        )
+            for day in range(days):
+                add_day(connection, day, events_a_day)
+        # A model at a time, so that each is measured by itself.
+        refresh = run_dbt(folder, "run", "--threads=1", "--select", *LINE)
         with connect(folder) as connection:
             bare_seconds = sessionize_bare(connection)
-            add_day(connection, days, events_a_day, events_a_day)
+            add_day(connection, days, events_a_day)
         day = run_dbt(folder, "run", "--select", *LINE)
         with connect(folder) as connection:
             check(connection)
@@ -234,17 +215,14 @@ def _file(received: str) -> str:
     return f"strftime({received}, 'clickstream/dt=%Y-%m-%d/hour=%H/part-0.jsonl.gz')"
 
 
-def add_day(
-    connection: duckdb.DuckDBPyConnection, day: int, records: int, events_a_day: int
-) -> None:
-    """Deliver `records` JSON records of one day, counted from the first.
+def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) -> None:
+    """Deliver the JSON records of one day, counted from the first.
 
     One in a hundred repeats an event of the day before, one in two thousand
     says of such an event that it was received earlier, and one in a hundred is
     broken.
     """
     first = day * events_a_day
-    step = max(1, events_a_day // records)
     number = (
         "case "
         f"when hash(position, 8) % 100 = 0 then position - {events_a_day} "
@@ -258,7 +236,7 @@ def add_day(
         f"""
         insert into raw.raw_events
         with positions as (
-            select {first} + {step} * range as position from range({records})
+            select {first} + range as position from range({events_a_day})
         ),
         numbered as (select *, greatest({number}, 0) as number from positions),
         events as (
@@ -314,132 +292,6 @@ def add_day(
         from events
         """
     )
-
-
-def write_history(
-    connection: duckdb.DuckDBPyConnection, days: int, events_a_day: int
-) -> None:
-    """Leave in the base tables what earlier days would have left.
-
-    The raw table holds those records too, but for their payloads, which are
-    never read again. Each day carries the stamp of a run of its own.
-    """
-    event = _event("number")
-    happened, received = _times("number", events_a_day)
-    for table, column in [
-        ("raw.raw_events", None),
-        ("base_clickstream__delivered_files", "source_file"),
-        ("base_clickstream__delivered_records", "source_file"),
-        ("base_clickstream__record_shapes", "source_file"),
-        ("base_clickstream__path_counts", "source_file"),
-        ("base_clickstream__repaired_records", "source_file"),
-        ("base_clickstream__repaired_objects", "source_file"),
-    ]:
-        # One file of the first run serves as the pattern of all others.
-        if column:
-            connection.execute(
-                f"create or replace temporary table pattern_{table} as "
-                f"select * from {table} where {column} = "
-                "(select min(source_file) from base_clickstream__delivered_files)"
-            )
-    connection.execute("delete from raw.raw_events")
-    for table in (
-        "base_clickstream__delivered_files",
-        "base_clickstream__delivered_records",
-        "base_clickstream__record_shapes",
-        "base_clickstream__path_counts",
-        "base_clickstream__repaired_records",
-        "base_clickstream__repaired_objects",
-        "base_clickstream__events",
-    ):
-        connection.execute(f"delete from {table}")
-
-    for first in range(0, days, DAYS_AT_ONCE):
-        last = min(first + DAYS_AT_ONCE, days)
-        connection.execute(
-            f"""
-            create or replace temporary table new_events as
-            select
-                *,
-                {_file("received_at")} as source_file,
-                cast(cast(received_at as date) + 1 as timestamp) as taken_at,
-                cast('0x' || substr(md5(event_id), 1, 12) as bigint) as event_number
-            from (
-                select
-                    {event["event_id"]} as event_id,
-                    {event["name"]} as raw_event_name,
-                    {happened} as event_at,
-                    {happened} as occurred_at,
-                    {received} as received_at,
-                    {event["visitor"]} as visitor_id,
-                    {event["visitor"]} as anonymous_id,
-                    {event["user"]} as user_id,
-                    {event["path"]} as page_path,
-                    {event["category"]} as product_category,
-                    false as is_clock_skewed
-                from range({first * events_a_day}, {last * events_a_day})
-                    as numbers (number)
-            );
-
-            insert into raw.raw_events by name
-            select '{{}}' as payload, received_at, source_file from new_events;
-
-            insert into base_clickstream__delivered_records by name
-            select
-                new_events.* exclude (event_number, visitor_id),
-                false as is_irregular,
-                version.dictionary_version
-            from new_events
-            cross join (
-                select max(dictionary_version) as dictionary_version
-                from pattern_base_clickstream__delivered_files
-            ) as version;
-
-            insert into base_clickstream__events by name
-            select
-                *,
-                cast(received_at as date) as received_on,
-                false as is_repaired,
-                true as is_counted
-            from new_events;
-
-            create or replace temporary table new_files as
-            select source_file, taken_at, count(*) as count_records
-            from new_events
-            group by 1, 2
-            order by 1;
-
-            insert into base_clickstream__delivered_files
-            select
-                pattern.* replace (
-                    new_files.source_file as source_file,
-                    new_files.count_records as count_records,
-                    new_files.taken_at as grown_at,
-                    new_files.taken_at as offered_at
-                )
-            from pattern_base_clickstream__delivered_files as pattern
-            cross join new_files;
-            """
-        )
-        for table in (
-            "base_clickstream__record_shapes",
-            "base_clickstream__path_counts",
-            "base_clickstream__repaired_records",
-            "base_clickstream__repaired_objects",
-        ):
-            stamps = "new_files.taken_at as taken_at"
-            if table.endswith("repaired_objects"):
-                stamps += ", new_files.taken_at as delivered_taken_at"
-            connection.execute(
-                f"""
-                insert into {table}
-                select pattern.* replace (
-                    new_files.source_file as source_file, {stamps}
-                )
-                from pattern_{table} as pattern
-                cross join new_files
-                """
-            )
 
 
 def sessionize_bare(connection: duckdb.DuckDBPyConnection) -> float:

@@ -16,6 +16,37 @@
 {%- endmacro %}
 
 
+{#
+    A condition that holds for the dates `column` that lie in the `days` days before
+    one of the `new_as_of_dates`, and perhaps for others between two of them. An
+    engine sees from it, before the query runs, what of a history it need not read.
+#}
+{% macro lies_before_new_as_of_dates(column, days) -%}
+
+    {%- set decided_dates = ref('int_as_of_dates_decided') -%}
+    {%- if not (is_incremental() and is_built(decided_dates)) -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set as_of_dates = asked_once(
+        'select cast(min(as_of_date) as ' ~ dbt.type_string() ~ ') as first_date, '
+        ~ 'cast(max(as_of_date) as ' ~ dbt.type_string() ~ ') as last_date from '
+        ~ decided_dates ~ ' where decided_at > '
+        ~ latest_taken_at(this, 'decided_at'),
+        decided_dates
+    )[0] -%}
+    {%- if as_of_dates.first_date is none -%}
+        {{ return('false') }}
+    {%- endif -%}
+    {{ return(
+        column ~ ' >= ' ~ add_days(
+            "date '" ~ as_of_dates.first_date ~ "'", -days
+        )
+        ~ ' and ' ~ column ~ " < date '" ~ as_of_dates.last_date ~ "'"
+    ) }}
+
+{%- endmacro %}
+
+
 {# The stamp of what is decided now: that of the latest decision. #}
 {% macro decision_stamp() %}
     {{ return(latest_taken_at(ref('int_as_of_dates_decided'), 'decided_at')) }}

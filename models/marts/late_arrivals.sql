@@ -11,30 +11,12 @@ daily_receipts as (
 sessions_with_late_events as (
 
     select
-        *,
+        late_change,
         cast(first_late_received_at as date) as received_on
 
     from {{ ref('int_visitor_sessions') }}
 
-    where is_counted and late_events > 0
-
-),
-
-changed_sessions as (
-
-    select
-        received_on,
-        case
-            when on_time_sessions = 0 then 'created'
-            when on_time_sessions > 1 then 'merged'
-            when
-                started_at < on_time_started_at
-                or ended_at > on_time_ended_at
-                then 'extended'
-            else 'filled'
-        end as session_change
-
-    from sessions_with_late_events
+    where is_counted and late_change is not null
 
 ),
 
@@ -42,12 +24,12 @@ changed_sessions_per_day as (
 
     select
         {%- for change in changes %}
-        count(case when session_change = '{{ change }}' then 1 end)
+        count(case when late_change = '{{ change }}' then 1 end)
             as sessions_{{ change }},
         {%- endfor %}
         received_on
 
-    from changed_sessions
+    from sessions_with_late_events
 
     group by received_on
 

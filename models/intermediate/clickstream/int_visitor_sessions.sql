@@ -228,6 +228,16 @@ identified_sessions as (
         cast(started_at as date) as started_on,
         {{ days_between('started_at', 'ended_at') }} as midnights,
         {{ columns | join(',\n        ') }},
+        case
+            when late_events = 0 then null
+            when on_time_sessions = 0 then 'created'
+            when on_time_sessions > 1 then 'merged'
+            when
+                started_at < on_time_started_at
+                or ended_at > on_time_ended_at
+                then 'extended'
+            else 'filled'
+        end as late_change,
         true as is_counted,
         {{ events_stamp() }} as taken_at
 
@@ -250,6 +260,7 @@ sessions_as_they_are_and_were as (
         started_on,
         midnights,
         {{ columns | join(',\n        ') }},
+        late_change,
         false as is_counted,
         {{ events_stamp() }} as taken_at
 
@@ -275,6 +286,7 @@ select
     started_on,
     midnights,
     {{ columns | join(',\n    ') }},
+    late_change,
     is_counted,
     taken_at
 

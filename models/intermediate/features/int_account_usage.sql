@@ -19,11 +19,15 @@ activity as (
 
     select * from {{ ref('int_visitor_activity_daily') }}
 
+    where {{ lies_before_new_as_of_dates('activity_date', 90) }}
+
 ),
 
 category_views as (
 
     select * from {{ ref('int_visitor_categories_daily') }}
+
+    where {{ lies_before_new_as_of_dates('activity_date', 90) }}
 
 ),
 

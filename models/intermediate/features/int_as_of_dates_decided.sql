@@ -71,9 +71,15 @@ invoices as (
 ),
 
 {% endif -%}
-clickstream_starts as (
+{#- A link begins, and may end: a cross join, as a union reads all links twice. #}
 
-    select min(activity_date) as first_activity_on from activity
+link_moments as (
+
+    select true as is_end
+
+    union all
+
+    select false as is_end
 
 ),
 
@@ -83,22 +89,22 @@ input_rows as (
 
     select
         'links' as input,
-        known_from,
-        {{ content_number([
-            'visitor_id', 'user_key', 'user_id', 'account_id', 'known_from'
-        ]) }} as content
+        case
+            when link_moments.is_end then visitor_accounts.shared_from
+            else visitor_accounts.known_from
+        end as known_from,
+        case
+            when link_moments.is_end then {{ content_number([
+                'visitor_id', 'user_key', 'shared_from'
+            ]) }}
+            else {{ content_number([
+                'visitor_id', 'user_key', 'user_id', 'account_id', 'known_from'
+            ]) }}
+        end as content
 
     from visitor_accounts
 
-    union all
-
-    select
-        'links' as input,
-        shared_from as known_from,
-        {{ content_number(['visitor_id', 'user_key', 'shared_from']) }}
-            as content
-
-    from visitor_accounts
+    cross join link_moments
 
     union all
 
@@ -168,7 +174,8 @@ input_days as (
         known_from,
         count(*) as count_rows,
         cast(sum(content) as bigint) as content,
-        cast(null as timestamp) as last_taken_at
+        cast(null as timestamp) as last_taken_at,
+        cast(null as date) as first_activity_on
 
     from input_rows
 
@@ -181,7 +188,8 @@ input_days as (
         {{ add_days('activity_date', 1) }} as known_from,
         count(*) as count_rows,
         cast(0 as bigint) as content,
-        max(taken_at) as last_taken_at
+        max(taken_at) as last_taken_at,
+        min(activity_date) as first_activity_on
 
     from activity
 
@@ -201,7 +209,8 @@ inputs_per_date as (
             case when input_days.input = '{{ input }}' then content end
         ) as bigint) as content_{{ input }},
         {%- endfor %}
-        max(input_days.last_taken_at) as last_taken_at
+        max(input_days.last_taken_at) as last_taken_at,
+        min(min(input_days.first_activity_on)) over () as first_activity_on
 
     from as_of_dates
 
@@ -227,8 +236,6 @@ digested_dates as (
         )) }} as inputs_digest
 
     from inputs_per_date
-
-    cross join clickstream_starts
 
 ),
 
