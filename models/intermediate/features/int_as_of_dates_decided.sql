@@ -71,7 +71,7 @@ invoices as (
 ),
 
 {% endif -%}
-{#- A link begins, and may end: a cross join, as a union reads all links twice. #}
+{#- A link begins, and may end. A union of the two would read links twice. #}
 
 link_moments as (
 
