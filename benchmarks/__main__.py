@@ -107,7 +107,7 @@ def measure_chosen() -> bool:
         "--events-a-day",
         type=int,
         default=20_000,
-        help="of the incremental benchmark; 200000 takes 15 GB and an hour",
+        help="of the incremental benchmark; 200000 takes 20 GB and 20 minutes",
     )
     parser.add_argument(
         "--histories",

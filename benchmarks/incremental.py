@@ -81,7 +81,7 @@ def measure(
         short: Days of the short history, at least 21.
         long: Days of the long one.
         scratch: Where the databases are made; the system's temporary folder by
-            default. A year of 200,000 events a day takes some 30 GB.
+            default. A year of 200,000 events a day takes some 20 GB.
 
     Returns:
         The ratios, and what they are made of.
