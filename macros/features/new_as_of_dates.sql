@@ -29,9 +29,8 @@
     {%- endif -%}
     {%- set as_of_dates = asked_once(
         'select cast(min(as_of_date) as ' ~ dbt.type_string() ~ ') as first_date, '
-        ~ 'cast(max(as_of_date) as ' ~ dbt.type_string() ~ ') as last_date from '
-        ~ decided_dates ~ ' where decided_at > '
-        ~ latest_taken_at(this, 'decided_at'),
+        ~ 'cast(max(as_of_date) as ' ~ dbt.type_string() ~ ') as last_date from ('
+        ~ new_as_of_dates() ~ ') as new_as_of_dates',
         decided_dates
     )[0] -%}
     {%- if as_of_dates.first_date is none -%}
@@ -57,12 +56,7 @@
 {% macro forget_reopened_dates(relation) -%}
 
     {%- if is_incremental() %}
-    {%- set reopened -%}
-        select as_of_date
-        from {{ ref('int_as_of_dates_decided') }}
-        where decided_at > {{ latest_taken_at(relation, 'decided_at') }}
-    {%- endset %}
-    {{ delete_rows(relation, 'as_of_date in (' ~ reopened ~ ')') }}
+    {{ delete_rows(relation, 'as_of_date in (' ~ new_as_of_dates() ~ ')') }}
     {%- endif %}
 
 {%- endmacro %}
