@@ -171,13 +171,13 @@ def measure_chosen() -> bool:
             tools.draw(measured_tools, PICTURE)
     if "incremental" in chosen:
         print(f"\nA day of {options.events_a_day:,} events on top of a history")
-        print(f"{'':46}{'measured':>9}{'against':>9}{'ratio':>8}  target")
+        print(f"{'':51}{'measured':>9}{'against':>9}{'ratio':>8}  target")
         ratios, histories = incremental.measure(
             options.events_a_day, *options.histories, options.scratch
         )
         for measured in ratios:
             print(
-                f"{measured.name:46}{measured.measured:>9.2f}"
+                f"{measured.name:51}{measured.measured:>9.2f}"
                 f"{measured.compared_with:>9.2f}{measured.ratio:>8.2f}"
                 f"  {measured.target} ({measured.unit})"
             )

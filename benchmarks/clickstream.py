@@ -209,15 +209,24 @@ def dictionary_columns(target: Path) -> dict[str, list[str]]:
     }
 
 
-def load_lines(folder: Path, lines: Path, most: int | None = None) -> None:
-    """Load the lines, or so many, as text into ``raw.raw_events`` of a new database."""
+def load_lines(
+    folder: Path, lines: Path, most: int | None = None, relation: str = "table"
+) -> None:
+    """Make a new database whose ``raw.raw_events`` holds the lines of a file as text.
+
+    Args:
+        folder: Where the database is made.
+        lines: The file.
+        most: How many of its lines; all by default.
+        relation: ``table``, or ``view`` for one that reads the file when it is read.
+    """
     for name in ("bench.duckdb", "bench.duckdb.wal"):
         (folder / name).unlink(missing_ok=True)
     with connect(folder) as connection:
         connection.execute("create schema raw")
         connection.execute(
             f"""
-            create table raw.raw_events as
+            create {relation} raw.raw_events as
             select
                 line as payload,
                 cast('2025-03-02 00:00:00' as timestamp) as received_at,

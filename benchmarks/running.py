@@ -72,8 +72,13 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     return duckdb.connect(str(folder / "bench.duckdb"), config={"threads": THREADS})
 
 
-def run_dbt(folder: Path, *arguments: str) -> DbtRun:
+def run_dbt(folder: Path, *arguments: str, memory: str | None = None) -> DbtRun:
     """Run one dbt command on the benchmark's database.
+
+    Args:
+        folder: Where the database is, and what dbt writes.
+        arguments: Of dbt.
+        memory: How much DuckDB may hold; the profile's default without.
 
     Raises:
         RuntimeError: dbt failed; what it said is shown.
@@ -90,6 +95,7 @@ def run_dbt(folder: Path, *arguments: str) -> DbtRun:
             "DBT_PROFILES_DIR": str(ROOT),
             "DBT_TARGET_PATH": str(folder / "target"),
             "DBT_LOG_PATH": str(folder / "logs"),
+            **({"CHURN_DUCKDB_MEMORY": memory} if memory else {}),
         },
     )
     if run.status:

@@ -184,3 +184,50 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
         """select count(*), count(distinct event_id)
         from base_clickstream__delivered_records"""
     ) == [(1035, 1035)]
+
+
+def test_a_raw_table_may_be_a_view_that_reads_files(
+    project: DbtProject, tmp_path: Path
+) -> None:
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    for name, first in (("1.jsonl", 0), ("2.jsonl.gz", 10)):
+        (landing / name).write_bytes(packed(name, records(first, 10)))
+    project.create_raw_tables()
+    project.execute(
+        f"""
+        drop table raw.raw_events;
+        create view raw.raw_events as
+        select
+            line as payload,
+            timestamp '2025-03-02 00:00:00' as received_at,
+            parse_filename(filename) as source_file
+        from read_csv(
+            '{landing}/*.jsonl*', columns = {{'line': 'varchar'}}, header = false,
+            auto_detect = false, delim = '\x01', quote = '', escape = '',
+            filename = true
+        )
+        """
+    )
+
+    def taken_after_a_run() -> list[tuple[str, int]]:
+        project.dbt(
+            "run",
+            "--select",
+            "+stg_clickstream__events",
+            load_demo_seeds=False,
+        )
+        return project.query(
+            """select source_file, count(distinct event_id)
+            from stg_clickstream__events group by 1 order by 1"""
+        )
+
+    assert taken_after_a_run() == [("1.jsonl", 10), ("2.jsonl.gz", 10)]
+
+    # What the view no longer names stays taken, and what has grown is taken whole.
+    (landing / "1.jsonl").unlink()
+    (landing / "2.jsonl.gz").write_bytes(packed("2.jsonl.gz", records(10, 15)))
+    (landing / "3.jsonl").write_bytes(records(100, 5))
+    expected = [("1.jsonl", 10), ("2.jsonl.gz", 15), ("3.jsonl", 5)]
+    assert taken_after_a_run() == expected
+    assert taken_after_a_run() == expected
