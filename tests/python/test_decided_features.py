@@ -135,6 +135,49 @@ def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
     )
 
 
+def test_a_login_on_a_shared_device_reopens_no_day(company: DbtProject) -> None:
+    """Who comes to a device that has long been shared is of no day that it had."""
+    decided = "select as_of_date, decided_at from int_as_of_dates_decided order by 1"
+    before = company.query(decided)
+    (visitor, user), *_ = company.query(
+        """select shared.visitor_id, int_account_users.user_id
+        from identities as shared, int_account_users
+        where shared.shared_since < (select max(as_of_date) - 30 from int_as_of_dates)
+            and int_account_users.user_id not in (
+                select user_id from identities
+                where visitor_id = shared.visitor_id
+            )
+        order by 1, 2"""
+    )
+    company.write(
+        "raw.raw_events",
+        pd.DataFrame(
+            {
+                "payload": [
+                    json.dumps(
+                        {
+                            "event": "page_view",
+                            "event_id": "shared",
+                            # Late, so that no day has it either.
+                            "ts": 1_746_446_400_000,
+                            "anonymous_id": visitor,
+                            "user_id": user,
+                        }
+                    )
+                ],
+                "received_at": datetime(2025, 10, 28, 3),
+                "source_file": "shared.jsonl",
+            }
+        ),
+    )
+    company.dbt("run", *ALL_MODELS)
+    assert company.query(
+        "select count(*) from identities "
+        f"where (visitor_id, user_id) = ('{visitor}', '{user}')"
+    ) == [(1,)]
+    assert company.query(decided) == before
+
+
 def test_no_feature_knows_the_future(company: DbtProject) -> None:
     """Windows nest, and nothing is counted beyond them."""
     assert company.query(

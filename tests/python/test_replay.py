@@ -138,6 +138,19 @@ def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
     assert scores == copied.query(IN_HISTORY.format("", of_days))
 
 
+def test_a_day_is_decided_once(replayed: DbtProject) -> None:
+    """No later run decides it anew, whatever came late or logged in since."""
+    runs = [
+        run
+        for (run,) in replayed.query(
+            "select decided_at from int_as_of_dates_decided order by as_of_date"
+        )
+    ]
+    assert runs == sorted(runs)
+    # Those of before were decided by the first run.
+    assert len(set(runs)) == 60 + 1
+
+
 def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
     """Sixty increments later, everything is as if built at once."""
     tables = [

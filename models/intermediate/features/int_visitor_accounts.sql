@@ -124,3 +124,6 @@ accounts_until_shared as (
 )
 
 select * from accounts_until_shared
+
+-- Who comes to a device that is shared already changes nothing, past or future.
+where known_from < shared_from
