@@ -17,32 +17,59 @@
 
 
 {#
+    A condition that holds where `column` is one of the `new_as_of_dates`. An
+    incremental run names them, so that an engine sees before the query runs what
+    of a table it need not open.
+#}
+{% macro is_new_as_of_date(column='as_of_date') -%}
+
+    {%- if not are_new_as_of_dates_named() -%}
+        {{ return(column ~ ' in (' ~ new_as_of_dates() ~ ')') }}
+    {%- endif -%}
+    {%- set as_of_dates = named_new_as_of_dates() -%}
+    {{ return(
+        column ~ " in (date '" ~ as_of_dates | join("', date '") ~ "')"
+        if as_of_dates else 'false'
+    ) }}
+
+{%- endmacro %}
+
+
+{#
     A condition that holds for the dates `column` that lie in the `days` days before
     one of the `new_as_of_dates`, and perhaps for others between two of them. An
     engine sees from it, before the query runs, what of a history it need not read.
 #}
 {% macro lies_before_new_as_of_dates(column, days) -%}
 
-    {%- set decided_dates = ref('int_as_of_dates_decided') -%}
-    {%- if not (is_incremental() and is_built(decided_dates)) -%}
+    {%- if not are_new_as_of_dates_named() -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set as_of_dates = asked_once(
-        'select cast(min(as_of_date) as ' ~ dbt.type_string() ~ ') as first_date, '
-        ~ 'cast(max(as_of_date) as ' ~ dbt.type_string() ~ ') as last_date from ('
-        ~ new_as_of_dates() ~ ') as new_as_of_dates',
-        decided_dates
-    )[0] -%}
-    {%- if as_of_dates.first_date is none -%}
+    {%- set as_of_dates = named_new_as_of_dates() -%}
+    {%- if not as_of_dates -%}
         {{ return('false') }}
     {%- endif -%}
     {{ return(
-        column ~ ' >= ' ~ add_days(
-            "date '" ~ as_of_dates.first_date ~ "'", -days
-        )
-        ~ ' and ' ~ column ~ " < date '" ~ as_of_dates.last_date ~ "'"
+        column ~ ' >= ' ~ add_days("date '" ~ as_of_dates | first ~ "'", -days)
+        ~ ' and ' ~ column ~ " < date '" ~ as_of_dates | last ~ "'"
     ) }}
 
+{%- endmacro %}
+
+
+{#- Whether the model is compiled for a run that can ask for them. -#}
+{% macro are_new_as_of_dates_named() -%}
+    {{ return(is_incremental() and is_built(ref('int_as_of_dates_decided'))) }}
+{%- endmacro %}
+
+
+{#- The `new_as_of_dates` as texts, the first one first. -#}
+{% macro named_new_as_of_dates() -%}
+    {{ return(asked_once(
+        'select cast(as_of_date as ' ~ dbt.type_string() ~ ') as as_of_date from ('
+        ~ new_as_of_dates() ~ ') as new_as_of_dates order by 1',
+        ref('int_as_of_dates_decided')
+    ) | map(attribute=0) | list) }}
 {%- endmacro %}
 
 
@@ -56,7 +83,7 @@
 {% macro forget_reopened_dates(relation) -%}
 
     {%- if is_incremental() %}
-    {{ delete_rows(relation, 'as_of_date in (' ~ new_as_of_dates() ~ ')') }}
+    {{ delete_rows(relation, is_new_as_of_date()) }}
     {%- endif %}
 
 {%- endmacro %}

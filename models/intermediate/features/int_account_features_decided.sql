@@ -20,17 +20,11 @@
 
 with
 
-as_of_dates as (
-
-    {{ new_as_of_dates() }}
-
-),
-
 standings as (
 
     select * from {{ ref('int_account_standing') }}
 
-    where as_of_date in (select as_of_date from as_of_dates)
+    where {{ is_new_as_of_date() }}
 
 ),
 
@@ -38,7 +32,7 @@ cohorts as (
 
     select * from {{ ref('int_cohort_churn') }}
 
-    where as_of_date in (select as_of_date from as_of_dates)
+    where {{ is_new_as_of_date() }}
 
 ),
 
@@ -46,7 +40,7 @@ contracts as (
 
     select * from {{ ref('int_account_contract') }}
 
-    where as_of_date in (select as_of_date from as_of_dates)
+    where {{ is_new_as_of_date() }}
 
 ),
 
@@ -54,7 +48,7 @@ usage as (
 
     select * from {{ ref('int_account_usage') }}
 
-    where as_of_date in (select as_of_date from as_of_dates)
+    where {{ is_new_as_of_date() }}
 
 ),
 
@@ -63,7 +57,7 @@ support as (
 
     select * from {{ ref('int_account_support') }}
 
-    where as_of_date in (select as_of_date from as_of_dates)
+    where {{ is_new_as_of_date() }}
 
 ),
 
@@ -73,7 +67,7 @@ billing as (
 
     select * from {{ ref('int_account_billing') }}
 
-    where as_of_date in (select as_of_date from as_of_dates)
+    where {{ is_new_as_of_date() }}
 
 ),
 

@@ -14,31 +14,22 @@ standings as (
 
     select * from {{ ref('int_account_standing') }}
 
-),
-
-as_of_dates as (
-
-    {{ new_as_of_dates() }}
+    where {{ is_new_as_of_date() }}
 
 ),
 
 standings_with_cohort as (
 
     select
-        standings.as_of_date,
-        standings.is_open,
-        cast(date_trunc('month', standings.signed_up_on) as date)
-            as cohort_month,
+        as_of_date,
+        is_open,
+        cast(date_trunc('month', signed_up_on) as date) as cohort_month,
         {{ days_between(
-            'standings.signed_up_on',
-            'case when standings.is_open then standings.as_of_date '
-            ~ 'else standings.last_cancelled_on end'
+            'signed_up_on',
+            'case when is_open then as_of_date else last_cancelled_on end'
         ) }} as days_stayed
 
     from standings
-
-    inner join as_of_dates
-        on standings.as_of_date = as_of_dates.as_of_date
 
 ),
 
