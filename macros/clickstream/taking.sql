@@ -16,17 +16,10 @@
 {% endmacro %}
 
 
-{#
-    The least and the greatest `stamp` in a table that exists, `first_stamp` and
-    `latest_stamp`; none where it has no rows.
-#}
+{# The `range_of_stamps` of a table that exists. #}
 {% macro stamps_in(relation, stamp='taken_at') %}
 
-    {{ return(asked_once(
-        'select min(' ~ stamp ~ ') as first_stamp, max(' ~ stamp
-        ~ ') as latest_stamp from ' ~ relation,
-        relation
-    )[0]) }}
+    {{ return(asked_once(range_of_stamps(relation, stamp), relation)[0]) }}
 
 {% endmacro %}
 
