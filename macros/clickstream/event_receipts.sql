@@ -56,3 +56,52 @@ inner join (
         and known.received_on = known_numbers.received_on
 
 {%- endmacro %}
+
+
+{#
+    A query for the `new_receipts` and, in an incremental run, what is known of their
+    events among the `known_rows`.
+#}
+{% macro receipts_with_known(new_receipts, known_rows) -%}
+
+select * from {{ new_receipts }}
+
+{%- if is_incremental() %}
+
+union all
+
+select * from {{ known_rows }}
+
+where is_counted and event_id in (select event_id from {{ new_receipts }})
+{%- endif %}
+
+{%- endmacro %}
+
+
+{#
+    A query for those of the `receipts` whose event has others, too, with a digest of
+    their content.
+#}
+{% macro repeated_receipts(columns, receipts) -%}
+
+select
+    receipts.*,
+    repeated_ids.last_taken_at,
+    {{ content_digest(columns, 'receipts') }} as content
+
+from {{ receipts }} as receipts
+
+inner join (
+    select
+        event_id,
+        max(taken_at) as last_taken_at
+
+    from {{ receipts }}
+
+    group by 1
+
+    having count(*) > 1
+) as repeated_ids
+    on receipts.event_id = repeated_ids.event_id
+
+{%- endmacro %}

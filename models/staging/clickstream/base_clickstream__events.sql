@@ -8,6 +8,8 @@
         post_hook=[
             "{{ drop_set_aside('new_receipts') }}",
             "{{ drop_set_aside('known_rows') }}",
+            "{{ drop_set_aside('receipts') }}",
+            "{{ drop_set_aside('repeated_receipts') }}",
         ],
     )
 }}
@@ -40,45 +42,17 @@ known_rows as (
 
 receipts as (
 
-    select * from new_receipts
-
-    {% if is_incremental() %}
-
-    union all
-
-    select * from known_rows
-
-    where is_counted and event_id in (select event_id from new_receipts)
-
-    {% endif %}
-
-),
-
-repeated_ids as (
-
-    select
-        event_id,
-        max(taken_at) as last_taken_at
-
-    from receipts
-
-    group by 1
-
-    having count(*) > 1
+    {{ set_aside('receipts', receipts_with_known(
+        name_set_aside('new_receipts'), name_set_aside('known_rows')
+    )) }}
 
 ),
 
 repeated_receipts as (
 
-    select
-        receipts.*,
-        repeated_ids.last_taken_at,
-        {{ content_digest(columns, 'receipts') }} as content
-
-    from receipts
-
-    inner join repeated_ids
-        on receipts.event_id = repeated_ids.event_id
+    {{ set_aside('repeated_receipts', repeated_receipts(
+        columns, name_set_aside('receipts')
+    )) }}
 
 ),
 
@@ -128,7 +102,7 @@ changed_rows as (
 
     from receipts
 
-    where event_id not in (select event_id from repeated_ids)
+    where event_id not in (select event_id from repeated_receipts)
 
     union all
 
