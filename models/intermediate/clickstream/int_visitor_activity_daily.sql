@@ -14,6 +14,8 @@
 {%- set timeout = var('session_timeout_minutes') | int %}
 {%- set event_names = counted_event_names() %}
 
+{#- The two columns that a run reads of all days lie side by side. #}
+
 with
 
 {{ changed_events() }},
@@ -121,6 +123,7 @@ visitor_days as (
     select
         visitor_id,
         activity_date,
+        {{ events_stamp() }} as taken_at,
         min(user_id) as user_id,
         min(first_event_at) as first_event_at,
         max(last_event_at) as last_event_at,
@@ -136,9 +139,9 @@ visitor_days as (
         ) as visits,
         cast(sum(events) as bigint) as events,
         {%- for name in event_names %}
-        cast(sum({{ name }}s) as bigint) as {{ name }}s,
+        cast(sum({{ name }}s) as bigint) as {{ name }}s
+        {%- if not loop.last %},{% endif %}
         {%- endfor %}
-        {{ events_stamp() }} as taken_at
 
     from sequenced_parts
 

@@ -18,7 +18,7 @@
 {%- set columns = [
     'visitor_id', 'first_event_id', 'started_at', 'ended_at', 'user_id'
 ] + counts + [
-    'first_late_received_at', 'on_time_started_at', 'on_time_ended_at'
+    'on_time_started_at', 'on_time_ended_at', 'first_late_received_at'
 ] %}
 
 with
@@ -107,11 +107,11 @@ event_parts as (
         {%- endfor %}
         count(case when not is_on_time then 1 end) as late_events,
         max(case when is_on_time then 1 else 0 end) as on_time_sessions,
+        min(case when is_on_time then event_at end) as on_time_started_at,
+        max(case when is_on_time then event_at end) as on_time_ended_at,
         min(
             case when not is_on_time then received_at end
-        ) as first_late_received_at,
-        min(case when is_on_time then event_at end) as on_time_started_at,
-        max(case when is_on_time then event_at end) as on_time_ended_at
+        ) as first_late_received_at
 
     from {{ 'events_to_place' if is_incremental() else 'new_events' }}
 
@@ -211,9 +211,9 @@ sessions as (
         cast(sum({{ count }}) as bigint) as {{ count }},
         {%- endfor %}
         cast(sum(new_on_time_sessions) as bigint) as on_time_sessions,
-        min(first_late_received_at) as first_late_received_at,
         min(on_time_started_at) as on_time_started_at,
-        max(on_time_ended_at) as on_time_ended_at
+        max(on_time_ended_at) as on_time_ended_at,
+        min(first_late_received_at) as first_late_received_at
 
     from numbered_parts
 
