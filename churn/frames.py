@@ -7,10 +7,13 @@ Spark's frames, and those of ``dbt_local_python`` that are read through SQL.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    # Models that pass batches need no pandas, which takes a second to load.
+    import pandas as pd
 
 Batches = Iterable[pa.RecordBatch]
 
