@@ -56,8 +56,9 @@ def main() -> None:
             f"last_day: {last_day + datetime.timedelta(2)}}}",
         )
         run(*models)
-        # Which files are new is told by when they were written.
-        cloud.aws.age(LAKE, "landing/", days=3)
+        # Which files are new is told by when they were written: each on its day, not
+        # all of a year just now.
+        cloud.aws.age(LAKE, "landing/")
         upload(cloud, zone, "landing", lambda day: day >= str(last_day))
         daily = run(*models, tell=options.by_model)
         full = run(*models, "--full-refresh", tell=options.by_model)

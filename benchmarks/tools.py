@@ -4,7 +4,8 @@ All read the same file, one after the other on the same cores, each in a process
 its own (the line through a view, as its raw table): events with all columns of the
 dictionary, and sessions. The floor, bare DuckDB, knows no rules; the other tools take
 an event once that was sent twice. The line does that too, and besides keeps every
-record, repairs, quarantines, and can be run again for what is new.
+record, repairs, quarantines, and can be run again for what is new. It is measured as
+on any morning but the first: set up with `dbt seed`, which leaves the project parsed.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
 def _line(folder: Path, lines: Path, records: int) -> Measurement:
     """Build the line from the file up to sessions; dbt's start included."""
     load_lines(folder, lines, relation="view")
+    run_dbt(folder, "seed", "--select", "event_names", "offers")
     run = run_dbt(
         folder, "run", f"--threads={THREADS}", "--select=+int_visitor_sessions"
     )

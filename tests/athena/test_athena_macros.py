@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from engine import AthenaEngine
 from test_engine_macros import CASES, jinja_of, same
+
+from tests.athena_local.local import LAKE
 
 # How many cases one statement holds: Athena's planner slows down with its length.
 CASES_AT_ONCE = 60
@@ -31,6 +34,37 @@ def test_every_macro_means_what_it_says(cloud, tmp_path) -> None:
             if not same(result, expected) and not says_no_scalar(result, expected)
         ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("table_type", ["iceberg", "hive"])
+def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path, table_type) -> None:
+    """Of an Iceberg table, without reading a row of it."""
+    schema = f"stamps_{table_type}"
+    engine = AthenaEngine(cloud, tmp_path, table_type, schema)
+    engine.rows(f"create schema if not exists {schema}")
+    located = "location" if table_type == "iceberg" else "external_location"
+    engine.rows(
+        f"create table taken with (table_type = '{table_type}', format = 'parquet', "
+        f"is_external = {str(table_type == 'hive').lower()}, "
+        f"{located} = 's3://{LAKE}/tables/{schema}/taken') as "
+        "select 1 as number, cast(null as timestamp(6)) as taken_at where false"
+    )
+    query = engine.compiled(
+        "{{ range_of_stamps(api.Relation.create(database=target.database, "
+        "schema=target.schema, identifier='taken', type='table'), 'taken_at') }}"
+    )
+    assert engine.rows(query).to_pylist() == [
+        {"first_stamp": None, "latest_stamp": None}
+    ]
+    for moment in ("2025-03-02 10:00:00.123", "2025-03-01 09:00", "2025-03-01 11:00"):
+        engine.rows(f"insert into taken values (1, timestamp '{moment}')")
+    told = engine.rows(query).to_pylist()
+    in_rows = engine.rows(
+        "select min(taken_at) as first_stamp, max(taken_at) as latest_stamp from taken"
+    )
+    assert told == in_rows.to_pylist()
+    assert told[0]["latest_stamp"].isoformat() == "2025-03-02T10:00:00.123000"
+    assert ("$partitions" in query) == (table_type == "iceberg")
 
 
 def says_no_scalar(result: object, expected: object) -> bool:

@@ -43,9 +43,9 @@ class LocalAws:
             raise RuntimeError("The local S3 and Glue have ended at their start.")
         self.url = f"http://127.0.0.1:{told}"
 
-    def age(self, bucket: str, prefix: str, days: int) -> None:
-        """Have files in S3 look as if they had been written some days earlier."""
-        body = json.dumps({"bucket": bucket, "prefix": prefix, "days": days}).encode()
+    def age(self, bucket: str, prefix: str) -> None:
+        """Have files look as if written in the night after the day in their path."""
+        body = json.dumps({"bucket": bucket, "prefix": prefix}).encode()
         urllib.request.urlopen(self.url + AGE_PATH, data=body).close()
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -81,12 +82,15 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     return environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
 
 
-def _age(bucket: str, prefix: str, days: int) -> None:
-    """Have files in S3 look as if they had been written some days earlier."""
+def _age(bucket: str, prefix: str) -> None:
+    """Have files look as if written in the night after the day in their path."""
     keys = s3_backends[ACCOUNT]["aws"].buckets[bucket].keys
     for name in keys:
-        if name.startswith(prefix):
-            keys[name].last_modified -= datetime.timedelta(days)
+        day = re.search(r"=(\d{4}-\d\d-\d\d)/", name)
+        if name.startswith(prefix) and day:
+            keys[name].last_modified = datetime.datetime.fromisoformat(
+                day[1]
+            ) + datetime.timedelta(days=1, hours=2)
 
 
 def main() -> None:
