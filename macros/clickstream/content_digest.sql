@@ -1,11 +1,11 @@
 {#
-    A digest of what a row says, to tell rows apart that share their key. Does
-    not depend on when the row was taken.
+    A digest of what a row says in `columns`, to tell rows apart that share their
+    key.
 #}
 {% macro content_digest(columns, relation) -%}
 
     {%- set texts = [] -%}
-    {%- for column in columns if column != 'taken_at' -%}
+    {%- for column in columns -%}
         {%- do texts.append(
             "coalesce(" ~ as_text(
                 relation ~ "." ~ column,

@@ -1,16 +1,17 @@
 {#
     A query for the receipts that an incremental run of base_clickstream__events
-    takes up: all of them on a full refresh. `columns` are those of an event.
+    takes up: all of them on a full refresh. `columns` are what an event says.
 #}
 {% macro new_receipts(columns) -%}
 
 select
     {{ text_number('event_id') }} as event_number,
     cast(received_at as date) as received_on,
+    true as is_counted,
+    taken_at,
     {%- for column in columns %}
     {{ column }},
     {%- endfor %}
-    true as is_counted,
     false as is_known
 
 from {{ ref('base_clickstream__records') }}
@@ -33,10 +34,11 @@ where
 select
     known.event_number,
     known.received_on,
+    known.is_counted,
+    known.taken_at,
     {%- for column in columns_there_already(columns, 'known') %}
     {{ column }},
     {%- endfor %}
-    known.is_counted,
     true as is_known
 
 from {{ this }} as known

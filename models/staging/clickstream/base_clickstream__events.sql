@@ -14,10 +14,10 @@
     )
 }}
 
-{%- set columns = ['event_id'] + dictionary_names(['event_id']) + [
-    'event_at', 'received_at', 'visitor_id', 'is_repaired', 'is_clock_skewed',
-    'source_file', 'taken_at'
-] %}
+{#- What the models after this one read lies side by side, the rest at the end. #}
+{%- set columns = ['event_at', 'received_at', 'visitor_id']
+    + dictionary_names(['event_id'])
+    + ['is_repaired', 'is_clock_skewed', 'event_id', 'source_file'] %}
 
 with
 
@@ -95,10 +95,9 @@ changed_rows as (
     select
         event_number,
         received_on,
-        {%- for column in columns %}
-        {{ column }},
-        {%- endfor %}
-        is_counted
+        is_counted,
+        taken_at,
+        {{ columns | join(',\n        ') }}
 
     from receipts
 
@@ -109,11 +108,9 @@ changed_rows as (
     select
         event_number,
         received_on,
-        {%- for column in columns if column != 'taken_at' %}
-        {{ column }},
-        {%- endfor %}
+        is_counted,
         last_taken_at as taken_at,
-        is_counted
+        {{ columns | join(',\n        ') }}
 
     from first_receipts
 
@@ -126,11 +123,9 @@ changed_rows as (
     select
         event_number,
         received_on,
-        {%- for column in columns if column != 'taken_at' %}
-        {{ column }},
-        {%- endfor %}
+        false as is_counted,
         last_taken_at as taken_at,
-        false as is_counted
+        {{ columns | join(',\n        ') }}
 
     from ordered_receipts
 
@@ -176,10 +171,9 @@ events as (
     select
         event_number,
         received_on,
-        {%- for column in columns %}
-        {{ column }},
-        {%- endfor %}
-        is_counted
+        is_counted,
+        taken_at,
+        {{ columns | join(',\n        ') }}
 
     from kept_rows
 
