@@ -28,10 +28,17 @@
 {%- endmacro %}
 
 
-{# A hook that deletes those from `relation`; the model makes anew what is left. #}
+{#
+    A hook that deletes those from `relation`, if there are any; the model makes anew
+    what is left.
+#}
 {% macro forget_lost_first_logins(relation) -%}
 
-    {%- if is_incremental() %}
+    {%- if is_incremental() and asked_once(
+        'select 1 as is_lost from (' ~ lost_first_logins(relation)
+        ~ ') as lost_first_logins limit 1',
+        ref('base_clickstream__named_events')
+    ) %}
     {{ delete_rows(
         relation, '(visitor_id, user_id) in (' ~ lost_first_logins(relation) ~ ')'
     ) }}

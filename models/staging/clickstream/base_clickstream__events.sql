@@ -14,7 +14,7 @@
     )
 }}
 
-{#- What the models after this one read lies side by side, the rest at the end. #}
+{#- What later models read lies side by side, the rest at the end. #}
 {%- set columns = ['event_at', 'received_at', 'visitor_id']
     + dictionary_names(['event_id'])
     + ['is_repaired', 'is_clock_skewed', 'event_id', 'source_file'] %}
