@@ -73,12 +73,15 @@ def test_the_riskiest_comes_first(company: DbtProject) -> None:
     assert ranked == [(i, account) for i, (account,) in enumerate(in_order, start=1)]
 
 
-def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
-    before, scores = company.frame(FEATURES), company.frame(SCORES)
-    user, account = company.query(
-        "select min(user_id), min(account_id) from identities group by account_id"
-    )[0]
-    company.write(
+def deliver_page_views(
+    project: DbtProject,
+    names: list[str],
+    visitor: str,
+    user: str,
+    received_at: datetime,
+) -> None:
+    """Deliver views of 2025-05-05, a minute apart."""
+    project.write(
         "raw.raw_events",
         pd.DataFrame(
             {
@@ -86,19 +89,33 @@ def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
                     json.dumps(
                         {
                             "event": "page_view",
-                            "event_id": f"late-{number}",
+                            "event_id": name,
                             "ts": 1_746_446_400_000 + 60_000 * number,
-                            "anonymous_id": "late-visitor",
+                            "anonymous_id": visitor,
                             "user_id": user,
                             "page": "/late",
                         }
                     )
-                    for number in range(20)
+                    for number, name in enumerate(names)
                 ],
-                "received_at": datetime(2025, 8, 1, 3),
-                "source_file": "late.jsonl",
+                "received_at": received_at,
+                "source_file": f"{names[0]}.jsonl",
             }
         ),
+    )
+
+
+def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
+    before, scores = company.frame(FEATURES), company.frame(SCORES)
+    user, account = company.query(
+        "select min(user_id), min(account_id) from identities group by account_id"
+    )[0]
+    deliver_page_views(
+        company,
+        [f"late-{number}" for number in range(20)],
+        visitor="late-visitor",
+        user=user,
+        received_at=datetime(2025, 8, 1, 3),
     )
     company.write(
         "raw.raw_calls",
@@ -149,26 +166,13 @@ def test_a_login_on_a_shared_device_reopens_no_day(company: DbtProject) -> None:
             )
         order by 1, 2"""
     )
-    company.write(
-        "raw.raw_events",
-        pd.DataFrame(
-            {
-                "payload": [
-                    json.dumps(
-                        {
-                            "event": "page_view",
-                            "event_id": "shared",
-                            # Late, so that no day has it either.
-                            "ts": 1_746_446_400_000,
-                            "anonymous_id": visitor,
-                            "user_id": user,
-                        }
-                    )
-                ],
-                "received_at": datetime(2025, 10, 28, 3),
-                "source_file": "shared.jsonl",
-            }
-        ),
+    # Late, so that no day has the view either.
+    deliver_page_views(
+        company,
+        ["shared"],
+        visitor=visitor,
+        user=user,
+        received_at=datetime(2025, 10, 28, 3),
     )
     company.dbt("run", *ALL_MODELS)
     assert company.query(
