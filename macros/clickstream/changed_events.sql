@@ -49,29 +49,44 @@ new_events as (
 {% macro forget_removed_events(relation) -%}
 
     {%- if is_incremental() %}
-    {%- set removed_events -%}
-        from {{ ref('base_clickstream__named_events') }}
-        where
-            not is_counted
-            and is_on_time
-            and taken_at > {{ latest_taken_at(relation) }}
-    {%- endset %}
-    {#- Named, so that an engine opens no file but theirs. #}
-    {%- set days = asked_once(
-        'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
-        ~ ') as activity_date ' ~ removed_events ~ ' order by 1',
-        ref('base_clickstream__named_events')
-    ) | map(attribute=0) | list %}
+    {%- set is_removed =
+        'not is_counted and is_on_time and taken_at > ' ~ latest_taken_at(relation)
+    %}
+    {%- set days = days_of_events(is_removed) %}
     {%- if days %}
     {{ delete_rows(
         relation,
-        "activity_date in (date '" ~ days | join("', date '")
-        ~ "') and (visitor_id, activity_date) in ("
-        ~ 'select visitor_id, cast(event_at as date) ' ~ removed_events ~ ')'
+        (is_one_of_days('activity_date', days) if can_be_named(days) else 'true')
+        ~ ' and (visitor_id, activity_date) in ('
+        ~ 'select visitor_id, cast(event_at as date) from '
+        ~ ref('base_clickstream__named_events') ~ ' where ' ~ is_removed ~ ')'
     ) }}
     {%- endif %}
     {%- endif %}
 
+{%- endmacro %}
+
+
+{#- The days of the events for which `condition` holds, as texts. -#}
+{% macro days_of_events(condition) -%}
+    {%- set named_events = ref('base_clickstream__named_events') -%}
+    {{ return(asked_once(
+        'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
+        ~ ') as event_day from ' ~ named_events ~ ' where ' ~ condition,
+        named_events
+    ) | map('first') | list) }}
+{%- endmacro %}
+
+
+{#-
+    Whether there are `days`, not more of them than a statement should name, and all
+    of them of this calendar: a year of five digits is none of Python's.
+-#}
+{% macro can_be_named(days) -%}
+    {{ return(
+        days | length > 0 and days | length <= 400
+        and days | map('length') | max == 10 and days | max <= '9999-12'
+    ) }}
 {%- endmacro %}
 
 

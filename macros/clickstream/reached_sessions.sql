@@ -108,17 +108,8 @@ where change_number = 1
     {%- if not is_built(relation) -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set named_events = ref('base_clickstream__named_events') -%}
-    {%- set changed = asked_once(
-        'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
-        ~ ') as changed_day from ' ~ named_events
-        ~ ' where taken_at > ' ~ known_until,
-        named_events
-    ) | map('first') | list -%}
-    {#- A year of five digits is none of Python's. -#}
-    {%- if not changed or changed | length > 400
-          or changed | map('length') | max != 10
-          or changed | max > '9999-12' -%}
+    {%- set changed = days_of_events('taken_at > ' ~ known_until) -%}
+    {%- if not can_be_named(changed) -%}
         {{ return('true' if changed else 'false') }}
     {%- endif -%}
     {%- set days_of_timeout =

@@ -26,11 +26,7 @@
     {%- if not are_new_as_of_dates_named() -%}
         {{ return(column ~ ' in (' ~ new_as_of_dates() ~ ')') }}
     {%- endif -%}
-    {%- set as_of_dates = named_new_as_of_dates() -%}
-    {{ return(
-        column ~ " in (date '" ~ as_of_dates | join("', date '") ~ "')"
-        if as_of_dates else 'false'
-    ) }}
+    {{ return(is_one_of_days(column, named_new_as_of_dates())) }}
 
 {%- endmacro %}
 
