@@ -137,22 +137,23 @@
 
 
 {#
-    The same for the CRM batches that {{ this }}, whose rows are deliveries, may
-    not have counted. A batch does not tell its file: on Athena, looked at are the
+    The same for the CRM batches of a raw table that {{ this }} may not have
+    taken. A batch does not tell its file: on Athena, looked at are the
     days with a file that was written since a day before {{ this }} was, so
     that none is missed that came while a run was under way.
 #}
-{% macro may_hold_new_deliveries() -%}
-    {{ return(adapter.dispatch('may_hold_new_deliveries', 'churn')()) }}
+{% macro may_hold_new_deliveries(table_name) -%}
+    {{ return(
+        adapter.dispatch('may_hold_new_deliveries', 'churn')(table_name)
+    ) }}
 {%- endmacro %}
 
-{% macro default__may_hold_new_deliveries() -%}
+{% macro default__may_hold_new_deliveries(table_name) -%}
     {{ return('true') }}
 {%- endmacro %}
 
-{% macro athena__may_hold_new_deliveries() -%}
-    {%- set files = athena_raw_files('raw_accounts') if is_incremental()
-        else none -%}
+{% macro athena__may_hold_new_deliveries(table_name) -%}
+    {%- set files = athena_raw_files(table_name) if is_incremental() else none -%}
     {%- set own_files = adapter.files_under(
         adapter.get_glue_table_location(this)
     ) if files is not none else none -%}

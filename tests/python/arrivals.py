@@ -29,6 +29,7 @@ TABLES = {
     "identities": "*",
     "shared_devices": "*",
     "late_arrivals": "*",
+    "int_account_users": "*",
     "int_account_changes": "*",
     "int_account_changes_on_time": "*",
     "subscription_spells": "* exclude (revised_at)",
@@ -96,19 +97,23 @@ def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame
     return frame.astype({"received_at": "datetime64[us]"})
 
 
-def contacts() -> pd.DataFrame:
-    """Which user belongs to which account; some users change theirs."""
-    rows = [
-        {
-            "user_id": f"u{number}",
-            "account_id": f"a{(number + moved) % 20:05d}",
-            "role": "user",
-            "batch_date": START.date(),
-            "loaded_at": START + timedelta(days=1 + 2 * moved),
-        }
-        for number in range(USERS)
-        for moved in ([0, 1] if number % 5 == 0 else [0])
-    ]
+def contacts(draw: random.Random) -> pd.DataFrame:
+    """Which user belongs to which account, three batches long; some change theirs."""
+    rows = []
+    for number in range(USERS):
+        for moved in [0, 1] if number % 5 == 0 else [0]:
+            for batch in range(3):
+                batch_date = START + timedelta(days=batch + 2 * moved)
+                rows.append(
+                    {
+                        "user_id": f"u{number}",
+                        "account_id": f"a{(number + moved) % 20:05d}",
+                        "role": "user",
+                        "batch_date": batch_date.date(),
+                        "loaded_at": batch_date
+                        + timedelta(days=1, hours=draw.choice([3, 60])),
+                    }
+                )
     return pd.DataFrame(rows).astype({"loaded_at": "datetime64[us]"})
 
 
@@ -163,7 +168,7 @@ def company(seed: int, events: int, visitors: int) -> dict[str, pd.DataFrame]:
     tables = {
         "raw_events": records(draw, events, visitors),
         "raw_accounts": accounts.astype({"loaded_at": "datetime64[us]"}),
-        "raw_contacts": contacts(),
+        "raw_contacts": contacts(draw),
         "raw_calls": calls(draw, 60),
         "raw_invoices": invoices(draw, 60),
     }

@@ -206,8 +206,8 @@ class SparkEngine(Engine):
                 f"select * from {table} where partition_key = '{first}'",
                 f"alter table {table} drop partition (partition_key = '{first}')",
             )
-        users = f"{self.schema}.int_account_users"
-        self._execute(f"alter table {users} rename to {users}__dbt_new")
+        identities = f"{self.schema}.identities"
+        self._execute(f"alter table {identities} rename to {identities}__dbt_new")
 
     def _partitions(self, table: str) -> list[str]:
         rows = self.rows(f"select distinct partition_key from {table} order by 1")

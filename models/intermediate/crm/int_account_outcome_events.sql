@@ -13,23 +13,9 @@ events as (
 
 ),
 
-contacts as (
-
-    select * from {{ ref('stg_salesforce__contacts') }}
-
-),
-
 account_users as (
 
-    select
-        user_id,
-        account_id,
-        min(batch_date) as known_in,
-        min(case when is_on_time then batch_date end) as known_on_time_in
-
-    from contacts
-
-    group by 1, 2
+    select * from {{ ref('int_account_users') }}
 
 ),
 
@@ -39,7 +25,7 @@ ranked_account_users as (
         *,
         row_number() over (
             partition by user_id
-            order by known_in, account_id
+            order by first_batch_date, account_id
         ) as account_number
 
     from account_users
@@ -87,15 +73,17 @@ account_outcomes as (
         outcomes.signal_on,
         outcomes.event_at,
         case
-            when users.known_in > outcomes.received_on then users.known_in
+            when users.first_batch_date > outcomes.received_on
+                then users.first_batch_date
             else outcomes.received_on
         end as known_on,
         case
             when
-                not outcomes.is_on_time or users.known_on_time_in is null
+                not outcomes.is_on_time
+                or users.first_batch_date_on_time is null
                 then null
-            when users.known_on_time_in > outcomes.signal_on
-                then users.known_on_time_in
+            when users.first_batch_date_on_time > outcomes.signal_on
+                then users.first_batch_date_on_time
             else outcomes.signal_on
         end as known_on_time_on
 

@@ -16,7 +16,7 @@ accounts as (
     where
         batch_date is not null
         and loaded_at is not null
-        and {{ may_hold_new_deliveries() }}
+        and {{ may_hold_new_deliveries('raw_accounts') }}
 
 ),
 
