@@ -10,3 +10,15 @@
         if days else 'false'
     ) }}
 {%- endmacro %}
+
+
+{#
+    Whether there are `days`, not more of them than a statement should name, and all
+    of them of this calendar: a year of five digits is none of Python's.
+#}
+{% macro can_be_named(days) -%}
+    {{ return(
+        days | length > 0 and days | length <= 400
+        and days | map('length') | max == 10 and days | max <= '9999-12'
+    ) }}
+{%- endmacro %}

@@ -78,18 +78,6 @@ new_events as (
 {%- endmacro %}
 
 
-{#-
-    Whether there are `days`, not more of them than a statement should name, and all
-    of them of this calendar: a year of five digits is none of Python's.
--#}
-{% macro can_be_named(days) -%}
-    {{ return(
-        days | length > 0 and days | length <= 400
-        and days | map('length') | max == 10 and days | max <= '9999-12'
-    ) }}
-{%- endmacro %}
-
-
 {#
     A query for the visitors and days whose on-time events have changed since
     {{ this }} was last built. With `minutes_after`, also for the days on which an

@@ -147,7 +147,9 @@
 #}
 {% macro athena_replace_rows(target, source, keys, columns) -%}
     {%- if resolve_table_type() == 'iceberg' -%}
-        {%- do run_query(athena_merge_sql(target, source, keys, columns)) -%}
+        {%- do run_query(athena_merge_sql(
+            target, source, keys, columns, athena_days_of_keys(source, keys)
+        )) -%}
     {%- else -%}
         {%- set touched = run_query(
             'select distinct partition_key from ' ~ source
@@ -183,10 +185,30 @@
 
 
 {#-
-    One `merge` that deletes and inserts: each new row comes as one to insert,
-    each of their keys as one to delete.
+    A condition on the rows of a table that have the keys of `source`: what is known
+    of their days. Files of other days are then passed over for certain, not only
+    where the engine has read `source` before it opens them.
 -#}
-{% macro athena_merge_sql(target, source, keys, columns) -%}
+{% macro athena_days_of_keys(source, keys) -%}
+    {%- for column in adapter.get_columns_in_relation(source)
+        if column.name in keys and column.dtype == 'date' -%}
+        {%- set days = run_query(
+            'select distinct cast(' ~ column.name ~ ' as varchar) from ' ~ source
+            ~ ' where ' ~ column.name ~ ' is not null'
+        ).columns[0].values() | list -%}
+        {%- if can_be_named(days) -%}
+            {{ return(is_one_of_days('kept.' ~ column.name, days)) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+
+{#-
+    One `merge` that deletes and inserts: each new row comes as one to insert,
+    each of their keys as one to delete. `condition` holds for all rows to delete.
+-#}
+{% macro athena_merge_sql(target, source, keys, columns, condition) -%}
     merge into {{ target }} as kept
     using (
         select
@@ -207,6 +229,7 @@
     ) as changed
         on
             changed.change = 'delete'
+            and {{ condition }}
             {%- for key in keys %}
             and kept.{{ key }} = changed.{{ key }}
             {%- endfor %}

@@ -217,3 +217,15 @@ def test_statements_stay_below_athenas_limit(cloud) -> None:
         len(execution.sql.encode()) for execution in cloud.athena.executions.values()
     )
     assert 10_000 < longest < LONGEST_STATEMENT_BYTES
+
+
+@pytest.mark.usefixtures("grown")
+def test_merges_name_the_days_of_the_rows_they_replace(cloud) -> None:
+    """So that Iceberg passes over the files of all others before it opens them."""
+    merges = [
+        execution.sql
+        for execution in cloud.athena.executions.values()
+        if "merge into" in execution.sql and "kept.started_on =" in execution.sql
+    ]
+    assert merges
+    assert all("kept.started_on in (date '2025-" in merge for merge in merges)
