@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +25,7 @@ sys.path.append(str(ROOT / "tests" / "athena"))
 
 
 def main() -> None:
-    """Build a year but for its last day, then that day, then all of it again."""
+    """Build a year but for its last days, then those one by one, then all again."""
     from landing import make_landing_zone, upload
 
     from tests.athena_local.local import LAKE, LocalCloud
@@ -37,36 +38,53 @@ def main() -> None:
     parser.add_argument(
         "--format", choices=["iceberg", "hive"], default="iceberg", dest="table_type"
     )
+    parser.add_argument(
+        "--daily-runs", type=int, default=1, help="days of the year that are run alone"
+    )
     parser.add_argument("--by-model", action="store_true", help="what each model read")
     options = parser.parse_args()
-    last_day = FIRST_DAY + datetime.timedelta(options.days - 1)
+    days = [FIRST_DAY + datetime.timedelta(number) for number in range(options.days)]
+    days_alone = days[-options.daily_runs :]
 
     with tempfile.TemporaryDirectory() as scratch, LocalCloud() as cloud:
         zone = make_landing_zone(Path(scratch) / "zone", options.accounts, options.days)
         run = _Runner(cloud, Path(scratch), options.table_type)
         # A company's bill is that of its clickstream: training reads none of it.
         models = ["run", "--exclude", "churn_models+"]
-        upload(cloud, zone, "landing", lambda day: day < str(last_day))
+        upload(cloud, zone, "landing", _is_between("", str(days_alone[0])))
         run("seed", "--select", "event_names", "offers")
         run(
             "run-operation",
             "create_raw_tables",
             "--args",
             f"{{location: s3://lake/landing, first_day: {FIRST_DAY}, "
-            f"last_day: {last_day + datetime.timedelta(2)}}}",
+            f"last_day: {days[-1] + datetime.timedelta(2)}}}",
         )
         run(*models)
         # Which files are new is told by when they were written: each on its day, not
         # all of a year just now.
         cloud.aws.age(LAKE, "landing/")
-        upload(cloud, zone, "landing", lambda day: day >= str(last_day))
-        daily = run(*models, tell=options.by_model)
+        daily = {}
+        # What lands after the year's end is of its last day.
+        for day, end in zip(
+            days_alone, [*days_alone[1:], datetime.date.max], strict=True
+        ):
+            upload(cloud, zone, "landing", _is_between(str(day), str(end)))
+            daily[day] = run(*models, tell=options.by_model)
         full = run(*models, "--full-refresh", tell=options.by_model)
         print(
-            f"{options.accounts} accounts, {options.days} days, {options.table_type}: "
-            f"a daily run reads {daily:,} bytes, a full refresh {full:,}: "
-            f"{daily / full:.1%}"
+            f"{options.accounts} accounts, {options.days} days, {options.table_type}:"
         )
+        for day, read in daily.items():
+            print(
+                f"the run of {day} reads {read:,} bytes, a full refresh {full:,}: "
+                f"{read / full:.1%}"
+            )
+
+
+def _is_between(first: str, end: str) -> Callable[[str], bool]:
+    """Whether a day is `first` or later, and before `end`."""
+    return lambda day: first <= day < end
 
 
 class _Runner:
