@@ -25,38 +25,27 @@ contacts as (
 
 ),
 
-present_users as (
+told_users as (
 
     select
         user_id,
         account_id,
-        min(loaded_at) as known_at,
-        min(batch_date) as first_batch_date,
-        min(case when is_on_time then batch_date end)
-            as first_batch_date_on_time
+        loaded_at as known_at,
+        batch_date as first_batch_date,
+        case when is_on_time then batch_date end as first_batch_date_on_time
 
     from contacts
 
-    group by 1, 2
+    {% if is_incremental() %}
 
-){% if is_incremental() %},
-
-known_users as (
+    union all
 
     select
         {{ columns | join(',\n        ') }}
 
     from {{ this }}
 
-),
-
-all_users as (
-
-    select * from present_users
-
-    union all
-
-    select * from known_users
+    {% endif %}
 
 ),
 
@@ -69,23 +58,24 @@ account_users as (
         min(first_batch_date) as first_batch_date,
         min(first_batch_date_on_time) as first_batch_date_on_time
 
-    from all_users
+    from told_users
 
     group by 1, 2
 
 )
 
+select
+    {{ columns | join(',\n    ') }}
+
+from account_users
+{%- if is_incremental() %}
+
 {#- Most are known since the first batch: they are not written again. #}
 
-select * from account_users
-
 except
-
-select * from known_users
-{%- else %}
 
 select
     {{ columns | join(',\n    ') }}
 
-from present_users
+from {{ this }}
 {%- endif %}
