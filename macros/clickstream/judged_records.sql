@@ -13,6 +13,9 @@
 
 {%- set dictionary = clickstream_dictionary() -%}
 {%- set paths = dictionary_paths(dictionary) -%}
+{%- set candidates = dictionary_candidates(
+    dictionary, paths, json_text_list('texts', paths)
+) -%}
 
 parsed_records as (
 
@@ -32,11 +35,26 @@ found_records as (
     select
         *,
         {%- for column in dictionary %}
-        {{ first_text(column, paths, 'texts') }} as {{ column.name }}__first
+        {{ first_text(candidates[column.name]) }} as {{ column.name }}__first
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
     from parsed_records
+
+),
+
+present_records as (
+
+    select
+        *,
+        {%- for column in dictionary %}
+        {{ first_present_text(
+            candidates[column.name], column.name ~ '__first'
+        ) }} as {{ column.name }}__present
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from found_records
 
 ),
 
@@ -47,13 +65,13 @@ read_records as (
         {{ column }},
         {%- endfor %}
         {%- for column in dictionary %}
-        {{ first_present_text(
-            column, paths, 'texts', column.name ~ '__first'
+        {{ with_all_digits(
+            column.name ~ '__present', 'payload', column.json_paths
         ) }} as {{ column.name }}__text
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
-    from found_records
+    from present_records
 
 ),
 

@@ -1,11 +1,10 @@
 {#
     The text that a record has for one dictionary column: what stands at the
-    first of its paths that holds anything, or null. `texts` is the array that
-    `json_texts` made of `paths`.
+    first of its paths that holds anything, or null. `candidates` are the texts
+    at its paths.
 #}
-{% macro first_text(column, paths, texts) -%}
+{% macro first_text(candidates) -%}
 
-    {%- set candidates = dictionary_candidates(column, paths, texts) -%}
     {%- if candidates | length > 1 -%}
         coalesce({{ candidates | join(', ') }})
     {%- else -%}
@@ -21,9 +20,8 @@
     does says. Each path is looked at on its own for the few records only that
     need it.
 #}
-{% macro first_present_text(column, paths, texts, first_text) -%}
+{% macro first_present_text(candidates, first_text) -%}
 
-    {%- set candidates = dictionary_candidates(column, paths, texts) -%}
     {%- if not candidates -%}
     {{ first_text }}
     {%- else -%}
@@ -39,11 +37,18 @@
 {%- endmacro %}
 
 
-{% macro dictionary_candidates(column, paths, texts) %}
+{#
+    For each column of `dictionary`, by name, the texts at its paths: those of the
+    expressions `texts`, which are in the order of `paths`.
+#}
+{% macro dictionary_candidates(dictionary, paths, texts) %}
 
-    {%- set candidates = [] -%}
-    {%- for path in column.json_paths -%}
-        {%- do candidates.append(text_at(texts, paths.index(path))) -%}
+    {%- set candidates = {} -%}
+    {%- for column in dictionary -%}
+        {%- do candidates.update({column.name: []}) -%}
+        {%- for path in column.json_paths -%}
+            {%- do candidates[column.name].append(texts[paths.index(path)]) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {{ return(candidates) }}
 

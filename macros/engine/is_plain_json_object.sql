@@ -1,7 +1,7 @@
 {#
     Whether the record `payload` is one strict JSON object that needs neither
     splitting nor normalising, so that its dictionary paths can be read as it
-    stands; never null.
+    stands; never null. On Spark, an object in which a key occurs twice is not.
 
     It is not when it is no JSON, or no object; has trailing commas or a `NaN`,
     which some engines read and others refuse; holds an array of key and value
@@ -16,7 +16,7 @@
 #}
 {% macro is_plain_json_object(payload, document=none) -%}
     {{ return(adapter.dispatch('is_plain_json_object', 'churn')(
-        payload, document or json_document(payload)
+        payload, document or json_document(payload, [])
     )) }}
 {%- endmacro %}
 
@@ -75,29 +75,24 @@
 
 {% macro spark__is_plain_json_object(payload, document) -%}
     {#-
-        Spark reads halves of a surrogate pair, which no other engine does. An
-        empty key could be mistaken for the object that `json_document` puts
-        behind the record. A text's bytes are counted already, its characters
-        are not.
+        Two values, and the second is the one that `json_document` puts behind
+        the record: its key is none of the record's. A text's bytes are counted
+        already, its characters are not.
     -#}
-    {%- set high = '\\\\u[dD][89abAB][0-9a-fA-F]{2}' -%}
-    {%- set low = '\\\\u[dD][c-fC-F][0-9a-fA-F]{2}' -%}
-    {%- set half_a_pair = high ~ '(?!' ~ low ~ ')|(?<!' ~ high ~ ')' ~ low -%}
+    {%- set key_of_second = '"(\\\\"|\\\\u0022)"\\s*:' -%}
     case
         when {{ payload }} is null then false
         when not startswith({{ payload }}, '{') then false
         when octet_length({{ payload }}) > 1000
             and {{ may_nest_too_deep(payload) }}
             then false
-        when {{ document }} is null then false
-        when size({{ document }}) <> 2 then false
-        when contains({{ payload }}, '""')
-            and {{ spark__regexp_matches_text(payload, '""\\s*:') }}
-            then false
+        when {{ document }}.layer_0 is null then false
+        when size({{ document }}.layer_0) <> 2 then false
+        when get({{ document }}.layer_0, 1).`"` is null then false
         when contains({{ payload }}, chr(92)) or contains({{ payload }}, 'key"')
             then not {{ spark__regexp_matches_text(
                 payload,
-                (irregular_json_patterns() + [half_a_pair]) | join('|')
+                (irregular_json_patterns() + [key_of_second]) | join('|')
             ) }}
         else true
     end

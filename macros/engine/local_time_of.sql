@@ -18,7 +18,11 @@
 {%- endmacro %}
 
 {% macro spark__local_time_of(text) -%}
-    try_cast(translate({{ text }}, ',tTzZ', '.  ') as timestamp)
+    {#- As on DuckDB. #}
+    coalesce(
+        try_cast({{ text }} as timestamp),
+        try_cast(translate({{ text }}, ',tTzZ', '.  ') as timestamp)
+    )
 {%- endmacro %}
 
 {% macro athena__local_time_of(text) -%}

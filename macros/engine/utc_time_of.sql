@@ -24,9 +24,13 @@
 {%- endmacro %}
 
 {% macro spark__utc_time_of(text) -%}
-    try_cast(
-        replace(
-            replace(translate({{ text }}, ',tT', '.  '), ' +', '+'), ' -', '-'
-        ) as timestamp
+    {#- The first reads nearly all, with no other text made for it. #}
+    coalesce(
+        try_cast({{ text }} as timestamp),
+        try_cast(
+            replace(
+                replace(translate({{ text }}, ',tT', '.  '), ' +', '+'), ' -', '-'
+            ) as timestamp
+        )
     )
 {%- endmacro %}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from engine import AthenaEngine
-from test_engine_macros import CASES, jinja_of, same
+from test_engine_macros import CASES, jinja_of, same, wrongly_read_repeated_keys
 
 from tests.athena_local.local import LAKE
 
@@ -33,6 +33,7 @@ def test_every_macro_means_what_it_says(cloud, tmp_path) -> None:
             )
             if not same(result, expected) and not says_no_scalar(result, expected)
         ]
+    wrong += wrongly_read_repeated_keys(engine)
     assert not wrong, "\n".join(wrong)
 
 

@@ -11,6 +11,7 @@
 {%- set columns = [
     'payload', 'received_at', 'source_file', 'is_readable', 'is_irregular'
 ] %}
+{%- set paths = dictionary_paths(clickstream_dictionary()) %}
 {%- set is_replay = is_incremental() and may_be_judged_otherwise(this) %}
 
 with
@@ -55,7 +56,7 @@ new_records as (
         payload,
         received_at,
         source_file,
-        {{ json_document('payload') }} as document
+        {{ json_document('payload', paths) }} as document
 
     from raw_events
 
@@ -72,7 +73,7 @@ new_records as (
         payload,
         received_at,
         source_file,
-        {{ json_document('payload') }} as document
+        {{ json_document('payload', paths) }} as document
 
     from {{ this }}
 

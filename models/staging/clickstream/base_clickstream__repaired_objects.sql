@@ -12,6 +12,7 @@
     'identity', 'is_repaired', 'repair_reject_reason', 'repair_reject_detail',
     'delivered_taken_at', 'is_readable'
 ] %}
+{%- set paths = dictionary_paths(clickstream_dictionary()) %}
 
 with
 
@@ -59,7 +60,7 @@ new_pieces as (
         reject_reason as repair_reject_reason,
         reject_detail as repair_reject_detail,
         taken_at as delivered_taken_at,
-        {{ json_document('payload') }} as document,
+        {{ json_document('payload', paths) }} as document,
         payload is not null as is_readable
 
     from repaired_records

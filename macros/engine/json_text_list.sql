@@ -1,0 +1,68 @@
+{#
+    The texts that `json_texts` made of `paths`, a list of expressions in the
+    order of `paths`: null where there is nothing or a JSON null, whole numbers
+    and booleans as they are written, decimal numbers and -0 in the engine's
+    writing (DuckDB writes 2.10 as 2.1 and -0 as 0, Spark also 2.0 as 2),
+    objects and arrays as JSON text (on Athena as null: either says that no
+    scalar is there). Of a key that occurs twice in an object, the first counts.
+
+    On Spark, whole numbers of 39 and more digits are rounded until
+    `with_all_digits` has looked at them.
+
+    json_text_list('texts', ['$.a']) on DuckDB is ['texts[1]'].
+#}
+{% macro json_text_list(texts, paths) -%}
+    {{ return(adapter.dispatch('json_text_list', 'churn')(texts, paths)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_text_list(texts, paths) -%}
+    {%- set listed = [] -%}
+    {%- for _ in paths -%}
+        {%- do listed.append(texts ~ '[' ~ loop.index ~ ']') -%}
+    {%- endfor -%}
+    {{ return(listed) }}
+{%- endmacro %}
+
+{% macro athena__json_text_list(texts, paths) -%}
+    {%- set listed = [] -%}
+    {%- for _ in paths -%}
+        {%- do listed.append('element_at(' ~ texts ~ ', ' ~ loop.index ~ ')') -%}
+    {%- endfor -%}
+    {{ return(listed) }}
+{%- endmacro %}
+
+{% macro spark__json_text_list(texts, paths) -%}
+    {%- set text_at = {} -%}
+    {%- for layer in spark_json_layers(paths) -%}
+        {%- set record = texts ~ '.layer_' ~ loop.index0 -%}
+        {%- for place in layer.places -%}
+            {%- set text = spark_json_text(record, place.in_struct) -%}
+            {%- if place.in_variant -%}
+                {%- set text = spark_json_text(
+                    "try_variant_get(" ~ text ~ ", '$', '"
+                    ~ spark_json_type([place.in_variant]) ~ "')",
+                    place.in_variant
+                ) -%}
+            {%- endif -%}
+            {%- do text_at.update({place.path: text}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- set listed = [] -%}
+    {%- for path in paths -%}
+        {%- do listed.append(text_at[path]) -%}
+    {%- endfor -%}
+    {{ return(listed) }}
+{%- endmacro %}
+
+{# What the steps lead to from `holder`; the last of them is a type. #}
+{% macro spark_json_text(holder, steps) -%}
+    {%- set place = namespace(sql=holder) -%}
+    {%- for step in steps[:-1] -%}
+        {%- if step.startswith('[') -%}
+            {%- set place.sql = 'get(' ~ place.sql ~ ', ' ~ step[1:-1] ~ ')' -%}
+        {%- else -%}
+            {%- set place.sql = place.sql ~ '.`' ~ step[1:] ~ '`' -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(place.sql) }}
+{%- endmacro %}
