@@ -47,11 +47,12 @@
 
     A layer more is for keys that differ from others in case only, since Spark
     does not tell such fields apart. A variant is what one path finds a text at,
-    while others go on from there, or find an array.
+    while others go on from there, or find an array. Paths into a record that is
+    an array itself have no place: such a record is no object.
 #}
 {% macro spark_json_layers(paths) -%}
     {%- set layers = [] -%}
-    {%- for path in paths -%}
+    {%- for path in paths if not path.startswith('$[') -%}
         {%- set nodes = json_path_nodes(path) -%}
         {%- set chosen = namespace(layer=none) -%}
         {%- for layer in layers if chosen.layer is none -%}
@@ -134,8 +135,13 @@
             {{ return(step) }}
         {%- endif -%}
         {%- do fields.append(
-            '`' ~ step[1:] ~ '`:' ~ spark_json_type(places_in_it)
+            spark_field(step) ~ ':' ~ spark_json_type(places_in_it)
         ) -%}
     {%- endfor -%}
     {{ return('struct<' ~ fields | join(',') ~ '>') }}
+{%- endmacro %}
+
+{# The field that a step leads to, in quotes. #}
+{% macro spark_field(step) -%}
+    {{ return('`' ~ step[1:] | replace('`', '``') ~ '`') }}
 {%- endmacro %}

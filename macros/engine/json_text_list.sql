@@ -49,7 +49,7 @@
     {%- endfor -%}
     {%- set listed = [] -%}
     {%- for path in paths -%}
-        {%- do listed.append(text_at[path]) -%}
+        {%- do listed.append(text_at[path] or 'cast(null as string)') -%}
     {%- endfor -%}
     {{ return(listed) }}
 {%- endmacro %}
@@ -61,7 +61,7 @@
         {%- if step.startswith('[') -%}
             {%- set place.sql = 'get(' ~ place.sql ~ ', ' ~ step[1:-1] ~ ')' -%}
         {%- else -%}
-            {%- set place.sql = place.sql ~ '.`' ~ step[1:] ~ '`' -%}
+            {%- set place.sql = place.sql ~ '.' ~ spark_field(step) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(place.sql) }}

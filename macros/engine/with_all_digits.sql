@@ -24,6 +24,9 @@
     {%- for path in paths -%}
         {%- do written.append('"' ~ json_path_in_brackets(path, "'") ~ '"') -%}
     {%- endfor -%}
+    {%- if not paths -%}
+    {{ text }}
+    {%- else -%}
     case
         when contains({{ text }}, 'E') and {{ spark__regexp_matches_text(
             text, '^-?[0-9][.][0-9]+E[0-9]+$'
@@ -37,4 +40,5 @@
             ), 0)
         else {{ text }}
     end
+    {%- endif -%}
 {%- endmacro %}

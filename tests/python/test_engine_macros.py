@@ -276,6 +276,7 @@ CASES = [
             ),
             ('{"a":"x","b":5,"c":[1]}', ["$.a.b", "$.b.c", "$.c.d"], [None] * 3),
             ('{"odd key":1,"a-b":{"é":2}}', ['$."odd key"', '$.a-b."é"'], ["1", "2"]),
+            ('{"a`b":{".c":1}}', ['$."a`b".".c"', "$[0].a"], ["1", None]),
             ('{"a":[1,2]}', ["$.a[1]", "$.a[2]", "$.a"], ["2", None, "[1,2]"]),
             (
                 '{"a":12345678901234567890123,"b":1.5,"c":-0.0}',
@@ -313,6 +314,7 @@ CASES = [
         ]
         for place, value in enumerate(values)
     ),
+    (call("with_all_digits", Text("1.0E38"), Text('{"a":1}'), []), "1.0E38"),
     (call("first_by_of_letters", "place", ["letter", "place"]), 4),
     (call("first_element_where", LETTERS, "letter", "letter > 'a'"), "c"),
     (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
