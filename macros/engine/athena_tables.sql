@@ -133,8 +133,7 @@
     {%- set keys = config.get('unique_key') -%}
     {%- set keys = [keys] if keys is string else keys -%}
     {%- do athena_replace_rows(
-        target_relation, tmp_relation, keys,
-        columns | map(attribute='quoted') | list
+        target_relation, tmp_relation, keys, columns
     ) -%}
     select 'replaced'
 {%- endmacro %}
@@ -143,19 +142,21 @@
 {#
     Deletes the rows of `target` whose `keys` occur in `source`, and inserts the
     rows of `source`: an Iceberg table at once, of a Hive table the partitions
-    that `source` has rows of.
+    that `source` has rows of. `columns` are those of both, as dbt has them.
 #}
 {% macro athena_replace_rows(target, source, keys, columns) -%}
+    {%- set names = columns | map(attribute='quoted') | list -%}
     {%- if resolve_table_type() == 'iceberg' -%}
         {%- do run_query(athena_merge_sql(
-            target, source, keys, columns, athena_days_of_keys(source, keys)
+            target, source, keys, names,
+            athena_days_of_keys(source, keys, columns)
         )) -%}
     {%- else -%}
         {%- set touched = run_query(
             'select distinct partition_key from ' ~ source
         ).columns[0].values() | list -%}
         {%- set rows -%}
-            select {{ columns | join(', ') }}
+            select {{ names | join(', ') }}
             from {{ target }} as kept
             where
                 {{ athena_is_in_partitions(touched) }}
@@ -168,7 +169,7 @@
                     {%- endfor %}
                 )
             union all
-            select {{ columns | join(', ') }}
+            select {{ names | join(', ') }}
             from {{ source }}
         {%- endset -%}
         {%- if touched -%}
@@ -189,8 +190,8 @@
     of their days. Files of other days are then passed over for certain, not only
     where the engine has read `source` before it opens them.
 -#}
-{% macro athena_days_of_keys(source, keys) -%}
-    {%- for column in adapter.get_columns_in_relation(source)
+{% macro athena_days_of_keys(source, keys, columns) -%}
+    {%- for column in columns
         if column.name in keys and column.dtype == 'date' -%}
         {%- set days = run_query(
             'select distinct cast(' ~ column.name ~ ' as varchar) from ' ~ source
