@@ -8,7 +8,7 @@ import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import compress
 from typing import Any
 
@@ -63,6 +63,28 @@ class Built:
     duckdb: Engine
     tables: list[str]
 
+    @cached_property
+    def receipts_with_repeated_keys(self) -> set[tuple[Any, Any]]:
+        """Files and times of records with a repeated key that took different lanes.
+
+        An engine that does not take such a record for a plain one keeps its text.
+        """
+        ours, theirs = (
+            {
+                (row["source_file"], row["received_at"])
+                for row in engine.rows(
+                    "select source_file, received_at, payload from "
+                    f"{schema}.base_clickstream__delivered_records where is_irregular"
+                ).to_pylist()
+                if has_repeated_key(row["payload"] or "")
+            }
+            for engine, schema in [
+                (self.engine, self.engine.schema),
+                (self.duckdb, "main"),
+            ]
+        )
+        return ours ^ theirs
+
 
 def tables_built(result: Any) -> list[str]:
     """The tables that a dbt command has built and that are compared, in order."""
@@ -96,7 +118,7 @@ def compare(built: Built, table: str) -> list[str]:
         return [f"{table} has other columns: {expected.keys() ^ found.keys()}"]
     tolerance = SCORES if is_made_by_a_model(table) else RELATIVE
     if table in LANES:
-        left_out = receipts_with_repeated_keys(built)
+        left_out = built.receipts_with_repeated_keys
         expected = without_receipts(expected, left_out)
         found = without_receipts(found, left_out)
     columns = sorted(expected)
@@ -112,26 +134,6 @@ def compare(built: Built, table: str) -> list[str]:
             if name not in different and not same(our, their, tolerance):
                 different[name] = f"{table}.{name} is {our!r}, not {their!r}"
     return list(different.values())
-
-
-def receipts_with_repeated_keys(built: Built) -> set[tuple[Any, Any]]:
-    """Files and times at which came a record in which a key occurs twice.
-
-    They are told by the engine that does not take such a record for a plain one, and
-    so keeps its text.
-    """
-    receipts = set()
-    for engine, schema in [(built.engine, built.engine.schema), (built.duckdb, "main")]:
-        rows = engine.rows(
-            "select source_file, received_at, payload "
-            f"from {schema}.base_clickstream__delivered_records where is_irregular"
-        )
-        receipts |= {
-            (row["source_file"], row["received_at"])
-            for row in rows.to_pylist()
-            if has_repeated_key(row["payload"] or "")
-        }
-    return receipts
 
 
 def has_repeated_key(payload: str) -> bool:

@@ -88,7 +88,7 @@ MONDAY = 0
 # What nothing could bring back.
 HISTORY = ["churn_models", "churn_score_history"]
 
-# Spark does without a method that Java cannot have, and is half as fast.
+# Spark does without a method that Java cannot have, and takes half as long again.
 JAVA_METHOD_BYTES = 65_536
 
 # The seed of the second company, and what dbt is told of it.
