@@ -73,7 +73,7 @@ report: $(VENV)/base.stamp ## The model card, as one HTML file
 
 .PHONY: dictionary
 dictionary: $(VENV)/base.stamp ## YAML stubs for JSON paths nobody documented
-	@$(BIN)/python -m churn.dictionary
+	@$(BIN)/python -m churn.field_mapping
 
 .PHONY: bench
 bench: $(VENV)/bench.stamp ## Measure speed and memory into benchmarks/RESULTS.md

@@ -23,12 +23,12 @@ import duckdb
 
 from benchmarks.running import connect, run_dbt
 
-FLATTENING = ["base_clickstream__delivered_records"]
+FLATTENING = ["base_clickstream__parsed_records"]
 TO_EVENTS = [
-    "base_clickstream__delivered_files",
-    "base_clickstream__delivered_records",
-    "base_clickstream__repaired_records",
-    "base_clickstream__repaired_objects",
+    "base_clickstream__files",
+    "base_clickstream__parsed_records",
+    "base_clickstream__repaired_json",
+    "base_clickstream__parsed_repaired_records",
     "base_clickstream__events",
 ]
 TO_ACTIVITY = [*TO_EVENTS, "int_visitor_sessions", "int_visitor_activity_daily"]

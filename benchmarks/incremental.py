@@ -234,7 +234,7 @@ def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) 
     )
     event = _event("number")
     happened, received = _times("number", events_a_day)
-    _, landed = _times("position", events_a_day)
+    _, accepted = _times("position", events_a_day)
     connection.execute(
         f"""
         insert into raw.raw_events
@@ -254,10 +254,10 @@ def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) 
                 {happened} as happened_at,
                 case
                     when number = position then {received}
-                    when hash(position, 8) % 100 = 0 then {landed}
+                    when hash(position, 8) % 100 = 0 then {accepted}
                     else {received} - interval 1 second
                 end as received_at,
-                {_file(landed)} as source_file
+                {_file(accepted)} as source_file
             from numbered
         )
         select
@@ -334,8 +334,8 @@ def check(connection: duckdb.DuckDBPyConnection) -> None:
     in_sessions, in_events = connection.execute(
         """
         select
-            (select sum(events) from int_visitor_sessions where is_counted),
-            (select count(*) from base_clickstream__events where is_counted)
+            (select sum(events) from int_visitor_sessions where is_current),
+            (select count(*) from base_clickstream__events where is_current)
         """
     ).fetchone()
     if in_sessions != in_events:

@@ -25,21 +25,21 @@ FIRST_DAY = "2025-01-06"
 HISTORY = [
     "stg_salesforce__accounts",
     "stg_salesforce__contacts",
-    "int_source_arrivals",
-    "int_crm_deliveries",
-    "int_crm_deliveries_judged",
+    "int_source_watermarks",
     "int_crm_batches",
+    "int_crm_batches_validated",
+    "int_crm_batch_dates",
     "int_account_changes",
     "int_account_changes_on_time",
-    "int_account_signals",
+    "int_subscription_events",
     "int_account_attributes_history",
     "int_account_users",
     "int_as_of_dates",
     "int_naive_churn",
-    "subscription_spells",
-    "crm_findings",
+    "subscription_periods",
+    "crm_data_issues",
 ]
-LABELS = ["subscription_spells", "churn_labels"]
+LABELS = ["subscription_periods", "churn_labels"]
 
 
 @dataclass(frozen=True)
@@ -221,13 +221,13 @@ def write_history(connection: duckdb.DuckDBPyConnection) -> None:
     last = DAYS - 2
     connection.execute(
         f"""
-        insert into int_crm_deliveries by name
+        insert into int_crm_batches by name
         select
             date '{FIRST_DAY}' + cast(day as integer) as batch_date,
             timestamp '{FIRST_DAY} 03:00:00' + to_days(cast(day as integer) + 1)
                 as loaded_at,
             counted.* exclude (batch_date, loaded_at)
-        from range(1, {last}) as days (day), int_crm_deliveries as counted
+        from range(1, {last}) as days (day), int_crm_batches as counted
         """
     )
     for table in ("int_account_changes", "int_account_changes_on_time"):
@@ -236,14 +236,14 @@ def write_history(connection: duckdb.DuckDBPyConnection) -> None:
             insert into {table} by name
             select
                 batches.* replace (
-                    deliveries.batch_date as batch_date,
-                    deliveries.loaded_at as loaded_at
+                    batches.batch_date as batch_date,
+                    batches.loaded_at as loaded_at
                 )
-            from int_crm_deliveries as deliveries
+            from int_crm_batches as batches
             cross join (
                 select * from {table} where change_kind = 'batch'
             ) as batches
-            where deliveries.batch_date > batches.batch_date;
+            where batches.batch_date > batches.batch_date;
 
             insert into {table} by name
             select
@@ -255,10 +255,10 @@ def write_history(connection: duckdb.DuckDBPyConnection) -> None:
                     end as plan,
                     case when cancelled_on_day <= days.day
                         then date '{FIRST_DAY}' + cancelled_on_day
-                    end as cancelled_on,
+                    end as cancellation_date,
                     case when restarted_on_day <= days.day
                         then date '{FIRST_DAY}' + restarted_on_day
-                    end as restarted_on,
+                    end as restart_date,
                     md5(first_states.fingerprint || days.day) as fingerprint
                 )
             from {table} as first_states

@@ -30,13 +30,13 @@ import pyarrow as pa
 import xgboost as xgb
 
 from benchmarks.running import ROOT, THREADS
-from churn import training
-from churn.examples import read_examples
+from churn import train
+from churn.dataset import read_training_data
+from churn.engine_io import as_batches
 from churn.features import Feature
-from churn.frames import as_batches
-from churn.registry import REGISTRY_SCHEMA, champion_of, learn, model_of
-from churn.scoring import RiskBands, Scorer, scorer_from
-from churn.training import SEARCH_SPACE, TrainingSettings
+from churn.predict import RiskBands, Scorer, scorer_from
+from churn.registry import REGISTRY_SCHEMA, champion_of, model_of, train_and_register
+from churn.train import SEARCH_SPACE, TrainingSettings
 
 FEATURES = 60
 # Half a year of weekly as-of dates.
@@ -58,7 +58,7 @@ DESCRIBED = [
         high="last visit {value:.0f} days ago",
         low="last visit {value:.0f} days ago",
         missing="no visit in the last 90 days",
-        known_effect="raises",
+        monotone_direction="raises",
     ),
     Feature(
         name="monthly_recurring_revenue",
@@ -209,7 +209,7 @@ def write_rows(folder: Path, rows: int) -> None:
 def train_step(folder: Path) -> dict[str, Any]:
     """Train as ``churn_models`` does, from DuckDB's table to the registry's row."""
     search = dict.fromkeys(UNITS, 0.0)
-    search_parameters = training._search
+    search_parameters = train._search
 
     def timed_search(*arguments: Any) -> Any:
         watch = Stopwatch()
@@ -217,14 +217,14 @@ def train_step(folder: Path) -> dict[str, Any]:
         search.update(watch.read())
         return found
 
-    training._search = timed_search
+    train._search = timed_search
     with _connect(folder) as connection:
         # What DuckDB keeps of a table once it has read it is DuckDB's own.
         for _ in as_batches(connection.table("rows")):
             pass
         before = _resident_megabytes()
         watch = Stopwatch()
-        registry = learn(
+        registry = train_and_register(
             connection.table("rows"),
             DESCRIBED,
             None,
@@ -251,9 +251,9 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
     row = champion_of(pd.read_pickle(folder / "registry.pickle"))
     with _connect(folder) as connection:
         names = [feature.name for feature in DESCRIBED]
-        examples = read_examples(connection.table("rows"), names)
-    examples.encode(json.loads(row["text_codes"]))
-    grown_on = slice(0, int(row["grown_on_rows"]))
+        training_data = read_training_data(connection.table("rows"), names)
+    training_data.encode(json.loads(row["category_codes"]))
+    fit_rows = slice(0, int(row["fit_rows"]))
     told = json.loads(row["parameters"])
     parameters = {
         name: value
@@ -261,11 +261,11 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
         if name not in ("rounds", "churned_weight", "validation_log_loss")
     }
     assert set(SEARCH_SPACE) <= set(parameters)
-    labels = examples.labels[grown_on]
+    labels = training_data.labels[fit_rows]
     weights = np.where(labels > 0, told["churned_weight"], 1.0)
     watch = Stopwatch()
     data = xgb.DMatrix(
-        examples.matrix[grown_on],
+        training_data.matrix[fit_rows],
         label=labels,
         weight=weights,
         nthread=parameters["nthread"],

@@ -25,7 +25,7 @@ from benchmarks.clickstream import dictionary_columns, write_records
 from benchmarks.jobs import fields_of, spark_schema, steps_of
 from benchmarks.running import ROOT
 
-TABLE = "base_clickstream__delivered_records"
+TABLE = "base_clickstream__parsed_records"
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ def _found_by_line(folder: Path) -> tuple[int, ...]:
                 count(*),
                 count(page_path)
             from base_clickstream__events
-            where is_counted
+            where is_current
             """
         ).fetchone()
 

@@ -14,11 +14,14 @@ COMMANDS = {
     "check": ("churn.check", "say what is missing before the first run"),
     "load": ("churn.load", "load a landing zone into the raw tables, each file once"),
     "summary": ("churn.summary", "show who is about to leave, and why"),
-    "explain": ("churn.explain", "one account's story, from batches to reasons"),
-    "report": ("churn.report", "the champion's model card as one HTML file"),
-    "dictionary": ("churn.dictionary", "YAML for JSON paths nobody documented"),
+    "explain": (
+        "churn.account_timeline",
+        "one account's story, from batches to reasons",
+    ),
+    "report": ("churn.model_card", "the champion's model card as one HTML file"),
+    "dictionary": ("churn.field_mapping", "YAML for JSON paths nobody documented"),
     "backfill": ("churn.backfill", "score past days"),
-    "label_cost": ("churn.label_cost", "what a naive churn label would cost"),
+    "label_cost": ("churn.naive_label_study", "what a naive churn label would cost"),
     "docs": ("churn.docs", "the metadata dictionary as one HTML file"),
 }
 

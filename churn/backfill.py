@@ -33,7 +33,7 @@ _LINE = [
     "churn_training_set",
     "churn_labels",
 ]
-# How `say_if_not_decided` begins to say why a day cannot be scored.
+# How `warn_if_as_of_date_not_final` begins to say why a day cannot be scored.
 _REFUSALS = ("is not decided yet", "cannot be scored")
 
 

@@ -21,10 +21,10 @@ from typing import Any
 import duckdb
 import yaml
 
+from churn.column_inference import Field, cancellation_source, is_time
 from churn.event_files import NoFilesError, find_event_files, new_lines
-from churn.guessing import Field, is_time, outcome_dialect
 from churn.init import QUESTION, ROOT
-from churn.sampling import user_ids
+from churn.sample import user_ids
 
 _TABLES = {
     "raw_accounts": None,
@@ -76,7 +76,7 @@ def read_project(folder: Path) -> Project:
     variables |= {key: value for key, value in mine.items() if key != "churn"}
     variables |= mine.get("churn") or {}
     project = Project(folder, variables, is_root=is_root)
-    wanted = variables["clickstream_dictionary_model"]
+    wanted = variables["clickstream_field_mapping_model"]
     for place in (folder, ROOT):
         for file in sorted(place.glob("models/**/*.yml")):
             for model in (yaml.safe_load(file.read_text()) or {}).get("models", []):
@@ -104,8 +104,8 @@ def problems(project: Project, database: Path) -> Iterator[str]:
     if not project.dictionary:
         yield (
             "No model is called "
-            f"`{project.variables['clickstream_dictionary_model']}`: name the one "
-            "whose YAML is your dictionary in clickstream_dictionary_model."
+            f"`{project.variables['clickstream_field_mapping_model']}`: name the one "
+            "whose YAML is your dictionary in clickstream_field_mapping_model."
         )
     if not database.exists():
         yield (
@@ -204,7 +204,7 @@ class _Tables:
             yield f"{relation} is empty: load it."
 
     def _columns_of(self, table: str) -> list[str]:
-        has_outcomes = self.variables["crm_outcome_dialect"] != "events"
+        has_outcomes = self.variables["cancellation_source"] != "events"
         for file in ROOT.glob("models/staging/*/_*sources.yml"):
             for source in yaml.safe_load(file.read_text())["sources"]:
                 for each in source["tables"]:
@@ -320,7 +320,7 @@ def _outcome_problems(
 ) -> Iterator[str]:
     """Whether cancellations are told as the variables say."""
     variables = project.variables
-    dialect = variables["crm_outcome_dialect"]
+    dialect = variables["cancellation_source"]
     if dialect == "events":
         objects = [record for record in records if isinstance(record, dict)]
         paths = project.dictionary.get("raw_event_name", [])
@@ -338,16 +338,16 @@ def _outcome_problems(
         values = tables.values("raw_accounts", "cancelled_service")
         column = Field("cancelled_service")
         column.values.update(values)
-        found = outcome_dialect(column)
+        found = cancellation_source(column)
         if found is None:
             yield (
                 "No account has ever cancelled: say in raw_accounts_columns which "
-                "column is cancelled_service, or set crm_outcome_dialect to events."
+                "column is cancelled_service, or set cancellation_source to events."
             )
         elif found != dialect:
             yield (
                 f"cancelled_service holds {found}, such as {values[0]!r}: set "
-                f"crm_outcome_dialect to {found}."
+                f"cancellation_source to {found}."
             )
     if tables.is_there.get("raw_accounts"):
         days = tables.values("raw_accounts", "batch_date", limit=100_000)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from churn.engine_io import as_batches
 from churn.features import Feature, as_matrix
-from churn.frames import as_batches
 
 # Bins of equally many training rows; fewer where values repeat.
 BINS = 10
@@ -27,7 +27,7 @@ DRIFT_SCHEMA = pa.schema(
         ("theme", pa.string()),
         ("count_accounts", pa.int64()),
         ("population_stability_index", pa.float64()),
-        ("index_by_chance", pa.float64()),
+        ("expected_psi", pa.float64()),
         ("missing_share", pa.float64()),
         ("training_missing_share", pa.float64()),
         ("mean_value", pa.float64()),
@@ -109,15 +109,15 @@ def measure_drift(
     """
     if model is None:
         return DRIFT_SCHEMA.empty_table()
-    if not isinstance(model["feature_bins"], str):
+    if not isinstance(model["drift_bins"], str):
         print(
             f"cannot measure drift: the registry keeps no bins of "
             f"{model['model_version']}, which an older version trained"
         )
         return DRIFT_SCHEMA.empty_table()
     names = json.loads(model["feature_names"])
-    codes = json.loads(model["text_codes"])
-    bins = json.loads(model["feature_bins"])
+    codes = json.loads(model["category_codes"])
+    bins = json.loads(model["drift_bins"])
     counts: dict[date, list[np.ndarray]] = {}
     sums: dict[date, np.ndarray] = {}
     done = {pd.Timestamp(day).date() for day in measured_days}
@@ -168,7 +168,7 @@ def measure_drift(
                         stability_index(expected[1:], actual[1:]) if is_known else None
                     ),
                     # Its mean if both were drawn from one distribution.
-                    "index_by_chance": (
+                    "expected_psi": (
                         (used - 1) * (1 / known + 1 / learnt_known)
                         if is_known
                         else None

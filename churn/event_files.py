@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from churn.landing import read_lines
+from churn.file_readers import read_lines
 
 SCHEMA = pa.schema(
     [
@@ -117,8 +117,8 @@ def _batches(
     files: list[EventFile], taken: dict[str, TakenFile], say: Callable[[str], None]
 ) -> Iterator[pa.RecordBatch]:
     for file in files:
-        former = taken.get(file.name)
-        if former and (former.bytes, former.modified_at) == (
+        previous = taken.get(file.name)
+        if previous and (previous.bytes, previous.modified_at) == (
             file.bytes,
             file.modified_at,
         ):
@@ -133,11 +133,11 @@ def _batches(
             )
             continue
         sha256 = hashlib.sha256(packed).hexdigest()
-        if former and former.sha256 == sha256:
+        if previous and previous.sha256 == sha256:
             continue
         lines = read_lines(content)
-        if former:
-            if len(lines) <= former.lines:
+        if previous:
+            if len(lines) <= previous.lines:
                 say(
                     f"{file.name} changed after it was taken, and is left as it was: "
                     "deliver changes as new files."

@@ -43,7 +43,7 @@ class Feature:
             is told only where the value is below that too: ``only 3 visits, 0
             before`` would contradict itself.
         missing: The phrase for a value that is not known.
-        known_effect: ``raises`` or ``lowers`` where nobody doubts how the value
+        monotone_direction: ``raises`` or ``lowers`` where nobody doubts how the value
             moves the risk, else ``None``.
     """
 
@@ -53,7 +53,7 @@ class Feature:
     high: str
     low: str
     missing: str | None = None
-    known_effect: str | None = None
+    monotone_direction: str | None = None
 
     def phrases(self, columns: Columns, typical: float | None) -> np.ndarray:
         """Put the values of some accounts into words.
@@ -257,7 +257,7 @@ def read_features(dictionary: pd.DataFrame) -> list[Feature]:
                 high=texts["high_phrase"],
                 low=texts["low_phrase"],
                 missing=texts.get("missing_phrase"),
-                known_effect=texts.get("known_effect"),
+                monotone_direction=texts.get("monotone_direction"),
             )
         )
     return features

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import duckdb
 
-from churn.dictionary import column_name
-from churn.guessing import (
+from churn.column_inference import (
     Field,
     Guess,
+    cancellation_source,
     fields_of,
     guess_event_columns,
     guess_table_columns,
-    outcome_dialect,
     plain,
 )
-from churn.sampling import (
+from churn.field_mapping import column_name
+from churn.sample import (
     CannotReadError,
     read_expression,
     sample_events,
@@ -184,7 +184,7 @@ def write_project(
     categories = _categories(guesses["product_category"])
     draft.set("product_categories", f"[{', '.join(categories)}]")
     if not {"subscribe_hover", "subscribe_click"} & set(names.values()):
-        draft.set("left_out_features", "[subscribe]")
+        draft.set("excluded_features", "[subscribe]")
 
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "seeds").mkdir(exist_ok=True)
@@ -317,9 +317,9 @@ def _describe_outcome(
     draft: Draft, accounts: dict[str, Field] | None, names: dict[str, str]
 ) -> None:
     cancelled = (accounts or {}).get("cancelled_service")
-    dialect = outcome_dialect(cancelled)
+    dialect = cancellation_source(cancelled)
     if dialect:
-        draft.set("crm_outcome_dialect", dialect)
+        draft.set("cancellation_source", dialect)
         values = [value for value in cancelled.values if value.strip()]
         for form, pattern in _DATE_FORMATS.items():
             if dialect == "dates" and all(re.match(pattern, value) for value in values):
@@ -332,7 +332,7 @@ def _describe_outcome(
     cancels = sorted({name for raw, name in names.items() if _CANCELS.search(raw)})
     restarts = sorted({name for raw, name in names.items() if _RESTARTS.search(raw)})
     if cancels:
-        draft.set("crm_outcome_dialect", "events")
+        draft.set("cancellation_source", "events")
         draft.set("cancellation_events", f"[{', '.join(map(_quoted, cancels))}]")
         if restarts:
             draft.set("restart_events", f"[{', '.join(map(_quoted, restarts))}]")
@@ -344,7 +344,7 @@ def _describe_outcome(
             )
         return
     draft.set(
-        "crm_outcome_dialect",
+        "cancellation_source",
         "dates",
         "what says that an account cancelled? Neither a column nor an event looks "
         "like it.",
@@ -543,7 +543,7 @@ def _write_settings(out: Path, draft: Draft) -> None:
                 "vars:",
                 "  churn:",
                 "    load_demo_seeds: false",
-                f"    clickstream_dictionary_model: {draft.name}_events",
+                f"    clickstream_field_mapping_model: {draft.name}_events",
                 *variables,
                 "",
             ]

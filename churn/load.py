@@ -18,10 +18,10 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from churn.landing import (
+from churn.file_readers import (
     RAW_TABLES,
-    LandedFile,
     RawTable,
+    SourceFile,
     UnreadableFileError,
     find_files,
     read_bytes,
@@ -63,7 +63,7 @@ _ENVELOPES = r"""
                     source_file,
                     try(json_extract_string(line, ['$.received_at', '$.payload']))
                         as fields
-                from landed
+                from accepted
             )
         )
     )
@@ -162,7 +162,7 @@ class _Loader:
         self.database = database
         self.report = LoadReport()
 
-    def load(self, files: list[LandedFile], show_progress: bool) -> LoadReport:
+    def load(self, files: list[SourceFile], show_progress: bool) -> LoadReport:
         self._create_tables()
         new_files = self._without_known_files(files)
         told_at, done = time.monotonic(), 0
@@ -211,7 +211,7 @@ class _Loader:
         rows = self.connection.execute(f"select 1 from {self.schema}.{table} limit 1")
         return rows.fetchone() is not None
 
-    def _without_known_files(self, files: list[LandedFile]) -> list[LandedFile]:
+    def _without_known_files(self, files: list[SourceFile]) -> list[SourceFile]:
         """The files that are not loaded yet; changed ones are only noted."""
         known = {
             path: (size, modified_ns, checksum)
@@ -237,7 +237,7 @@ class _Loader:
                 self.report.changed.append(file.path)
         return new_files
 
-    def _load_batch(self, table: RawTable, batch: list[LandedFile]) -> None:
+    def _load_batch(self, table: RawTable, batch: list[SourceFile]) -> None:
         """Load files in one transaction; if that fails, one by one."""
         try:
             self._insert(table, batch)
@@ -253,7 +253,7 @@ class _Loader:
                     f"{batch[0].path} cannot be read: {_first_line(error)}"
                 )
 
-    def _insert(self, table: RawTable, batch: list[LandedFile]) -> None:
+    def _insert(self, table: RawTable, batch: list[SourceFile]) -> None:
         """Write files and their lines in the ledger in one transaction."""
         parts: list[pa.Table] = []
         ledger: list[tuple[str, str, int, int, int, str]] = []
@@ -269,10 +269,10 @@ class _Loader:
             ledger.append((file.path, table.name, *about))
         self.connection.execute("begin")
         if parts:
-            self.connection.register("landed", pa.concat_tables(parts))
+            self.connection.register("accepted", pa.concat_tables(parts))
             self.connection.execute(
                 f"""insert into {self.schema}.{table.name}
-                ({", ".join(table.columns)}) {_select_landed(table)}"""
+                ({", ".join(table.columns)}) {_select_loaded(table)}"""
             )
             self.connection.executemany(
                 f"insert into {self.schema}.loaded_files values (?, ?, ?, ?, ?, ?)",
@@ -284,7 +284,7 @@ class _Loader:
         self.report.rows[table.name] += sum(entry[2] for entry in ledger)
 
 
-def _read(file: LandedFile) -> tuple[pa.Table, str]:
+def _read(file: SourceFile) -> tuple[pa.Table, str]:
     """The rows of a file as text, and its checksum."""
     content, checksum = read_bytes(file)
     if file.table.name != "raw_events":
@@ -294,17 +294,17 @@ def _read(file: LandedFile) -> tuple[pa.Table, str]:
     return pa.table({"line": lines, "source_file": paths}), checksum
 
 
-def _select_landed(table: RawTable) -> str:
-    """The columns of a raw table, made from what is registered as ``landed``."""
+def _select_loaded(table: RawTable) -> str:
+    """The columns of a raw table, made from what is registered as ``accepted``."""
     if table.name == "raw_events":
         return _ENVELOPES
     columns = (f"cast({name} as {kind})" for name, kind in table.columns.items())
-    return f"select {', '.join(columns)} from landed"
+    return f"select {', '.join(columns)} from accepted"
 
 
-def _batches(files: list[LandedFile]) -> list[list[LandedFile]]:
+def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
     """Files in order, cut where a batch would grow too large."""
-    batches: list[list[LandedFile]] = []
+    batches: list[list[SourceFile]] = []
     size = 0
     for file in files:
         # Gzip files of this kind unpack to about eight times their size.

@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import xgboost as xgb
 
-from churn.evaluation import METRICS, Estimate, draw_means, log_losses
-from churn.examples import read_examples
+from churn.dataset import read_training_data
+from churn.engine_io import column_names
 from churn.features import Feature, UnknownFeatureError
-from churn.frames import column_names
-from churn.training import (
+from churn.metrics import METRICS, Estimate, draw_means, log_losses
+from churn.train import (
     MODEL,
     Calibration,
     ChurnModel,
@@ -43,9 +43,9 @@ REGISTRY_SCHEMA = pa.schema(
         ("promotion_reason", pa.string()),
         ("split_method", pa.string()),
         ("split_reason", pa.string()),
-        ("grown_on_rows", pa.int64()),
-        ("learnt_through", pa.date32()),
-        ("labels_known_on", pa.date32()),
+        ("fit_rows", pa.int64()),
+        ("fit_end_date", pa.date32()),
+        ("labels_complete_date", pa.date32()),
         *[(f"{part}_rows", pa.int64()) for part in SPLIT_PARTS],
         *[(f"{part}_churned_rows", pa.int64()) for part in SPLIT_PARTS],
         *[
@@ -62,9 +62,9 @@ REGISTRY_SCHEMA = pa.schema(
         ("baselines", pa.string()),
         ("parameters", pa.string()),
         ("feature_names", pa.string()),
-        ("typical_values", pa.string()),
-        ("feature_bins", pa.string()),
-        ("text_codes", pa.string()),
+        ("feature_medians", pa.string()),
+        ("drift_bins", pa.string()),
+        ("category_codes", pa.string()),
         ("calibration", pa.string()),
         ("data_fingerprint", pa.string()),
         ("training_fingerprint", pa.string()),
@@ -92,7 +92,7 @@ class RegistryError(ValueError):
     """The registry does not hold the model that was asked for."""
 
 
-def learn(
+def train_and_register(
     rows: Any,
     features: Sequence[Feature],
     registry: pd.DataFrame | None,
@@ -102,8 +102,8 @@ def learn(
     """The rows that today's data adds to the registry or changes in it.
 
     Args:
-        rows: ``churn_training_set``, as `read_examples` takes it.
-        features: The features to learn from.
+        rows: ``churn_training_set``, as `read_training_data` takes it.
+        features: The features to train_and_register from.
         registry: The models so far, ``None`` for none.
         settings: What the run was told.
         known_by: The as-of date of the run; labels that became known after it
@@ -120,22 +120,22 @@ def learn(
     names = {feature.name for feature in features}
     # The champion may know features that are no longer learnt from.
     also = set(json.loads(champion["feature_names"])) if champion else set()
-    examples = read_examples(rows, names | (also & set(column_names(rows))))
+    training_data = read_training_data(rows, names | (also & set(column_names(rows))))
     if not pd.isna(known_by):
-        examples = examples.until(
+        training_data = training_data.until(
             pd.Timestamp(known_by) - pd.Timedelta(days=settings.gap_days)
         )
-    problem = why_not_trainable(examples.labels)
+    problem = why_not_trainable(training_data.labels)
     if problem:
-        print(f"cannot learn yet: {problem}")
+        print(f"cannot train_and_register yet: {problem}")
         return REGISTRY_SCHEMA.empty_table()
-    data_fingerprint = examples.fingerprint(sorted(names))
+    data_fingerprint = training_data.fingerprint(sorted(names))
     fingerprint = fingerprint_training(data_fingerprint, features, settings)
     if fingerprint in set(registry["training_fingerprint"]):
         return REGISTRY_SCHEMA.empty_table()
 
-    result = train(examples, features, settings, data_fingerprint)
-    is_promoted, reason = judge(result, champion, settings)
+    result = train(training_data, features, settings, data_fingerprint)
+    is_promoted, reason = compare_with_champion(result, champion, settings)
     written = [as_row(result, is_promoted, reason, settings.gap_days)]
     if is_promoted and champion is not None:
         written.append({**champion, "is_champion": False})
@@ -148,7 +148,7 @@ def with_all_columns(registry: pd.DataFrame) -> pd.DataFrame:
     return registry.assign(**dict.fromkeys(absent))
 
 
-def judge(
+def compare_with_champion(
     challenger: TrainingResult,
     champion: Mapping[str, Any] | None,
     settings: TrainingSettings,
@@ -169,20 +169,20 @@ def judge(
             f"No held-out rows to compare with {version} on: it has seen newer data."
         )
     chosen = parts[held_out]
-    examples, own = challenger.examples, challenger.model
+    training_data, own = challenger.training_data, challenger.model
     try:
         champion_model = model_of(champion, own.threads)
-        champion_matrix = examples.matrix_of(
+        champion_matrix = training_data.matrix_of(
             chosen, champion_model.feature_names, champion_model.codes
         )
     except UnknownFeatureError as error:
         return True, f"{version} cannot be compared: {error}."
-    labels = examples.labels[chosen]
-    matrix = examples.matrix_of(chosen, own.feature_names, own.codes)
+    labels = training_data.labels[chosen]
+    matrix = training_data.matrix_of(chosen, own.feature_names, own.codes)
     new = log_losses(labels, own.predict_proba(matrix))
     old = log_losses(labels, champion_model.predict_proba(champion_matrix))
     draws = draw_means(
-        new - old, examples.accounts[chosen], settings.draws, settings.seed
+        new - old, training_data.accounts[chosen], settings.draws, settings.seed
     )
     share_worse = float((draws > 0).mean())
     is_worse = share_worse >= SURE_ENOUGH
@@ -203,7 +203,7 @@ def champion_of(registry: pd.DataFrame) -> dict[str, Any] | None:
     return champions.sort_values(["trained_at", "model_version"]).iloc[-1].to_dict()
 
 
-def choose(
+def select_model(
     registry: pd.DataFrame, pinned_version: str | None = None
 ) -> dict[str, Any] | None:
     """The model to score with: the pinned one, else the champion.
@@ -232,9 +232,9 @@ def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
     return ChurnModel(
         booster_json=row["model"],
         feature_names=json.loads(row["feature_names"]),
-        codes=json.loads(row["text_codes"]),
+        codes=json.loads(row["category_codes"]),
         calibration=Calibration(**json.loads(row["calibration"])),
-        typical_values=json.loads(row["typical_values"]),
+        feature_medians=json.loads(row["feature_medians"]),
         threads=threads,
     )
 
@@ -244,11 +244,11 @@ def as_row(
 ) -> dict[str, Any]:
     """The registry's row for a trained model."""
     model, split = result.model, result.split
-    days, labels = result.examples.days, result.examples.labels
+    days, labels = result.training_data.days, result.training_data.labels
     newest = str(days.max())
     # Also rows that only chose or calibrated taught the model something.
-    learnt_from = np.concatenate([result.grown_on, split.validation])
-    learnt_through = days[learnt_from].max().item()
+    learnt_from = np.concatenate([result.fit_rows, split.validation])
+    fit_end_date = days[learnt_from].max().item()
     row: dict[str, Any] = {
         # The newest date learnt from or judged on, and what makes it unique.
         "model_version": f"{newest}_{result.training_fingerprint[:8]}",
@@ -258,9 +258,9 @@ def as_row(
         "promotion_reason": reason,
         "split_method": split.method,
         "split_reason": split.reason,
-        "grown_on_rows": len(result.grown_on),
-        "learnt_through": learnt_through,
-        "labels_known_on": learnt_through + timedelta(days=gap_days),
+        "fit_rows": len(result.fit_rows),
+        "fit_end_date": fit_end_date,
+        "labels_complete_date": fit_end_date + timedelta(days=gap_days),
     }
     for part in SPLIT_PARTS:
         chosen = split.parts().get(part, np.array([], dtype=int))
@@ -278,9 +278,9 @@ def as_row(
         "baselines": _json({k: v for k, v in result.metrics.items() if k != MODEL}),
         "parameters": _json(result.parameters),
         "feature_names": _json(model.feature_names),
-        "typical_values": _json(model.typical_values),
-        "feature_bins": _json(result.bins),
-        "text_codes": _json(model.codes),
+        "feature_medians": _json(model.feature_medians),
+        "drift_bins": _json(result.bins),
+        "category_codes": _json(model.codes),
         "calibration": _json(
             {
                 "slope": model.calibration.slope,

@@ -95,7 +95,7 @@ def records(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
         """
         select
             coalesce(sum(raw_records), 0),
-            coalesce(sum(extra_pieces), 0),
+            coalesce(sum(extra_objects), 0),
             coalesce(sum(events), 0),
             coalesce(sum(duplicates), 0),
             coalesce(sum(rejects), 0)
@@ -104,7 +104,7 @@ def records(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     ).fetchone()
     yield labelled(
         "Records",
-        f"{raw:,} raw records, {extra:,} of their pieces glued together: "
+        f"{raw:,} raw records, {extra:,} of their objects glued together: "
         f"{raw + extra:,} = {events:,} events + {duplicates:,} duplicates "
         f"+ {rejects:,} rejects",
     )

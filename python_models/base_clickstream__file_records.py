@@ -1,7 +1,7 @@
 """The lines of the clickstream files that `raw_event_files` names."""
 
+from churn.engine_io import as_batches
 from churn.event_files import TakenFile, find_event_files, new_lines
-from churn.frames import as_batches
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """How often each JSON path occurs in each delivered file."""
 
-from churn.profiling import profiled_paths
+from churn.profile import profiled_paths
 
 
 def model(dbt, session):
@@ -13,7 +13,7 @@ def model(dbt, session):
     shapes = dbt.ref("base_clickstream__record_shapes")
     if dbt.is_incremental:
         shapes = shapes.filter(
-            "taken_at > (select coalesce(max(taken_at), timestamp '0001-01-01') "
+            "processed_at > (select coalesce(max(processed_at), timestamp '0001-01-01') "
             f"from {dbt.this})"
         )
     return profiled_paths(shapes)

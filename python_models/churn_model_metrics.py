@@ -1,6 +1,6 @@
 """Lay out the metrics that the registry holds, one per row."""
 
-from churn.frames import as_frame
+from churn.engine_io import as_frame
 from churn.registry import metrics_table
 
 

@@ -1,9 +1,9 @@
 """Learn from the observed labels, if they tell anything new."""
 
+from churn.engine_io import as_frame, existing_rows
 from churn.features import read_features
-from churn.frames import as_frame, existing_rows
-from churn.registry import learn
-from churn.training import TrainingSettings
+from churn.registry import train_and_register
+from churn.train import TrainingSettings
 
 
 def model(dbt, session):
@@ -21,11 +21,11 @@ def model(dbt, session):
         gap_days=dbt.config.meta_get("label_known_after_days"),
         seed=dbt.config.meta_get("model_seed"),
         search_trials=dbt.config.meta_get("search_trials"),
-        use_known_effects=dbt.config.meta_get("use_known_effects"),
+        monotone_constraints=dbt.config.meta_get("monotone_constraints"),
         device=dbt.config.meta_get("training_device"),
         engine=dbt.config.meta_get("training_engine"),
     )
-    return learn(
+    return train_and_register(
         rows=dbt.ref("churn_training_set"),
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
         registry=existing_rows(dbt, session) if dbt.is_incremental else None,

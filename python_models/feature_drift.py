@@ -1,9 +1,9 @@
 """Compare each day's accounts with those that the champion learnt from."""
 
 from churn.drift import measure_drift
+from churn.engine_io import as_frame, existing_rows
 from churn.features import read_features
-from churn.frames import as_frame, existing_rows
-from churn.registry import choose, with_all_columns
+from churn.registry import select_model, with_all_columns
 
 
 def model(dbt, session):
@@ -14,11 +14,11 @@ def model(dbt, session):
         unique_key=["model_version", "as_of_date"],
     )
     registry = with_all_columns(as_frame(dbt.ref("churn_models")))
-    champion = choose(registry, dbt.config.meta_get("champion_model_version"))
+    champion = select_model(registry, dbt.config.meta_get("champion_model_version"))
     accounts = dbt.ref("account_features")
     measured_days = []
-    if champion is not None and champion["learnt_through"] is not None:
-        day = str(champion["learnt_through"])[:10]
+    if champion is not None and champion["fit_end_date"] is not None:
+        day = str(champion["fit_end_date"])[:10]
         accounts = accounts.filter(f"as_of_date > cast('{day}' as date)")
         known = existing_rows(dbt, session) if dbt.is_incremental else None
         if known is not None:

@@ -1,8 +1,8 @@
 """Score today's customers with the champion, and say why."""
 
+from churn.engine_io import as_frame, existing_relation
 from churn.features import read_features
-from churn.frames import as_frame, existing_relation
-from churn.scoring import RiskBands, score, scorer_from
+from churn.predict import RiskBands, score, scorer_from
 
 
 def model(dbt, session):

@@ -122,22 +122,22 @@ def _outcome_columns(
     row_account = lifecycle.row_account[happened]
     row_day = lifecycle.row_day[happened]
     row_kind = lifecycle.row_kind[happened]
-    cancelled_on = np.full(company.accounts, _NEVER)
-    restarted_on = np.full(company.accounts, _NEVER)
+    cancellation_date = np.full(company.accounts, _NEVER)
+    restart_date = np.full(company.accounts, _NEVER)
     is_restart = row_kind == RESTARTED
     # Rows are in order of day, so that the latest value overwrites the others.
-    cancelled_on[row_account[~is_restart]] = row_day[~is_restart]
-    restarted_on[row_account[is_restart]] = row_day[is_restart]
+    cancellation_date[row_account[~is_restart]] = row_day[~is_restart]
+    restart_date[row_account[is_restart]] = row_day[is_restart]
 
     if settings.dialect == "flags":
         is_cancelled_today = np.zeros(company.accounts, bool)
         today = (row_day == day) & (row_kind == CANCELLED)
         is_cancelled_today[row_account[today]] = True
         stands_cancelled = is_cancelled_today | (
-            (cancelled_on > _NEVER) & (lifecycle.state[day] != OPEN)
+            (cancellation_date > _NEVER) & (lifecycle.state[day] != OPEN)
         )
         is_new = (lifecycle.state[day] == OPEN) & (
-            day - restarted_on < _NEW_CUSTOMER_FLAG_DAYS
+            day - restart_date < _NEW_CUSTOMER_FLAG_DAYS
         )
         off = np.where(random.random(company.accounts) < 0.7, "N", "")
         return (
@@ -145,17 +145,17 @@ def _outcome_columns(
             np.where(is_new, "Y", off),
         )
 
-    # Two findings for whoever reads the CRM with care: trials cancelled before
+    # Two issues for whoever reads the CRM with care: trials cancelled before
     # the signup, and restarts of accounts that never left.
     number = np.arange(company.accounts) % 250
-    plain = cancelled_on == _NEVER
+    plain = cancellation_date == _NEVER
     before = plain & (number == 17)
-    cancelled_on[before] = company.signup_day[before] - 20
-    spurious = plain & (restarted_on == _NEVER) & (number == 31)
+    cancellation_date[before] = company.signup_day[before] - 20
+    spurious = plain & (restart_date == _NEVER) & (number == 31)
     spurious &= day >= company.signup_day + 40
-    restarted_on[spurious] = company.signup_day[spurious] + 40
-    cancelled = _date_texts(settings, cancelled_on, random)
-    restarted = _date_texts(settings, restarted_on, random)
+    restart_date[spurious] = company.signup_day[spurious] + 40
+    cancelled = _date_texts(settings, cancellation_date, random)
+    restarted = _date_texts(settings, restart_date, random)
     if day % 90 in (20, 21, 22):
         # For three days, somebody's typo where nothing was.
         typo = np.flatnonzero(plain & (company.signup_day <= day))[:1]

@@ -188,15 +188,15 @@ def found_company(settings: Settings) -> Company:
 
     account_id = identifiers.account_ids(np.arange(accounts))
     names = _company_names(industry, random)
-    signed_up_on = np.datetime_as_string(
+    signup_date = np.datetime_as_string(
         settings.start_day + signup_day.astype("timedelta64[D]")
     ).tolist()
     return Company(
         account_id=account_id,
         crm_head=[
-            f"{account},{csv_field(name)},{INDUSTRIES[kind]},{signed_up_on}"
-            for account, name, kind, signed_up_on in zip(
-                account_id, names, industry.tolist(), signed_up_on, strict=True
+            f"{account},{csv_field(name)},{INDUSTRIES[kind]},{signup_date}"
+            for account, name, kind, signup_date in zip(
+                account_id, names, industry.tolist(), signup_date, strict=True
             )
         ],
         industry=industry.astype(np.int8),

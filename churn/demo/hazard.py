@@ -5,7 +5,7 @@ follows from them: the **monthly hazard**, the probability that an account which
 open on the morning of a day D leaves for good within the `HORIZON_DAYS` from D on,
 given all that is hidden about it on that morning (its mood, its usual mood, its rate,
 whether it considers leaving, and whether it is too new or too recently won back to
-cancel). It is the ceiling of every model: whoever knew the hidden state, and all laws
+cancel). It is the oracle of every model: whoever knew the hidden state, and all laws
 of the demo company, could not rank or guess better. What the days from D on bring is
 chance to it, as it is to a model; labels come of that chance for both alike.
 

@@ -14,7 +14,7 @@ import duckdb
 
 from churn.demo.generate import generate
 from churn.demo.settings import Settings
-from churn.landing import RAW_TABLES
+from churn.file_readers import RAW_TABLES
 from churn.load import load
 
 # Few accounts that visit seldom, and plenty of dirt: every kind in 3 MB.

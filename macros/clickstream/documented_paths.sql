@@ -5,7 +5,7 @@
 {% macro is_documented_path(json_path) -%}
 
     {%- set documented = [] -%}
-    {%- for path in dictionary_paths(clickstream_dictionary()) -%}
+    {%- for path in field_mapping_paths(clickstream_field_mapping()) -%}
         {%- set steps = profiled_steps(path) -%}
         {#- $.a.b[] lies within $.a.b, which lies within $.a. -#}
         {%- for count in range(1, steps | length + 1) -%}

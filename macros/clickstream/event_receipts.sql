@@ -1,109 +1,109 @@
 {#
-    A query for the receipts that an incremental run of base_clickstream__events
+    A query for the event_versions that an incremental run of base_clickstream__events
     takes up: all of them on a full refresh. `columns` are what an event says.
 #}
-{% macro new_receipts(columns) -%}
+{% macro new_versions(columns) -%}
 
 select
-    {{ text_number('event_id') }} as event_number,
-    cast(received_at as date) as received_on,
-    true as is_counted,
-    taken_at,
+    {{ hash_bigint('event_id') }} as event_id_hash,
+    cast(received_at as date) as received_date,
+    true as is_current,
+    processed_at,
     {%- for column in columns %}
     {{ column }},
     {%- endfor %}
-    false as is_known
+    false as is_existing
 
 from {{ ref('base_clickstream__records') }}
 
 where
     reject_reason is null
     {%- if is_incremental() %}
-    and taken_at > {{ latest_taken_at(this) }}
+    and processed_at > {{ high_watermark(this) }}
     {%- endif %}
 
 {%- endmacro %}
 
 
 {#
-    A query for the rows of {{ this }} that lie where an event of `new_receipts`,
+    A query for the rows of {{ this }} that lie where an event of `new_versions`,
     a CTE or table, may lie already.
 #}
-{% macro known_rows(columns, new_receipts) -%}
+{% macro existing_rows(columns, new_versions) -%}
 
 select
-    known.event_number,
-    known.received_on,
-    known.is_counted,
-    known.taken_at,
-    {%- for column in columns_there_already(columns, 'known') %}
+    known.event_id_hash,
+    known.received_date,
+    known.is_current,
+    known.processed_at,
+    {%- for column in existing_columns(columns, 'known') %}
     {{ column }},
     {%- endfor %}
-    true as is_known
+    true as is_existing
 
 from {{ this }} as known
 
 {#- Narrow on purpose: the one look at all events that ever were. #}
 inner join (
     select distinct
-        event_number,
-        received_on
+        event_id_hash,
+        received_date
 
     from {{ this }}
 
-    where event_number in (select event_number from {{ new_receipts }})
-) as known_numbers
+    where event_id_hash in (select event_id_hash from {{ new_versions }})
+) as existing_hashes
     on
-        known.event_number = known_numbers.event_number
-        and known.received_on = known_numbers.received_on
+        known.event_id_hash = existing_hashes.event_id_hash
+        and known.received_date = existing_hashes.received_date
 
 {%- endmacro %}
 
 
 {#
-    A query for the `new_receipts` and, in an incremental run, what is known of their
-    events among the `known_rows`.
+    A query for the `new_versions` and, in an incremental run, what is known of their
+    events among the `existing_rows`.
 #}
-{% macro receipts_with_known(new_receipts, known_rows) -%}
+{% macro versions_with_existing(new_versions, existing_rows) -%}
 
-select * from {{ new_receipts }}
+select * from {{ new_versions }}
 
 {%- if is_incremental() %}
 
 union all
 
-select * from {{ known_rows }}
+select * from {{ existing_rows }}
 
-where is_counted and event_id in (select event_id from {{ new_receipts }})
+where is_current and event_id in (select event_id from {{ new_versions }})
 {%- endif %}
 
 {%- endmacro %}
 
 
 {#
-    A query for those of the `receipts` whose event has others, too, with a digest of
+    A query for those of the `event_versions` whose event has others, too, with a digest of
     their content.
 #}
-{% macro repeated_receipts(columns, receipts) -%}
+{% macro duplicated_versions(columns, event_versions) -%}
 
 select
-    receipts.*,
-    repeated_ids.last_taken_at,
-    {{ content_digest(columns, 'receipts') }} as content
+    event_versions.*,
+    repeated_ids.last_processed_at,
+    {{ row_hash(columns, 'event_versions') }} as content
 
-from {{ receipts }} as receipts
+from {{ event_versions }} as event_versions
 
 inner join (
     select
         event_id,
-        max(taken_at) as last_taken_at
+        max(processed_at) as last_processed_at
 
-    from {{ receipts }}
+    from {{ event_versions }}
 
     group by 1
 
     having count(*) > 1
 ) as repeated_ids
-    on receipts.event_id = repeated_ids.event_id
+    on event_versions.event_id = repeated_ids.event_id
 
 {%- endmacro %}

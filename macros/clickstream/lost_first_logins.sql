@@ -14,14 +14,14 @@
 
     where
         user_id is not null
-        and taken_at > {{ latest_taken_at(relation) }}
+        and processed_at > {{ high_watermark(relation) }}
 
     group by visitor_id, user_id
 
     having
-        min(case when not is_counted then received_at end)
+        min(case when not is_current then received_at end)
         < coalesce(
-            min(case when is_counted then received_at end),
+            min(case when is_current then received_at end),
             cast('9999-12-31' as timestamp)
         )
 
@@ -32,9 +32,9 @@
     A hook that deletes those from `relation`, if there are any; the model makes anew
     what is left.
 #}
-{% macro forget_lost_first_logins(relation) -%}
+{% macro delete_stale_first_logins(relation) -%}
 
-    {%- if is_incremental() and asked_once(
+    {%- if is_incremental() and run_query_cached(
         'select 1 as is_lost from (' ~ lost_first_logins(relation)
         ~ ') as lost_first_logins limit 1',
         ref('base_clickstream__named_events')

@@ -1,17 +1,17 @@
 {#
-    The change history of the accounts over the deliveries whose
-    `verdict_column` is `landed`: see the models int_account_changes and
+    The change history of the accounts over the validated_batches whose
+    `status_column` is `accepted`: see the models int_account_changes and
     int_account_changes_on_time, which are this macro and nothing else.
 
     An incremental run appends the batches behind the last one that the table
-    holds. `forget_outdated_batches` has made sure before that what it holds is
-    still what landed.
+    holds. `delete_stale_batches` has made sure before that what it holds is
+    still what accepted.
 #}
-{% macro account_changes(verdict_column) -%}
+{% macro account_changes(status_column) -%}
 
 {%- set fields = [
     'company_name', 'industry', 'signup_date', 'plan', 'seats',
-    'monthly_recurring_revenue', 'cancelled_on', 'restarted_on',
+    'monthly_recurring_revenue', 'cancellation_date', 'restart_date',
     'is_cancelled', 'is_new_customer', 'unreadable_signup_date',
     'unreadable_seats', 'unreadable_monthly_recurring_revenue',
     'unreadable_cancelled_service', 'unreadable_new_customer',
@@ -25,9 +25,9 @@ accounts as (
 
 ),
 
-deliveries as (
+validated_batches as (
 
-    select * from {{ ref('int_crm_deliveries_judged') }}
+    select * from {{ ref('int_crm_batches_validated') }}
 
 ),
 
@@ -39,31 +39,31 @@ batches as (
         count_rows,
         row_number() over (order by batch_date) as batch_number
 
-    from deliveries
+    from validated_batches
 
-    where {{ verdict_column }} = 'landed'
+    where {{ status_column }} = 'accepted'
 
 ),
 
 {% if is_incremental() -%}
-taken_changes as (
+existing_changes as (
 
     select * from {{ this }}
 
 ),
 
 {% endif -%}
-last_taken_batch as (
+last_processed_batch as (
 
     select coalesce(max(batches.batch_number), 0) as batch_number
 
     from batches
 
     {% if is_incremental() -%}
-    inner join taken_changes
+    inner join existing_changes
         on
-            batches.batch_date = taken_changes.batch_date
-            and taken_changes.change_kind = 'batch'
+            batches.batch_date = existing_changes.batch_date
+            and existing_changes.change_kind = 'batch'
     {%- else -%}
     where false
     {%- endif %}
@@ -76,19 +76,19 @@ new_batches as (
 
     from batches
 
-    inner join last_taken_batch
-        on batches.batch_number > last_taken_batch.batch_number
+    inner join last_processed_batch
+        on batches.batch_number > last_processed_batch.batch_number
 
 ),
 
 {% if is_incremental() -%}
-last_taken_changes as (
+last_processed_changes as (
 
     select
         account_id,
         max(batch_date) as batch_date
 
-    from taken_changes
+    from existing_changes
 
     where change_kind != 'batch'
 
@@ -106,7 +106,7 @@ account_rows as (
         {% for field in fields -%}
         accounts.{{ field }},
         {% endfor -%}
-        {{ md5_text(texts_joined(fields, 'accounts')) }} as fingerprint
+        {{ dbt.hash(concat_columns(fields, 'accounts')) }} as fingerprint
 
     from accounts
 
@@ -123,24 +123,24 @@ account_rows as (
     union all
 
     select
-        taken_changes.account_id,
-        last_taken_batch.batch_number,
+        existing_changes.account_id,
+        last_processed_batch.batch_number,
         null as batch_date,
         {% for field in fields -%}
         null as {{ field }},
         {% endfor -%}
-        taken_changes.fingerprint
+        existing_changes.fingerprint
 
-    from taken_changes
+    from existing_changes
 
-    inner join last_taken_changes
+    inner join last_processed_changes
         on
-            taken_changes.account_id = last_taken_changes.account_id
-            and taken_changes.batch_date = last_taken_changes.batch_date
+            existing_changes.account_id = last_processed_changes.account_id
+            and existing_changes.batch_date = last_processed_changes.batch_date
 
-    cross join last_taken_batch
+    cross join last_processed_batch
 
-    where taken_changes.change_kind in ('arrived', 'changed')
+    where existing_changes.change_kind in ('arrived', 'changed')
     {%- endif %}
 
 ),
@@ -167,11 +167,11 @@ account_states as (
         lag(batch_number) over (
             partition by account_id
             order by batch_number
-        ) as former_batch_number,
+        ) as previous_batch_number,
         lag(fingerprint) over (
             partition by account_id
             order by batch_number
-        ) as former_fingerprint
+        ) as previous_fingerprint
 
     from ordered_rows
 
@@ -184,9 +184,9 @@ sightings as (
     select
         *,
         case
-            when former_batch_number = batch_number - 1
+            when previous_batch_number = batch_number - 1
                 then case
-                    when former_fingerprint != fingerprint then 'changed'
+                    when previous_fingerprint != fingerprint then 'changed'
                 end
             when batch_date is not null then 'arrived'
         end as seen_change_kind,
@@ -239,7 +239,7 @@ changes as (
         case when is_seen then fingerprint end as fingerprint,
         cast(null as {{ dbt.type_timestamp() }}) as loaded_at,
         cast(null as bigint) as count_rows,
-        cast(null as {{ dbt.type_string() }}) as read_with
+        cast(null as {{ dbt.type_string() }}) as parsed_with
 
     from account_changes
 
@@ -257,7 +257,7 @@ changes as (
         null as fingerprint,
         loaded_at,
         count_rows,
-        '{{ crm_reading() }}' as read_with
+        '{{ cancellation_source_settings() }}' as parsed_with
 
     from new_batches
 
@@ -268,11 +268,11 @@ select * from changes
 
 
 {# `columns` as one text that differs if any of them does. #}
-{% macro texts_joined(columns, relation=none) -%}
+{% macro concat_columns(columns, relation=none) -%}
     {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- for column in columns -%}
     {%- if not loop.first %} || chr(31) || {% endif -%}
-    coalesce({{ as_text(
+    coalesce({{ to_canonical_string(
         prefix ~ column,
         'double' if column == 'monthly_recurring_revenue' else none
     ) }}, chr(30))
@@ -281,8 +281,8 @@ select * from changes
 
 
 {# How the CRM's columns are read: what was read otherwise is read again. #}
-{% macro crm_reading() -%}
-    {{ var('crm_outcome_dialect') }}
+{% macro cancellation_source_settings() -%}
+    {{ var('cancellation_source') }}
     {%- if var('crm_date_format') is not none %} {{
         var('crm_date_format') | replace("'", "''")
     }}{%- endif -%}
@@ -291,30 +291,30 @@ select * from changes
 
 {#
     Deletes from the change history {{ this }} every batch from the first on
-    that is no longer what landed: one that arrived late, came to be
+    that is no longer what accepted: one that arrived late, came to be
     quarantined, has grown or was read otherwise. Nothing where it still holds.
 #}
-{% macro forget_outdated_batches(verdict_column) -%}
+{% macro delete_stale_batches(status_column) -%}
 {%- if is_incremental() -%}
 {%- set first_outdated -%}
-select min(coalesce(taken.batch_date, landed.batch_date))
+select min(coalesce(taken.batch_date, accepted.batch_date))
 
     from (
         select * from {{ this }} where change_kind = 'batch'
     ) as taken
 
     full outer join (
-        select * from {{ ref('int_crm_deliveries_judged') }}
-        where {{ verdict_column }} = 'landed'
-    ) as landed
-        on taken.batch_date = landed.batch_date
+        select * from {{ ref('int_crm_batches_validated') }}
+        where {{ status_column }} = 'accepted'
+    ) as accepted
+        on taken.batch_date = accepted.batch_date
 
     where
         taken.batch_date is null
-        or landed.batch_date is null
-        or taken.loaded_at != landed.loaded_at
-        or taken.count_rows != landed.count_rows
-        or taken.read_with != '{{ crm_reading() }}'
+        or accepted.batch_date is null
+        or taken.loaded_at != accepted.loaded_at
+        or taken.count_rows != accepted.count_rows
+        or taken.parsed_with != '{{ cancellation_source_settings() }}'
 {%- endset -%}
 {{ delete_rows(this, 'batch_date >= (' ~ first_outdated ~ ')') }}
 {%- endif -%}

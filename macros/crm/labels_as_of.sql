@@ -2,17 +2,17 @@
     A select of the label of every account that was a customer as of some days:
     the meaning of `churn_labels`, for whatever days are asked for.
 
-    `as_of_dates` and `spells` are what can stand behind `from`: a relation, or
+    `as_of_dates` and `periods` are what can stand behind `from`: a relation, or
     a query in brackets. The first has one row per `as_of_date`; the second are
-    rows of `subscription_spells`, by default all.
+    rows of `subscription_periods`, by default all.
 #}
-{% macro labels_as_of(as_of_dates, spells=none) %}
+{% macro labels_as_of(as_of_dates, periods=none) %}
 
 with
 
-spells as (
+periods as (
 
-    select * from {{ spells or ref('subscription_spells') }} as spells_asked_for
+    select * from {{ periods or ref('subscription_periods') }} as requested_periods
 
 ),
 
@@ -22,26 +22,26 @@ windows as (
 
 ),
 
-open_spells as (
+open_periods as (
 
     select
-        spells.account_id,
+        periods.account_id,
         windows.as_of_date,
         windows.label_status = 'observed' as is_observed,
         windows.label_status,
-        spells.spell_number,
-        spells.stay_number,
+        periods.period_number,
+        periods.tenure_number,
         case
-            when spells.stay_churned_on < windows.window_ends_on
-                then spells.stay_churned_on
-        end as churned_on
+            when periods.tenure_churn_date < windows.window_end_date
+                then periods.tenure_churn_date
+        end as churn_date
 
-    from spells
+    from periods
 
     inner join windows
         on
-            spells.started_on < windows.as_of_date
-            and coalesce(spells.ended_on, cast('9999-12-31' as date))
+            periods.start_date < windows.as_of_date
+            and coalesce(periods.end_date, cast('9999-12-31' as date))
             >= windows.as_of_date
 
 ),
@@ -51,13 +51,13 @@ churn_labels as (
     select
         account_id,
         as_of_date,
-        spell_number,
-        stay_number,
-        case when is_observed then churned_on is not null end as is_churned,
+        period_number,
+        tenure_number,
+        case when is_observed then churn_date is not null end as is_churned,
         label_status,
-        case when is_observed then churned_on end as churned_on
+        case when is_observed then churn_date end as churn_date
 
-    from open_spells
+    from open_periods
 
 )
 
@@ -68,7 +68,7 @@ select * from churn_labels
 
 {#
     A select of the days in which a churn counts for the labels of an as-of date,
-    up to the day before `window_ends_on`, and of the `label_status` that all
+    up to the day before `window_end_date`, and of the `label_status` that all
     accounts have as of it.
 #}
 {% macro label_windows(as_of_dates) -%}
@@ -76,14 +76,14 @@ select * from churn_labels
     select
         asked_for.as_of_date,
         {{ add_days('asked_for.as_of_date', var('churn_horizon_days')) }}
-            as window_ends_on,
+            as window_end_date,
         case
             when
                 {{ add_days(
                     'asked_for.as_of_date',
                     var('churn_horizon_days') | int
                     + var('churn_grace_days') | int
-                ) }} <= last_known.last_known_day
+                ) }} <= last_known.last_known_date
                 then 'observed'
             else 'pending'
         end as label_status
@@ -91,7 +91,7 @@ select * from churn_labels
     from {{ as_of_dates }} as asked_for
 
     cross join (
-        {{ last_known_day() }}
+        {{ last_known_date() }}
     ) as last_known
 
 {%- endmacro %}

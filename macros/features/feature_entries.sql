@@ -45,15 +45,15 @@
 
 {#
     Whether this company has a feature: all that `meta.needs` names, and neither
-    its name nor its theme in `left_out_features`.
+    its name nor its theme in `excluded_features`.
 
     A need is a raw table that may be switched off (`raw_calls`), a column that
     may be null (`raw_accounts.seats`) or a category (`category.pillow`).
 #}
 {% macro is_present_feature(name, meta) -%}
 
-    {%- if name in var('left_out_features')
-          or meta.get('theme') in var('left_out_features') -%}
+    {%- if name in var('excluded_features')
+          or meta.get('theme') in var('excluded_features') -%}
         {{ return(false) }}
     {%- endif -%}
     {%- set switches = {
@@ -69,7 +69,7 @@
             {%- endif -%}
         {%- elif not column -%}
             {%- if not var(switches[table]) -%}{{ return(false) }}{%- endif -%}
-        {%- elif columns_called_otherwise(table).get(column, column) is none -%}
+        {%- elif column_mapping(table).get(column, column) is none -%}
             {{ return(false) }}
         {%- endif -%}
     {%- endfor -%}

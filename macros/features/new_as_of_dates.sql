@@ -7,11 +7,11 @@
 {% macro new_as_of_dates() -%}
     select as_of_date
 
-    from {{ ref('int_as_of_dates_decided') }}
+    from {{ ref('int_feature_snapshot_dates') }}
 
     {%- if is_incremental() %}
 
-    where decided_at > {{ latest_taken_at(this, 'decided_at') }}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
     {%- endif %}
 {%- endmacro %}
 
@@ -21,12 +21,12 @@
     incremental run names them, so that an engine sees before the query runs what
     of a table it need not open.
 #}
-{% macro is_new_as_of_date(column='as_of_date') -%}
+{% macro new_as_of_date_filter(column='as_of_date') -%}
 
-    {%- if not are_new_as_of_dates_named() -%}
+    {%- if not can_inline_new_as_of_dates() -%}
         {{ return(column ~ ' in (' ~ new_as_of_dates() ~ ')') }}
     {%- endif -%}
-    {{ return(is_one_of_days(column, named_new_as_of_dates())) }}
+    {{ return(date_in_list(column, inline_new_as_of_dates())) }}
 
 {%- endmacro %}
 
@@ -36,12 +36,12 @@
     one of the `new_as_of_dates`, and perhaps for others between two of them. An
     engine sees from it, before the query runs, what of a history it need not read.
 #}
-{% macro lies_before_new_as_of_dates(column, days) -%}
+{% macro feature_window_filter(column, days) -%}
 
-    {%- if not are_new_as_of_dates_named() -%}
+    {%- if not can_inline_new_as_of_dates() -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set as_of_dates = named_new_as_of_dates() -%}
+    {%- set as_of_dates = inline_new_as_of_dates() -%}
     {%- if not as_of_dates -%}
         {{ return('false') }}
     {%- endif -%}
@@ -54,32 +54,32 @@
 
 
 {#- Whether the model is compiled for a run that can ask for them. -#}
-{% macro are_new_as_of_dates_named() -%}
-    {{ return(is_incremental() and is_built(ref('int_as_of_dates_decided'))) }}
+{% macro can_inline_new_as_of_dates() -%}
+    {{ return(is_incremental() and is_built(ref('int_feature_snapshot_dates'))) }}
 {%- endmacro %}
 
 
 {#- The `new_as_of_dates` as texts, the first one first. -#}
-{% macro named_new_as_of_dates() -%}
-    {{ return(asked_once(
+{% macro inline_new_as_of_dates() -%}
+    {{ return(run_query_cached(
         'select cast(as_of_date as ' ~ dbt.type_string() ~ ') as as_of_date from ('
         ~ new_as_of_dates() ~ ') as new_as_of_dates order by 1',
-        ref('int_as_of_dates_decided')
+        ref('int_feature_snapshot_dates')
     ) | map(attribute=0) | list) }}
 {%- endmacro %}
 
 
-{# The stamp of what is decided now: that of the latest decision. #}
+{# The column of what is decided now: that of the latest decision. #}
 {% macro decision_stamp() %}
-    {{ return(latest_taken_at(ref('int_as_of_dates_decided'), 'decided_at')) }}
+    {{ return(high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at')) }}
 {% endmacro %}
 
 
 {# A hook that deletes from `relation` the dates that are decided anew. #}
-{% macro forget_reopened_dates(relation) -%}
+{% macro delete_stale_snapshots(relation) -%}
 
     {%- if is_incremental() %}
-    {{ delete_rows(relation, is_new_as_of_date()) }}
+    {{ delete_rows(relation, new_as_of_date_filter()) }}
     {%- endif %}
 
 {%- endmacro %}

@@ -38,7 +38,7 @@ SELECTED = {
     "iceberg": [
         *REPLACED,
         "+clickstream_field_profile",
-        "+int_account_features_decided",
+        "+int_account_features",
     ],
     "hive": REPLACED,
 }
@@ -64,7 +64,7 @@ COUNTED = {
 # Features of other days are kept, too, if they were the last when a run decided them.
 MONDAY = 1
 # Files without a rejected record are not read anew for another dictionary.
-SAYS_WHO_READ = {"dictionary_version"}
+SAYS_WHO_READ = {"field_mapping_version"}
 
 
 @dataclass
@@ -156,7 +156,7 @@ class InForce:
     def rows(self, sql: str) -> pa.Table:
         table = sql.rpartition(".")[2]
         if table in COUNTED:
-            sql += " where is_counted"
+            sql += " where is_current"
         rows = self._engine.rows(sql)
         if "as_of_date" in rows.column_names:
             days = pc.day_of_week(rows["as_of_date"], count_from_zero=False)
@@ -181,7 +181,7 @@ def test_tables_equal_those_of_a_full_refresh(grown, table_type) -> None:
 def test_nothing_is_lost(grown, table_type) -> None:
     engine = grown.engines[table_type]
     (counts,) = engine.rows(
-        "select sum(raw_records) as raw_records, sum(extra_pieces) as extra_pieces, "
+        "select sum(raw_records) as raw_records, sum(extra_objects) as extra_objects, "
         "sum(events) as events, sum(duplicates) as duplicates, "
         "sum(rejects) as rejects from clickstream_daily_counts"
     ).to_pylist()
@@ -190,7 +190,7 @@ def test_nothing_is_lost(grown, table_type) -> None:
     assert counts["rejects"] > 0
     assert counts["duplicates"] > 0
     assert (
-        counts["raw_records"] + counts["extra_pieces"]
+        counts["raw_records"] + counts["extra_objects"]
         == counts["events"] + counts["duplicates"] + counts["rejects"]
     )
 
@@ -225,7 +225,7 @@ def test_merges_name_the_days_of_the_rows_they_replace(cloud) -> None:
     merges = [
         execution.sql
         for execution in cloud.athena.executions.values()
-        if "merge into" in execution.sql and "kept.started_on =" in execution.sql
+        if "merge into" in execution.sql and "kept.start_date =" in execution.sql
     ]
     assert merges
-    assert all("kept.started_on in (date '2025-" in merge for merge in merges)
+    assert all("kept.start_date in (date '2025-" in merge for merge in merges)

@@ -1,4 +1,4 @@
-"""Every macro of macros/engine/ means on Athena what it means elsewhere."""
+"""Every macro of macros/sql/ means on Athena what it means elsewhere."""
 
 from __future__ import annotations
 
@@ -51,27 +51,27 @@ def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path, table_type) ->
         f"create table taken with (table_type = '{table_type}', format = 'parquet', "
         f"is_external = {str(table_type == 'hive').lower()}, "
         f"{located} = 's3://{LAKE}/tables/{schema}/taken') as "
-        f"select 1 as number, cast(null as timestamp({digits})) as taken_at where false"
+        f"select 1 as number, cast(null as timestamp({digits})) as processed_at where false"
     )
     query = engine.compiled(
-        "{% if execute %}{{ range_of_stamps(api.Relation.create("
+        "{% if execute %}{{ watermark_range_query(api.Relation.create("
         "database=target.database, schema=target.schema, identifier='taken', "
-        "type='table'), 'taken_at') }}{% endif %}"
+        "type='table'), 'processed_at') }}{% endif %}"
     )
     assert engine.rows(query).to_pylist() == [
-        {"first_stamp": None, "latest_stamp": None}
+        {"first_watermark": None, "latest_watermark": None}
     ]
     for moment in ("2025-03-02 10:00:00.123", "2025-03-01 09:00", "2025-03-01 11:00"):
         engine.rows(f"insert into taken values (1, timestamp '{moment}')")
     told = engine.rows(query).to_pylist()
     in_rows = engine.rows(
-        "select min(taken_at) as first_stamp, max(taken_at) as latest_stamp from taken"
+        "select min(processed_at) as first_watermark, max(processed_at) as latest_watermark from taken"
     )
     assert told == in_rows.to_pylist()
-    assert told[0]["latest_stamp"].isoformat() == "2025-03-02T10:00:00.123000"
+    assert told[0]["latest_watermark"].isoformat() == "2025-03-02T10:00:00.123000"
     assert ("$partitions" in query) == (table_type == "iceberg")
 
 
 def says_no_scalar(result: object, expected: object) -> bool:
-    """Objects and arrays may be null on Athena: see the contract of `json_texts`."""
+    """Objects and arrays may be null on Athena: see the contract of `json_extract_many`."""
     return result is None and str(expected).startswith(("[", "{"))

@@ -1,4 +1,4 @@
--- Accounts of the last landed batch whose latest change is not what that batch
+-- Accounts of the last accepted batch whose latest change is not what that batch
 -- holds, and accounts that the history believes to be there and are not.
 with
 
@@ -9,9 +9,9 @@ ranked_batches as (
         loaded_at,
         row_number() over (order by batch_date desc) as recency
 
-    from {{ ref('int_crm_batches') }}
+    from {{ ref('int_crm_batch_dates') }}
 
-    where is_landed
+    where is_accepted
 
 ),
 

@@ -21,7 +21,7 @@ drifted_features as (
         drift.as_of_date,
         drift.feature,
         drift.population_stability_index,
-        drift.index_by_chance,
+        drift.expected_psi,
         drift.mean_value,
         drift.training_mean_value,
         drift.missing_share,
@@ -37,11 +37,11 @@ drifted_features as (
         and (
             (
                 drift.population_stability_index
-                > {{ var('largest_feature_drift') }}
-                and drift.population_stability_index > 3 * drift.index_by_chance
+                > {{ var('max_psi') }}
+                and drift.population_stability_index > 3 * drift.expected_psi
             )
             or drift.missing_share - drift.training_missing_share
-            > {{ var('largest_new_gap') }}
+            > {{ var('max_missing_rate_increase') }}
         )
 
 )

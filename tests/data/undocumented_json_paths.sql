@@ -5,7 +5,7 @@ select
     records,
     value_types,
     example,
-    last_seen_on
+    last_seen_date
 
 from {{ ref('clickstream_field_profile') }}
 

@@ -20,11 +20,11 @@ TABLES = {
     "stg_clickstream__rejects": "*",
     "clickstream_daily_counts": "*",
     "clickstream_field_profile": "*",
-    "int_clickstream_daily_receipts": "* exclude (taken_at)",
-    "int_visitor_sessions where is_counted": "* exclude (taken_at)",
-    "int_visitor_activity_daily": "* exclude (taken_at)",
-    "int_visitor_categories_daily": "* exclude (taken_at)",
-    "int_visitor_users": "* exclude (taken_at)",
+    "int_clickstream_daily_receipts": "* exclude (processed_at)",
+    "int_visitor_sessions where is_current": "* exclude (processed_at)",
+    "int_visitor_activity_daily": "* exclude (processed_at)",
+    "int_visitor_categories_daily": "* exclude (processed_at)",
+    "int_visitor_users": "* exclude (processed_at)",
     "sessions": "*",
     "identities": "*",
     "shared_devices": "*",
@@ -32,9 +32,9 @@ TABLES = {
     "int_account_users": "*",
     "int_account_changes": "*",
     "int_account_changes_on_time": "*",
-    "subscription_spells": "* exclude (revised_at)",
-    "churn_labels": "* exclude (spells_revised_at)",
-    "crm_findings": "*",
+    "subscription_periods": "* exclude (updated_at)",
+    "churn_labels": "* exclude (periods_updated_at)",
+    "crm_data_issues": "*",
     "account_features": "*",
 }
 LINE = [
@@ -47,12 +47,12 @@ LINE = [
     "+clickstream_daily_counts",
     "+stg_clickstream__rejects",
     "+churn_labels",
-    "+crm_findings",
+    "+crm_data_issues",
     "+account_features",
 ]
 
 
-# Two pairs of identifiers that share their number (`text_number`).
+# Two pairs of identifiers that share their number (`hash_bigint`).
 TWINS = ["e15184886", "e15798301", "e12250508", "e25868810"]
 
 # Names with what SQL may take amiss, and files that have none.

@@ -26,9 +26,9 @@ class Company:
     """What a CRM delivered, in the order of the batches."""
 
     dialect: str
-    deliveries: list[Delivery] = field(default_factory=list)
+    batches: list[Delivery] = field(default_factory=list)
 
-    def frame(self, deliveries: list[Delivery] | None = None) -> pd.DataFrame:
+    def frame(self, batches: list[Delivery] | None = None) -> pd.DataFrame:
         """Rows of raw_accounts."""
         return pd.DataFrame(
             [
@@ -41,7 +41,7 @@ class Company:
                     "cancelled_service": cancelled,
                     "new_customer": restarted,
                 }
-                for delivery in deliveries or self.deliveries
+                for delivery in batches or self.batches
                 for account, (signup, cancelled, restarted) in delivery.rows.items()
             ]
         )
@@ -76,24 +76,24 @@ def random_company(
             for account, history in told.items()
             if history[position] is not None
         }
-        landed = datetime.combine(batch_date, datetime.min.time()) + timedelta(
+        accepted = datetime.combine(batch_date, datetime.min.time()) + timedelta(
             hours=24 + chance.choice([3, 5, 5, 5, 7, 40, 400])
         )
         roll = chance.random()
         if roll < 0.08:
             kept = chance.uniform(0.0, 0.62)
             part = {key: row for key, row in rows.items() if chance.random() < kept}
-            company.deliveries.append(Delivery(batch_date, landed, part))
-            landed += timedelta(hours=chance.choice([1, 30]))
+            company.batches.append(Delivery(batch_date, accepted, part))
+            accepted += timedelta(hours=chance.choice([1, 30]))
             if roll < 0.04:
                 continue
-        company.deliveries.append(Delivery(batch_date, landed, rows))
+        company.batches.append(Delivery(batch_date, accepted, rows))
         if roll > 0.95:
             again = {
                 key: row for key, row in rows.items() if roll > 0.97 or key > "a00010"
             }
-            company.deliveries.append(
-                Delivery(batch_date, landed + timedelta(minutes=9), again)
+            company.batches.append(
+                Delivery(batch_date, accepted + timedelta(minutes=9), again)
             )
     return company
 

@@ -13,32 +13,32 @@ DAY = timedelta(days=1)
 # When an account starts (True) and cancels (False), in order of time.
 Turns = list[tuple[datetime, bool]]
 
-Spells = list[list[date | None]]
+Periods = list[list[date | None]]
 
 
-def spells_of(signup: date, turns: Turns) -> Spells:
+def periods_of(signup: date, turns: Turns) -> Periods:
     """Starts and ends, one day's last word being the one that counts."""
-    spells: Spells = [[signup, None]]
+    periods: Periods = [[signup, None]]
     for day in sorted({time.date() for time, _ in turns}):
         if day < signup:
             continue
         kinds = [is_start for time, is_start in turns if time.date() == day]
-        was_open = spells[-1][1] is None
+        was_open = periods[-1][1] is None
         if kinds[-1]:
             if not was_open:
-                spells.append([day, None])
+                periods.append([day, None])
         elif was_open:
-            spells[-1][1] = day
+            periods[-1][1] = day
         elif True in kinds:
-            spells.append([day, day])
-    return spells
+            periods.append([day, day])
+    return periods
 
 
-def end_kind(spells: Spells, number: int, grace: int, known: date) -> str | None:
-    """What the end of a spell is, as of the last day that is known."""
-    ended = spells[number][1]
+def end_reason(periods: Periods, number: int, grace: int, known: date) -> str | None:
+    """What the end of a period is, as of the last day that is known."""
+    ended = periods[number][1]
     if ended is None:
         return None
-    if number + 1 < len(spells) and spells[number + 1][0] - ended <= grace * DAY:
+    if number + 1 < len(periods) and periods[number + 1][0] - ended <= grace * DAY:
         return "pause"
     return "churn" if ended + grace * DAY <= known else "pending"

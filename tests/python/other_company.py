@@ -27,10 +27,10 @@ OTHER_COMPANY: dict[str, Any] = {
         "seats": None,
         "monthly_recurring_revenue": "'12.5'",
     },
-    "crm_outcome_dialect": "events",
+    "cancellation_source": "events",
     "cancellation_events": ["logout", "subscribe_hover"],
     "restart_events": ["login"],
-    "left_out_features": ["subscribe"],
+    "excluded_features": ["subscribe"],
     "churn_grace_days": 7,
 }
 
@@ -48,9 +48,9 @@ def check_accounts_leave_by_events(built: Built) -> None:
     assert "int_account_outcome_events" in built.tables
     assert not {table for table in built.tables if "billing" in table}
     (counts,) = built.engine.rows(
-        "select count(*) as spells, count(ended_on) as ended, "
+        "select count(*) as periods, count(end_date) as ended, "
         "count(distinct account_id) as accounts "
-        f"from {built.engine.schema}.subscription_spells"
+        f"from {built.engine.schema}.subscription_periods"
     ).to_pylist()
-    assert counts["spells"] > counts["accounts"] > 0
+    assert counts["periods"] > counts["accounts"] > 0
     assert counts["ended"] > 0

@@ -16,13 +16,12 @@ from engines import Engine
 
 # Columns that say when something was done, or hold a model's own bytes.
 DIFFERENT_BY_NATURE = {
-    "taken_at",
-    "delivered_taken_at",
-    "grown_at",
-    "offered_at",
-    "decided_at",
-    "revised_at",
-    "spells_revised_at",
+    "processed_at",
+    "record_processed_at",
+    "last_grown_at",
+    "finalized_at",
+    "updated_at",
+    "periods_updated_at",
     "trained_at",
     "scored_at",
     "model",
@@ -45,9 +44,9 @@ NOT_COMPARED = {"base_clickstream__record_shapes"}
 # Which lane reads a record in which a key occurs twice is the engine's affair; what
 # it reads there, base_clickstream__records, is compared.
 LANES = {
-    "base_clickstream__delivered_records",
-    "base_clickstream__repaired_records",
-    "base_clickstream__repaired_objects",
+    "base_clickstream__parsed_records",
+    "base_clickstream__repaired_json",
+    "base_clickstream__parsed_repaired_records",
 }
 
 RELATIVE = 1e-9
@@ -74,7 +73,7 @@ class Built:
                 (row["source_file"], row["received_at"])
                 for row in engine.rows(
                     "select source_file, received_at, payload from "
-                    f"{schema}.base_clickstream__delivered_records where is_irregular"
+                    f"{schema}.base_clickstream__parsed_records where needs_repair"
                 ).to_pylist()
                 if has_repeated_key(row["payload"] or "")
             }

@@ -31,7 +31,7 @@ FEATURES = [
         high="nobody came for {value:.0f} days",
         low="someone came {value:.0f} days ago",
         missing="nobody came in the last 90 days",
-        known_effect="raises",
+        monotone_direction="raises",
     ),
     Feature(
         name="noise",

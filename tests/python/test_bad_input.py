@@ -26,11 +26,11 @@ def tables(project: DbtProject) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("landing_delay_hours", "six"),
+        ("allowed_lateness_hours", "six"),
         ("churn_grace_days", True),
-        ("crm_outcome_dialect", "colours"),
+        ("cancellation_source", "colours"),
         ("as_of_date", "2025-02-30"),
-        ("complete_batches", ["3 March"]),
+        ("accepted_batch_dates", ["3 March"]),
         ("high_risk_from", 0.01),
     ],
 )
@@ -70,7 +70,7 @@ def test_the_line_runs_on_empty_sources_and_says_so(project: DbtProject) -> None
     said = flat(finished.told)
     for table in ("events", "accounts", "contacts", "invoices", "calls"):
         assert f'"raw_{table}" is empty' in said
-    assert "cannot learn yet" in said
+    assert "cannot train_and_register yet" in said
     for table in ("churn_labels", "int_as_of_dates", "churn_models", "churn_scores"):
         assert project.query(f"select count(*) from {table}") == [(0,)]
 

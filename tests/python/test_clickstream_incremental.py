@@ -33,8 +33,8 @@ TABLES = {
     "clickstream_daily_counts": "*",
     "clickstream_field_profile": "*",
     "late_arrivals": "*",
-    "int_visitor_activity_daily": "* exclude (taken_at)",
-    "int_visitor_categories_daily": "* exclude (taken_at)",
+    "int_visitor_activity_daily": "* exclude (processed_at)",
+    "int_visitor_categories_daily": "* exclude (processed_at)",
 }
 
 
@@ -68,12 +68,12 @@ def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
     project.write("raw.raw_events", records(random.Random(3), 200))
     build(project)
     before = contents(project)
-    stamps = project.query("select max(taken_at) from int_visitor_sessions")
+    stamps = project.query("select max(processed_at) from int_visitor_sessions")
     # Retention: what was taken stays when the raw table forgets it.
     project.execute("delete from raw.raw_events where source_file < 'file 2'")
     build(project)
     assert contents(project) == before
-    assert stamps == project.query("select max(taken_at) from int_visitor_sessions")
+    assert stamps == project.query("select max(processed_at) from int_visitor_sessions")
     assert not project.query(
         "select table_name from information_schema.tables "
         "where table_name like '%dbt_tmp%'"

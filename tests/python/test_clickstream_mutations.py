@@ -21,7 +21,7 @@ from test_clickstream_scenarios import SCENARIOS
 
 COUNT = int(os.environ.get("CHURN_MUTATED_RECORDS", "4000"))
 SEED = int(os.environ.get("CHURN_MUTATION_SEED", "20250301"))
-# Each record has a time of receipt of its own, by which its pieces are found again.
+# Each record has a time of receipt of its own, by which its objects are found again.
 FIRST_RECEIPT = datetime(2025, 10, 1)
 APART = timedelta(seconds=7)
 MODELS = (
@@ -29,8 +29,8 @@ MODELS = (
     "+stg_clickstream__rejects",
     "+clickstream_daily_counts",
     "+clickstream_field_profile",
-    "every_raw_record_is_taken",
-    "nothing_delivered_is_lost",
+    "every_raw_record_is_processed",
+    "no_raw_record_is_lost",
 )
 
 VALID = [
@@ -227,29 +227,29 @@ def test_every_record_is_accounted_for(
     assert (
         mutations.query(
             """
-        with pieces as (
+        with objects as (
             select
                 received_at,
-                count(*) as pieces,
+                count(*) as objects,
                 max(object_number) as last_number,
                 count(distinct object_number) as numbers
             from base_clickstream__records group by 1
         )
         select raw.received_at from raw.raw_events as raw
-        full join pieces on raw.received_at = pieces.received_at
+        full join objects on raw.received_at = objects.received_at
         where
-            raw.received_at is null or pieces.received_at is null
-            or pieces.last_number <> pieces.pieces
-            or pieces.numbers <> pieces.pieces
+            raw.received_at is null or objects.received_at is null
+            or objects.last_number <> objects.objects
+            or objects.numbers <> objects.objects
         """
         )
         == []
     )
-    events, duplicates, rejects, pieces = mutations.query(
-        "select sum(events), sum(duplicates), sum(rejects), sum(pieces) "
+    events, duplicates, rejects, objects = mutations.query(
+        "select sum(events), sum(duplicates), sum(rejects), sum(objects) "
         "from clickstream_daily_counts"
     )[0]
-    assert events + duplicates + rejects == pieces >= len(payloads)
+    assert events + duplicates + rejects == objects >= len(payloads)
     assert (events, rejects) == (
         mutations.query("select count(*) from stg_clickstream__events")[0][0],
         mutations.query("select count(*) from stg_clickstream__rejects")[0][0],
@@ -274,22 +274,22 @@ def test_every_event_is_that_of_its_first_receipt(mutations: DbtProject) -> None
 
 
 def test_a_reject_keeps_what_was_received(mutations: DbtProject) -> None:
-    """Whole, where the record is one piece; else the part, found in the record."""
+    """Whole, where the record is one object; else the part, found in the record."""
     assert (
         mutations.query(
             """
-        with pieces as (
-            select *, count(*) over (partition by received_at) as pieces
+        with objects as (
+            select *, count(*) over (partition by received_at) as objects
             from base_clickstream__records
         )
-        select raw.payload, pieces.payload from pieces
-        inner join raw.raw_events as raw on raw.received_at = pieces.received_at
+        select raw.payload, objects.payload from objects
+        inner join raw.raw_events as raw on raw.received_at = objects.received_at
         where
-            pieces.reject_reason is not null
+            objects.reject_reason is not null
             and case
-                when pieces.pieces = 1
-                    then pieces.payload is distinct from raw.payload
-                else not coalesce(contains(raw.payload, pieces.payload), false)
+                when objects.objects = 1
+                    then objects.payload is distinct from raw.payload
+                else not coalesce(contains(raw.payload, objects.payload), false)
             end
         limit 3
         """
@@ -306,12 +306,12 @@ def test_the_lanes_are_told_apart_as_a_strict_reader_would(
         """
         select
             raw.payload,
-            bool_or(not delivered.is_irregular),
+            bool_or(not delivered.needs_repair),
             bool_or(records.is_repaired),
             bool_or(records.reject_reason = 'not_json'),
             count(*)
         from raw.raw_events as raw
-        inner join base_clickstream__delivered_records as delivered
+        inner join base_clickstream__parsed_records as delivered
             on raw.received_at = delivered.received_at
         inner join base_clickstream__records as records
             on raw.received_at = records.received_at
@@ -319,11 +319,11 @@ def test_the_lanes_are_told_apart_as_a_strict_reader_would(
         """
     )
     strict = 0
-    for payload, is_plain, is_repaired, is_not_json, pieces in rows:
+    for payload, is_plain, is_repaired, is_not_json, objects in rows:
         if is_strict_object(payload):
             strict += 1
             assert not is_not_json, payload
-            assert pieces == 1, payload
+            assert objects == 1, payload
             assert not is_repaired or "\\ud" in payload.lower(), payload
         else:
             # DuckDB's reader knows more spellings of what is no number.
@@ -344,9 +344,9 @@ def test_both_lanes_read_a_record_alike(
         for (payload,) in mutations.query(
             """
             select raw.payload from raw.raw_events as raw
-            inner join base_clickstream__delivered_records as delivered
+            inner join base_clickstream__parsed_records as delivered
                 on raw.received_at = delivered.received_at
-            where not delivered.is_irregular
+            where not delivered.needs_repair
             """
         )
         if is_strict_object(payload)
@@ -368,10 +368,12 @@ def test_both_lanes_read_a_record_alike(
         project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
     project.dbt("run", "-s", "+base_clickstream__records", load_demo_seeds=False)
     assert project.query(
-        "select is_irregular, count(*) from base_clickstream__delivered_records "
+        "select needs_repair, count(*) from base_clickstream__parsed_records "
         "group by 1 order by 1"
     ) == [(False, len(plain)), (True, len(plain))]
-    columns = "* exclude (payload, source_file, taken_at, object_number, is_repaired)"
+    columns = (
+        "* exclude (payload, source_file, processed_at, object_number, is_repaired)"
+    )
     assert (
         project.query(
             f"""

@@ -89,7 +89,7 @@ def clickstream(module_project: DbtProject) -> DbtProject:
     project.dbt(
         "build",
         "-s",
-        *f"{MODELS} every_raw_record_is_taken nothing_delivered_is_lost".split(),
+        *f"{MODELS} every_raw_record_is_processed no_raw_record_is_lost".split(),
         load_demo_seeds=False,
     )
     return project
@@ -156,11 +156,11 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
     "loss",
     [
         "delete from base_clickstream__events where event_id = 'b2'",
-        "delete from base_clickstream__delivered_records where reject_reason = "
+        "delete from base_clickstream__parsed_records where reject_reason = "
         "'unreadable_event_time' and reject_detail = 'soon'",
-        "delete from base_clickstream__repaired_objects where reject_detail = 'array'",
+        "delete from base_clickstream__parsed_repaired_records where reject_detail = 'array'",
         "update clickstream_daily_counts set duplicates = duplicates + 1, "
-        "extra_pieces = extra_pieces + 1 where received_on = '2025-03-01'",
+        "extra_objects = extra_objects + 1 where received_date = '2025-03-01'",
     ],
 )
 def test_a_loss_is_noticed(clickstream: DbtProject, tmp_path: Path, loss: str) -> None:
@@ -171,8 +171,8 @@ def test_a_loss_is_noticed(clickstream: DbtProject, tmp_path: Path, loss: str) -
     finished = spoilt.dbt(
         "test",
         "-s",
-        "nothing_delivered_is_lost",
-        "every_raw_record_is_taken",
+        "no_raw_record_is_lost",
+        "every_raw_record_is_processed",
         check=False,
         load_demo_seeds=False,
     )

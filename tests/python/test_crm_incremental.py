@@ -10,22 +10,22 @@ from conftest import DbtProject
 from crm_histories import Delivery, random_company
 
 TABLES = [
-    "int_crm_deliveries",
-    "int_crm_deliveries_judged",
+    "int_crm_batches",
+    "int_crm_batches_validated",
     "int_account_changes",
     "int_account_changes_on_time",
-    "int_account_signals",
+    "int_subscription_events",
     "int_account_attributes_history",
-    "subscription_spells",
+    "subscription_periods",
     "churn_labels",
-    "crm_findings",
+    "crm_data_issues",
 ]
 
 
 # What says when a row was written.
-STAMPS = ["revised_at", "spells_revised_at"]
-LABELS = ["subscription_spells", "churn_labels"]
-LINE = ["run", "--select", "+churn_labels", "+crm_findings"]
+STAMPS = ["updated_at", "periods_updated_at"]
+LABELS = ["subscription_periods", "churn_labels"]
+LINE = ["run", "--select", "+churn_labels", "+crm_data_issues"]
 
 
 def contents(project: DbtProject, tables: list[str] = TABLES) -> dict[str, list[tuple]]:
@@ -50,10 +50,10 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
     """
     chance = random.Random(dialect)
     company = random_company(20250301, dialect, accounts=150, last_day=120)
-    deliveries = company.deliveries
+    batches = company.batches
     early, later = (
-        deliveries[: len(deliveries) // 2],
-        deliveries[len(deliveries) // 2 :],
+        batches[: len(batches) // 2],
+        batches[len(batches) // 2 :],
     )
     held_back = set(chance.sample(range(len(early)), 4))
     grows = next(number for number in range(3, 99) if number not in held_back)
@@ -70,7 +70,7 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
             "int_account_attributes_history",
             *flags,
             load_demo_seeds=False,
-            crm_outcome_dialect=read_as,
+            cancellation_source=read_as,
         )
 
     project.create_raw_tables()
@@ -98,14 +98,14 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
     refreshed = contents(project)
     for table, rows in refreshed.items():
         assert incremental[table] == rows, table
-    assert len(refreshed["subscription_spells"]) > 150
+    assert len(refreshed["subscription_periods"]) > 150
 
 
 def test_only_what_changed_is_written(project: DbtProject) -> None:
-    """One more batch writes the spells of few accounts, and the labels of few days."""
+    """One more batch writes the periods of few accounts, and the labels of few days."""
     company = random_company(7, "dates", accounts=150, last_day=200)
-    whole = max(company.deliveries[-9:], key=lambda delivery: len(delivery.rows))
-    today = company.deliveries[-1].batch_date + timedelta(days=1)
+    whole = max(company.batches[-9:], key=lambda delivery: len(delivery.rows))
+    today = company.batches[-1].batch_date + timedelta(days=1)
     signup, _, restarted = whole.rows["a00017"]
     next_day = Delivery(
         today,
@@ -116,47 +116,47 @@ def test_only_what_changed_is_written(project: DbtProject) -> None:
     project.create_raw_tables()
     project.write("raw.raw_accounts", company.frame())
     project.dbt(*LINE, load_demo_seeds=False)
-    former_spells = spells_by_account(project)
-    former_labels = labels_by_account_and_date(project)
+    previous_periods = periods_by_account(project)
+    previous_labels = labels_by_account_and_date(project)
     project.write("raw.raw_accounts", company.frame([next_day]))
     project.dbt(*LINE, load_demo_seeds=False)
 
     revised = set()
-    for account, (spells, stamp) in spells_by_account(project).items():
-        was, former_stamp = former_spells.get(account, (None, None))
-        assert (stamp == former_stamp) == (spells == was), account
-        revised |= {account} if stamp != former_stamp else set()
+    for account, (periods, stamp) in periods_by_account(project).items():
+        was, previous_watermark = previous_periods.get(account, (None, None))
+        assert (stamp == previous_watermark) == (periods == was), account
+        revised |= {account} if stamp != previous_watermark else set()
     assert "a00017" in revised
     assert len(revised) < 40
     labels = labels_by_account_and_date(project)
-    statuses = {day: status for (_, day), (status, _) in former_labels.items()}
+    statuses = {day: status for (_, day), (status, _) in previous_labels.items()}
     untouched = 0
     for (account, day), (status, stamp) in labels.items():
         is_due = account in revised or statuses.get(day) != status
-        _, former_stamp = former_labels.get((account, day), (None, None))
-        assert (stamp != former_stamp) == is_due, (account, day)
+        _, previous_watermark = previous_labels.get((account, day), (None, None))
+        assert (stamp != previous_watermark) == is_due, (account, day)
         untouched += not is_due
     assert untouched > len(labels) / 2
 
 
-def spells_by_account(
+def periods_by_account(
     project: DbtProject,
 ) -> dict[str, tuple[list[tuple], datetime]]:
-    """Every account's spells, and when they were written."""
+    """Every account's periods, and when they were written."""
     found: dict[str, tuple[list[tuple], datetime]] = {}
-    for account, *spell, stamp in project.query(
-        "from subscription_spells order by account_id, spell_number"
+    for account, *period, stamp in project.query(
+        "from subscription_periods order by account_id, period_number"
     ):
-        found.setdefault(account, ([], stamp))[0].append(tuple(spell))
+        found.setdefault(account, ([], stamp))[0].append(tuple(period))
     return found
 
 
 def labels_by_account_and_date(
     project: DbtProject,
 ) -> dict[tuple[str, date], tuple[str, datetime]]:
-    """The status of every label, and of which spells it was made."""
+    """The status of every label, and of which periods it was made."""
     rows = project.query(
-        "select account_id, as_of_date, label_status, spells_revised_at "
+        "select account_id, as_of_date, label_status, periods_updated_at "
         "from churn_labels"
     )
     return {(account, day): (status, stamp) for account, day, status, stamp in rows}

@@ -270,7 +270,7 @@ def test_nothing_arrives_after_the_morning_of_the_snapshot(database):
     ).fetchone()
 
     assert str(latest[0])[:13] <= "2025-05-31 08"
-    # The last day is decided: its batch landed, and the landing window closed.
+    # The last day is decided: its batch accepted, and the landing window closed.
     assert str(latest[0]) > "2025-05-31 06:00:00"
     assert str(latest[1]) < "2025-05-31 06:00:00"
 
@@ -376,7 +376,7 @@ def test_crm_batches_go_missing_come_late_half_and_twice(database):
     schedule = batch_schedule(COMPANY)
     assert {MISSING, LATE, HALF, TWICE} <= set(schedule)
     assert (MISSING, MISSING) in pairwise(schedule)
-    landed = dict(
+    accepted = dict(
         database.execute(
             """
             select
@@ -395,14 +395,14 @@ def test_crm_batches_go_missing_come_late_half_and_twice(database):
 
     for day, kind in enumerate(schedule):
         if kind == MISSING:
-            assert day not in landed
+            assert day not in accepted
             continue
-        rows, accounts, deliveries, is_late = landed[day]
-        assert rows == accounts * deliveries
-        assert deliveries == (2 if kind == TWICE else 1)
+        rows, accounts, batches, is_late = accepted[day]
+        assert rows == accounts * batches
+        assert batches == (2 if kind == TWICE else 1)
         assert is_late == (kind == LATE)
         if kind == HALF:
-            assert rows < 0.6 * landed[day - 1][0]
+            assert rows < 0.6 * accepted[day - 1][0]
 
 
 def test_crm_says_nothing_in_all_the_ways_of_sqoop(database):
@@ -581,7 +581,7 @@ def test_no_model_reads_the_truth():
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".sql", ".py", ".yml") and "demo" not in path.parts:
                 # The one reader of the truth, for the report alone.
-                if path == ROOT / "churn/ceiling.py":
+                if path == ROOT / "churn/oracle.py":
                     continue
                 text = path.read_text()
                 assert not any(name in text for name in names), path

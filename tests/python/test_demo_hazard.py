@@ -1,4 +1,4 @@
-"""The monthly hazard is the ceiling that it is said to be."""
+"""The monthly hazard is the oracle that it is said to be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from churn.demo.company import found_company
 from churn.demo.hazard import HORIZON_DAYS, MonthlyHazard
 from churn.demo.lifecycle import CANCELLED, OPEN, RESTARTED, Lifecycle, live
 from churn.demo.settings import Settings
-from churn.evaluation import roc_auc
+from churn.metrics import roc_auc
 
 SETTINGS = Settings(accounts=12_000, days=160, seed=4)
 
@@ -48,10 +48,10 @@ def test_as_many_leave_as_the_hidden_state_says(lived) -> None:
             spread = np.sqrt((hazard[tenth] * (1 - hazard[tenth])).sum())
             assert abs(churned[tenth].sum() - expected) < 4 * spread + 1
         # It tells far more than the mood alone, and than what an account considers.
-        ceiling = roc_auc(churned, hazard)
-        assert ceiling > 0.87
-        assert ceiling > roc_auc(churned, lifecycle.mood[day][known].astype(float))
-        assert ceiling > roc_auc(churned, lifecycle.considers[day][known].astype(float))
+        oracle = roc_auc(churned, hazard)
+        assert oracle > 0.87
+        assert oracle > roc_auc(churned, lifecycle.mood[day][known].astype(float))
+        assert oracle > roc_auc(churned, lifecycle.considers[day][known].astype(float))
 
 
 def test_more_of_what_drives_accounts_away_is_more_hazard() -> None:

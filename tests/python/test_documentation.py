@@ -59,7 +59,7 @@ def test_no_description_merely_repeats_the_name(manifest: dict) -> None:
 
 
 def test_every_model_states_and_tests_its_grain(manifest: dict) -> None:
-    grain_tests = {"unique", "unique_combination"}
+    grain_tests = {"unique", "unique_combination_of_columns"}
     tested = {
         test["attached_node"]
         for test in manifest["nodes"].values()

@@ -22,8 +22,8 @@ def model() -> dict[str, str]:
     return {
         "model_version": "m1",
         "feature_names": json.dumps(NAMES),
-        "text_codes": json.dumps(CODES),
-        "feature_bins": json.dumps(learn_bins(as_matrix(rows, NAMES, CODES), NAMES)),
+        "category_codes": json.dumps(CODES),
+        "drift_bins": json.dumps(learn_bins(as_matrix(rows, NAMES, CODES), NAMES)),
     }
 
 
@@ -44,7 +44,7 @@ def test_what_is_the_same_has_not_drifted(model: dict[str, str]) -> None:
     measured = drift_of(planted_rows(accounts=2000, weeks=1, seed=99), model)
     assert list(measured.index) == NAMES
     assert (measured["population_stability_index"] < 0.1).all()
-    chance = measured["index_by_chance"]
+    chance = measured["expected_psi"]
     assert (measured["population_stability_index"] < 3 * chance).all()
 
 

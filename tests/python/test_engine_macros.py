@@ -1,4 +1,4 @@
-"""Every macro of macros/engine/ means the same on every engine.
+"""Every macro of macros/sql/ means the same on every engine.
 
 One table of calls and of what they must give; each engine computes all of it with
 one query. An engine that is added is one more line in `ENGINES`.
@@ -99,31 +99,40 @@ CASES = [
         ),
         at("2025-03-01 09:30:00.000001"),
     ),
-    (call("local_time_of", Text("2025-03-01T12:04:05Z")), at("2025-03-01 12:04:05")),
-    (call("local_time_of", Text("2025-03-01")), at("2025-03-01 00:00:00")),
-    (call("local_time_of", Text("2025-03-01 12:04")), at("2025-03-01 12:04:00")),
     (
-        call("local_time_of", Text("2025-03-01t12:04:05,123456789z")),
+        call("parse_iso_timestamp", Text("2025-03-01T12:04:05Z")),
+        at("2025-03-01 12:04:05"),
+    ),
+    (call("parse_iso_timestamp", Text("2025-03-01")), at("2025-03-01 00:00:00")),
+    (call("parse_iso_timestamp", Text("2025-03-01 12:04")), at("2025-03-01 12:04:00")),
+    (
+        call("parse_iso_timestamp", Text("2025-03-01t12:04:05,123456789z")),
         at("2025-03-01 12:04:05.123456"),
     ),
-    (call("local_time_of", Text("2025-02-30T12:04:05Z")), None),
-    (call("local_time_of", Text("2025-03-01T25:04:05Z")), None),
-    (call("utc_time_of", Text("2025-03-01T12:04:05+02:00")), at("2025-03-01 10:04:05")),
-    (call("utc_time_of", Text("2025-03-01 12:04:05 -0530")), at("2025-03-01 17:34:05")),
+    (call("parse_iso_timestamp", Text("2025-02-30T12:04:05Z")), None),
+    (call("parse_iso_timestamp", Text("2025-03-01T25:04:05Z")), None),
     (
-        call("utc_time_of", Text("2025-03-01T00:04:05.5+02")),
+        call("parse_iso_timestamptz", Text("2025-03-01T12:04:05+02:00")),
+        at("2025-03-01 10:04:05"),
+    ),
+    (
+        call("parse_iso_timestamptz", Text("2025-03-01 12:04:05 -0530")),
+        at("2025-03-01 17:34:05"),
+    ),
+    (
+        call("parse_iso_timestamptz", Text("2025-03-01T00:04:05.5+02")),
         at("2025-02-28 22:04:05.5"),
     ),
-    (call("utc_time_of", Text("2025-02-30T12:04:05+02:00")), None),
-    (call("md5_text", Text("a")), "0cc175b9c0f1b6a831c399e269772661"),
-    (call("md5_text", Text("é\n")), hashlib.md5("é\n".encode()).hexdigest()),
-    (call("md5_text", NULL_TEXT), None),
-    (call("text_number", Text("a")), 14025043329265),
+    (call("parse_iso_timestamptz", Text("2025-02-30T12:04:05+02:00")), None),
+    (call("dbt.hash", Text("a")), "0cc175b9c0f1b6a831c399e269772661"),
+    (call("dbt.hash", Text("é\n")), hashlib.md5("é\n".encode()).hexdigest()),
+    (call("dbt.hash", NULL_TEXT), None),
+    (call("hash_bigint", Text("a")), 14025043329265),
     (
-        call("text_number", Text("é\n")),
+        call("hash_bigint", Text("é\n")),
         int(hashlib.md5("é\n".encode()).hexdigest()[:12], 16),
     ),
-    (call("text_number", NULL_TEXT), None),
+    (call("hash_bigint", NULL_TEXT), None),
     (call("first_code_point", Text("née")), 110),
     (call("first_code_point", Text("é")), 233),
     (call("first_code_point", Text(" a")), 32),
@@ -153,7 +162,7 @@ CASES = [
     (call("try_parse_date", Text("2025-03-01"), "%d/%m/%Y"), None),
     (call("try_parse_date", NULL_TEXT, "%d/%m/%Y"), None),
     *(
-        (call("try_cast_to", Text(text), type_), value)
+        (call("safe_cast", Text(text), type_), value)
         for type_, values in {
             "integer": {
                 "12": 12,
@@ -202,7 +211,7 @@ CASES = [
         for text, value in values.items()
     ),
     *(
-        (call("is_plain_json_object", Text(text)), is_plain)
+        (call("is_strict_json_object", Text(text)), is_plain)
         for text, is_plain in {
             '{"a":1}': True,
             '{"a":1} \n\t\r': True,
@@ -256,7 +265,7 @@ CASES = [
             '{"a":1} // x': False,
         }.items()
     ),
-    (call("is_plain_json_object", NULL_TEXT), False),
+    (call("is_strict_json_object", NULL_TEXT), False),
     *(
         (texts_at(document, paths, place), value)
         for document, paths, values in [
@@ -314,7 +323,7 @@ CASES = [
         ]
         for place, value in enumerate(values)
     ),
-    (call("with_all_digits", Text("1.0E38"), Text('{"a":1}'), []), "1.0E38"),
+    (call("restore_big_integers", Text("1.0E38"), Text('{"a":1}'), []), "1.0E38"),
     (call("first_by_of_letters", "place", ["letter", "place"]), 4),
     (call("first_element_where", LETTERS, "letter", "letter > 'a'"), "c"),
     (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
@@ -356,14 +365,14 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
     )
     if macro == "texts_at":
         document, paths, place = told
-        texts = f"json_texts(json_document({document}, {paths}), {paths})"
-        text = f"json_text_list({texts}, {paths})[{place}]"
+        texts = f"json_extract_many(json_prepare({document}, {paths}), {paths})"
+        text = f"json_extracted_columns({texts}, {paths})[{place}]"
         path = json.dumps([arguments[1][arguments[2]]])
-        return f"{{{{ with_all_digits({text}, {document}, {path}) }}}}"
+        return f"{{{{ restore_big_integers({text}, {document}, {path}) }}}}"
     if macro == "days_in":
         return f"(select count(day) from {{{{ date_series({', '.join(told)}) }}}} as s)"
     if macro == "first_by_of_letters":
-        aggregate = f"first_by({', '.join(told)})"
+        aggregate = f"min_by({', '.join(told)})"
         return f"(select {{{{ {aggregate} }}}} from {letters} where letter <> 'a')"
     return f"{{{{ {macro}({', '.join(told)}) }}}}"
 
@@ -395,7 +404,7 @@ def test_of_a_key_that_occurs_twice_the_first_counts(engine) -> None:
 def wrongly_read_repeated_keys(engine: Engine) -> list[str]:
     """Records that are taken for plain objects though the first does not count."""
     selected = [
-        f"{jinja_of(engine, 'is_plain_json_object', (document,))} as is_plain{number}, "
+        f"{jinja_of(engine, 'is_strict_json_object', (document,))} as is_plain{number}, "
         f"{jinja_of(engine, 'texts_at', (document, [path], 0))} as text{number}"
         for number, (document, path, _) in enumerate(REPEATED_KEYS)
     ]

@@ -148,7 +148,7 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
         return project.dbt(
             "run",
             "--select",
-            "+base_clickstream__delivered_records",
+            "+base_clickstream__parsed_records",
             load_demo_seeds=False,
             raw_event_files=f"{folder}/**/*.jsonl*",
         ).told
@@ -157,7 +157,7 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
         return dict(
             project.query(
                 """select source_file, count(*)
-                from base_clickstream__delivered_records group by 1"""
+                from base_clickstream__parsed_records group by 1"""
             )
         )
 
@@ -182,7 +182,7 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
     assert count_by_file() == {**first, "a/1.jsonl": 15, "b/4.jsonl.gz": 1000}
     assert project.query(
         """select count(*), count(distinct event_id)
-        from base_clickstream__delivered_records"""
+        from base_clickstream__parsed_records"""
     ) == [(1035, 1035)]
 
 

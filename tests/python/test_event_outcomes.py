@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 from conftest import DbtProject
-from event_oracle import DAY, Turns, end_kind, spells_of
+from event_oracle import DAY, Turns, end_reason, periods_of
 
 FIRST_DAY = date(2025, 1, 1)
 DAYS = 150
@@ -99,14 +99,14 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
         "run",
         "--select",
         "+churn_labels",
-        "+crm_findings",
+        "+crm_data_issues",
         "--exclude",
         "resource_type:seed",
         load_demo_seeds=False,
         has_contacts=False,
         has_invoices=False,
         has_support_calls=False,
-        crm_outcome_dialect="events",
+        cancellation_source="events",
         churn_grace_days=GRACE,
         churn_horizon_days=HORIZON,
     )
@@ -117,16 +117,18 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
         for number in range(1, DAYS + 1)
         if (FIRST_DAY + number * DAY).weekday() == 0 or number == DAYS
     ]
-    spells, labels = set(), set()
+    periods, labels = set(), set()
     for account, (signup, turns) in told.items():
-        stays = spells_of(signup, turns)
-        kinds = [end_kind(stays, number, GRACE, known) for number in range(len(stays))]
+        stays = periods_of(signup, turns)
+        kinds = [
+            end_reason(stays, number, GRACE, known) for number in range(len(stays))
+        ]
         churns = [
             ended
             for (_, ended), kind in zip(stays, kinds, strict=True)
             if kind == "churn"
         ]
-        spells |= {
+        periods |= {
             (account, number + 1, started, ended, kind)
             for number, ((started, ended), kind) in enumerate(
                 zip(stays, kinds, strict=True)
@@ -152,11 +154,11 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
     assert (
         set(
             project.query(
-                """select account_id, spell_number, started_on, ended_on, end_kind
-                from subscription_spells"""
+                """select account_id, period_number, start_date, end_date, end_reason
+                from subscription_periods"""
             )
         )
-        ^ spells
+        ^ periods
         == set()
     )
     assert (
@@ -166,12 +168,12 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
         ^ labels
         == set()
     )
-    kinds = [kind for *_, kind in spells]
+    kinds = [kind for *_, kind in periods]
     assert min(kinds.count(kind) for kind in ("churn", "pause", "pending")) > 5
     assert sum(churned is True for *_, churned in labels) > 100
     # What arrived late is a label, but no feature: nobody knew it that day.
     late = project.query(
-        """select count(*) from int_account_signals
+        """select count(*) from int_subscription_events
         where first_known_on_time_in_batch is null"""
     )[0][0]
     assert late > 20

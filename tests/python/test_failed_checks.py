@@ -11,7 +11,7 @@ from conftest import DbtProject
 
 @pytest.fixture
 def spoilt_project(built_project: DbtProject, tmp_path: Path) -> DbtProject:
-    """The demo company with two findings, one of them an error."""
+    """The demo company with two issues, one of them an error."""
     project = DbtProject(tmp_path)
     shutil.copyfile(built_project.database, project.database)
     project.execute(

@@ -49,9 +49,13 @@ def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
         for row in histories.changes(dialect)
     }
     assert drawn == told
-    tested = (ROOT / "models/marts/subscription_spells.yml").read_text()
-    tested += (ROOT / "models/marts/churn_labels.yml").read_text()
-    for fixture in ("histories_signals", "histories_spells", "histories_labels"):
+    tested = (ROOT / "models/marts/customers/subscription_periods.yml").read_text()
+    tested += (ROOT / "models/marts/customers/churn_labels.yml").read_text()
+    for fixture in (
+        "histories_subscription_events",
+        "histories_subscription_periods",
+        "histories_labels",
+    ):
         assert f"fixture: {fixture}\n" in tested
 
 
@@ -90,22 +94,22 @@ def test_whole_line_agrees_from_raw_batches_on(
         "--select",
         "+churn_labels",
         load_demo_seeds=False,
-        crm_outcome_dialect=dialect,
+        cancellation_source=dialect,
     )
 
     names = {history.name for history in told}
-    spells = project.query(
-        """select account_id, spell_number, stay_number, started_on, ended_on,
-            coalesce(end_kind, ''), is_winback, stay_churned_on
-        from subscription_spells where not starts_with(account_id, 'other')"""
+    periods = project.query(
+        """select account_id, period_number, tenure_number, start_date, end_date,
+            coalesce(end_reason, ''), is_winback, tenure_churn_date
+        from subscription_periods where not starts_with(account_id, 'other')"""
     )
-    assert set(spells) == {
-        tuple(row.values()) for row in histories.spells() if row["account_id"] in names
+    assert set(periods) == {
+        tuple(row.values()) for row in histories.periods() if row["account_id"] in names
     }
     days = ", ".join(f"date '{day}'" for day in histories.AS_OF_DATES)
     labels = project.query(
-        f"""select account_id, as_of_date, spell_number, stay_number, is_churned,
-            label_status, churned_on
+        f"""select account_id, as_of_date, period_number, tenure_number, is_churned,
+            label_status, churn_date
         from churn_labels
         where as_of_date in ({days}) and not starts_with(account_id, 'other')"""
     )

@@ -120,7 +120,7 @@ def test_chains_converge_in_one_build(
     assert len(found) == len(set(found))
     assert set(found) == expected_links()
     assert project.query(
-        "select visitor_id, users, accounts, shared_since from shared_devices"
+        "select visitor_id, users, accounts, shared_device_since from shared_devices"
     ) == [("kiosk", 5, 5, START + timedelta(hours=63, minutes=1))]
 
     accounts = dict(

@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT
 
 from churn import check, init
-from churn.guessing import fields_of, guess_event_columns, is_time
+from churn.column_inference import fields_of, guess_event_columns, is_time
 
 SHAPES = {
     # What trackers send, and where each column of the dictionary is in it.
@@ -151,7 +151,7 @@ def test_a_project_is_written_that_check_accepts_once_its_questions_are_answered
     variables = yaml.safe_load((project / "dbt_project.yml").read_text())["vars"][
         "churn"
     ]
-    assert variables["crm_outcome_dialect"] == "dates"
+    assert variables["cancellation_source"] == "dates"
     assert variables["crm_date_format"] == "%d/%m/%Y"
     assert variables["has_contacts"] is True
     assert variables["has_support_calls"] is False
@@ -193,7 +193,7 @@ def test_each_problem_is_one_line_with_its_remedy(
     settings = project / "dbt_project.yml"
     settings.write_text(
         settings.read_text()
-        .replace("crm_outcome_dialect: dates", "crm_outcome_dialect: flags")
+        .replace("cancellation_source: dates", "cancellation_source: flags")
         .replace("company_name: company", "company_name: firm")
         .replace("has_invoices: false", "has_invoices: true")
     )
@@ -202,7 +202,7 @@ def test_each_problem_is_one_line_with_its_remedy(
     problems = capsys.readouterr().out.splitlines()
     for words in (
         "run `dbt deps`",
-        "set crm_outcome_dialect to dates",
+        "set cancellation_source to dates",
         "has no column `firm`",
         "set `has_invoices` to false",
         "event_names.csv does not know page viewed, signed in",
@@ -236,7 +236,7 @@ def test_cancelling_as_an_event_is_found(
         == 0
     )
     variables = yaml.safe_load((out / "dbt_project.yml").read_text())["vars"]["churn"]
-    assert variables["crm_outcome_dialect"] == "events"
+    assert variables["cancellation_source"] == "events"
     assert variables["cancellation_events"] == ["subscription_cancelled"]
     assert variables["restart_events"] == ["resubscribed"]
     assert "which day's state" in capsys.readouterr().out
@@ -292,7 +292,7 @@ def test_the_second_company_is_guessed_as_it_was_written_by_hand(
     ):
         assert guessed.dictionary[column] == by_hand.dictionary[column], column
     for name in (
-        *["crm_outcome_dialect", "has_contacts", "has_invoices", "has_support_calls"],
+        *["cancellation_source", "has_contacts", "has_invoices", "has_support_calls"],
     ):
         assert guessed.variables[name] == by_hand.variables[name], name
     accounts = guessed.variables["raw_accounts_columns"]

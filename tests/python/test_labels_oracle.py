@@ -2,7 +2,7 @@
 
 The reading below takes the rows of the raw batches, one account at a time, and
 walks its life day by day. It shares nothing with the SQL: no windows, no joins
-of ranges, no signals. Every spell, every label and every finding of thousands of
+of ranges, no signals. Every period, every label and every issue of thousands of
 random histories must come out the same.
 """
 
@@ -24,7 +24,7 @@ ON, OFF = {"y", "1", "true"}, {"n", "0", "false"}
 
 @dataclass
 class Account:
-    """All that the landed batches told of one account."""
+    """All that the accepted batches told of one account."""
 
     signups: set[date] = field(default_factory=set)
     cancellations: set[date] = field(default_factory=set)
@@ -57,31 +57,31 @@ def as_day(text: str) -> date | None:
         return None
 
 
-def landed_batches(company: Company) -> tuple[list[Delivery], list[Delivery]]:
-    """The deliveries that count, and the broken copies."""
-    landed: list[Delivery] = []
+def accepted_batches(company: Company) -> tuple[list[Delivery], list[Delivery]]:
+    """The batches that count, and the broken copies."""
+    accepted: list[Delivery] = []
     broken: list[Delivery] = []
     for delivery in sorted(
-        company.deliveries, key=lambda each: (each.batch_date, each.loaded_at)
+        company.batches, key=lambda each: (each.batch_date, each.loaded_at)
     ):
         if not delivery.rows:
             continue
-        if landed and delivery.batch_date == landed[-1].batch_date:
+        if accepted and delivery.batch_date == accepted[-1].batch_date:
             continue
-        if landed and 10 * len(delivery.rows) < 6 * len(landed[-1].rows):
+        if accepted and 10 * len(delivery.rows) < 6 * len(accepted[-1].rows):
             broken.append(delivery)
         else:
-            landed.append(delivery)
-    return landed, broken
+            accepted.append(delivery)
+    return accepted, broken
 
 
-def read_accounts(landed: list[Delivery], dialect: str) -> dict[str, Account]:
+def read_accounts(accepted: list[Delivery], dialect: str) -> dict[str, Account]:
     """What the batches tell of each account, batch by batch."""
     accounts: dict[str, Account] = defaultdict(Account)
     flags: dict[tuple[str, str], bool] = {}
-    former: set[str] = set()
-    for delivery in landed:
-        for name in former - set(delivery.rows):
+    previous: set[str] = set()
+    for delivery in accepted:
+        for name in previous - set(delivery.rows):
             account = accounts[name]
             account.vanishings.append(
                 Vanishing(
@@ -90,7 +90,7 @@ def read_accounts(landed: list[Delivery], dialect: str) -> dict[str, Account]:
                     set(account.restarts),
                 )
             )
-        former = set(delivery.rows)
+        previous = set(delivery.rows)
         for name, row in delivery.rows.items():
             account = accounts[name]
             is_first = not account.batches
@@ -133,11 +133,11 @@ def read_accounts(landed: list[Delivery], dialect: str) -> dict[str, Account]:
 
 @dataclass
 class Life:
-    """One account's life: its spells, the mornings it was a customer, oddities."""
+    """One account's life: its periods, the mornings it was a customer, oddities."""
 
-    spells: list[list[date | None]] = field(default_factory=list)
+    periods: list[list[date | None]] = field(default_factory=list)
     mornings: set[date] = field(default_factory=set)
-    findings: set[tuple[str, str]] = field(default_factory=set)
+    issues: set[tuple[str, str]] = field(default_factory=set)
 
 
 def live(account: Account, until: date) -> Life:
@@ -157,41 +157,39 @@ def live(account: Account, until: date) -> Life:
         cancels, restarts = day in account.cancellations, day in account.restarts
         if signup is not None and day < signup:
             if cancels:
-                life.findings.add(
+                life.issues.add(
                     ("cancellation_before_signup", f"cancelled_service {day}")
                 )
             if restarts:
-                life.findings.add(("restart_before_signup", f"new_customer {day}"))
+                life.issues.add(("restart_before_signup", f"new_customer {day}"))
             day += DAY
             continue
         if day in account.signups and day != signup:
-            life.findings.add(("changed_signup_date", f"signup_date {day}"))
+            life.issues.add(("changed_signup_date", f"signup_date {day}"))
         if day == signup:
             is_open = has_ever_been_told = True
-            life.spells.append([day, None])
+            life.periods.append([day, None])
         was_open = is_open
         if cancels:
             if is_open:
-                life.spells[-1][1] = day
+                life.periods[-1][1] = day
                 is_open = False
             elif not has_ever_been_told:
-                life.findings.add(
+                life.issues.add(
                     ("cancellation_before_signup", f"cancelled_service {day}")
                 )
             else:
-                life.findings.add(("second_cancellation", f"cancelled_service {day}"))
+                life.issues.add(("second_cancellation", f"cancelled_service {day}"))
             has_ever_been_told = True
         if restarts:
             if not is_open:
                 if cancels and was_open:
-                    life.spells[-1][1] = None  # a plan change
+                    life.periods[-1][1] = None  # a plan change
                 else:
-                    life.spells.append([day, None])
+                    life.periods.append([day, None])
                 is_open = has_ever_been_told = True
             elif day not in (signup, account.restart_in_first_batch):
-                life.findings.add(
-                    ("restart_without_cancellation", f"new_customer {day}")
-                )
+                life.issues.add(("restart_without_cancellation", f"new_customer {day}"))
         day += DAY
     return life
 
@@ -201,23 +199,23 @@ def unexplained_vanishings(account: Account) -> set[date]:
     signup = min(account.signups, default=date.min)
     batches = set()
     for vanishing in account.vanishings:
-        cancelled_on = max(
+        cancellation_date = max(
             (day for day in vanishing.cancellations if day >= signup), default=None
         )
         came_back = any(
-            cancelled_on is not None and day >= cancelled_on
+            cancellation_date is not None and day >= cancellation_date
             for day in vanishing.restarts
         )
-        if cancelled_on is None or came_back:
+        if cancellation_date is None or came_back:
             batches.add(vanishing.batch)
     return batches
 
 
 def end_kinds(life: Life, grace: int, last_batch: date) -> list[str | None]:
-    """What each spell's end is."""
+    """What each period's end is."""
     kinds: list[str | None] = []
-    starts = {started for started, _ in life.spells}
-    for _, ended in life.spells:
+    starts = {started for started, _ in life.periods}
+    for _, ended in life.periods:
         if ended is None:
             kinds.append(None)
         elif any(ended + n * DAY in starts for n in range(1, grace + 1)):
@@ -231,7 +229,7 @@ def end_kinds(life: Life, grace: int, last_batch: date) -> list[str | None]:
 
 def as_of_dates(company: Company, first_batch: date, frequency: str) -> list[date]:
     """The grid, and the latest day that is decided."""
-    last_arrival = max(delivery.loaded_at for delivery in company.deliveries)
+    last_arrival = max(delivery.loaded_at for delivery in company.batches)
     day, days = first_batch + DAY, []
     while datetime.combine(day, datetime.min.time()) + 6 * DAY / 24 <= last_arrival:
         days.append(day)
@@ -247,23 +245,23 @@ def as_of_dates(company: Company, first_batch: date, frequency: str) -> list[dat
 def expected(
     company: Company, grace: int, horizon: int, frequency: str
 ) -> tuple[set, set, set]:
-    """All spells, labels and findings that the batches of a company amount to."""
-    landed, broken = landed_batches(company)
-    last_batch = landed[-1].batch_date
-    asked = as_of_dates(company, landed[0].batch_date, frequency)
-    spells, labels, findings = set(), set(), set()
+    """All periods, labels and issues that the batches of a company amount to."""
+    accepted, broken = accepted_batches(company)
+    last_batch = accepted[-1].batch_date
+    asked = as_of_dates(company, accepted[0].batch_date, frequency)
+    periods, labels, issues = set(), set(), set()
 
-    for name, account in read_accounts(landed, company.dialect).items():
+    for name, account in read_accounts(accepted, company.dialect).items():
         life = live(account, max(last_batch, asked[-1]))
         kinds = end_kinds(life, grace, last_batch)
         stay, churns = 0, set()
         for position, ((started, ended), kind) in enumerate(
-            zip(life.spells, kinds, strict=True)
+            zip(life.periods, kinds, strict=True)
         ):
-            former = kinds[position - 1] if position else None
-            stay += former != "pause"
-            spells.add(
-                (name, position + 1, stay, started, ended, kind, former == "churn")
+            previous = kinds[position - 1] if position else None
+            stay += previous != "pause"
+            periods.add(
+                (name, position + 1, stay, started, ended, kind, previous == "churn")
             )
             if kind == "churn":
                 churns.add(ended)
@@ -279,27 +277,27 @@ def expected(
                 (name, day, bool(churned), "observed", churned[0] if churned else None)
             )
 
-        findings |= {(name, *finding) for finding in life.findings}
-        findings |= {
-            (name, "unreadable_value", detail) for detail in account.unreadable
-        }
-        findings |= {
+        issues |= {(name, *issue) for issue in life.issues}
+        issues |= {(name, "unreadable_value", detail) for detail in account.unreadable}
+        issues |= {
             (name, "account_vanished", str(batch))
             for batch in unexplained_vanishings(account)
         }
         if not account.signups:
-            findings.add(
+            issues.add(
                 (name, "missing_signup_date", "no batch names a readable signup_date")
             )
 
-    findings |= {(None, "half_batch", str(delivery.batch_date)) for delivery in broken}
-    arrived = {delivery.batch_date for delivery in company.deliveries if delivery.rows}
+    issues |= {
+        (None, "incomplete_batch", str(delivery.batch_date)) for delivery in broken
+    }
+    arrived = {delivery.batch_date for delivery in company.batches if delivery.rows}
     day = min(arrived)
     while day < max(max(arrived) + DAY, asked[-1]):
         if day not in arrived:
-            findings.add((None, "missing_batch", str(day)))
+            issues.add((None, "missing_batch", str(day)))
         day += DAY
-    return spells, labels, findings
+    return periods, labels, issues
 
 
 @pytest.mark.parametrize("dialect", ["dates", "flags"])
@@ -320,31 +318,31 @@ def test_models_agree_with_the_brute_force_reading(
         "run",
         "--select",
         "+churn_labels",
-        "+crm_findings",
+        "+crm_data_issues",
         load_demo_seeds=False,
-        crm_outcome_dialect=dialect,
+        cancellation_source=dialect,
         churn_grace_days=grace,
         churn_horizon_days=horizon,
         as_of_frequency=frequency,
     )
-    spells, labels, findings = expected(company, grace, horizon, frequency)
+    periods, labels, issues = expected(company, grace, horizon, frequency)
 
     settings = f"grace {grace}, horizon {horizon}, {frequency}"
     assert (
         set(
             project.query(
-                """select account_id, spell_number, stay_number, started_on,
-                    ended_on, end_kind, is_winback from subscription_spells"""
+                """select account_id, period_number, tenure_number, start_date,
+                    end_date, end_reason, is_winback from subscription_periods"""
             )
         )
-        ^ spells
+        ^ periods
         == set()
     ), settings
     assert (
         set(
             project.query(
                 """select account_id, as_of_date, is_churned, label_status,
-                    churned_on from churn_labels"""
+                    churn_date from churn_labels"""
             )
         )
         ^ labels
@@ -353,15 +351,15 @@ def test_models_agree_with_the_brute_force_reading(
     assert (
         set(
             project.query(
-                """select account_id, finding,
-                    case when finding in (
-                        'half_batch', 'missing_batch', 'account_vanished'
+                """select account_id, issue,
+                    case when issue in (
+                        'incomplete_batch', 'missing_batch', 'account_vanished'
                     ) then cast(batch_date as varchar) else detail end
-                from crm_findings"""
+                from crm_data_issues"""
             )
         )
-        ^ findings
+        ^ issues
         == set()
     ), settings
     assert sum(churned is True for _, _, churned, _, _ in labels) > 50, settings
-    assert sum(ended is not None for _, _, _, _, ended, _, _ in spells) > 200
+    assert sum(ended is not None for _, _, _, _, ended, _, _ in periods) > 200

@@ -15,7 +15,7 @@ import pytest
 
 from churn import load as load_module
 from churn.demo import Settings, generate
-from churn.landing import RAW_TABLES
+from churn.file_readers import RAW_TABLES
 from churn.load import LoadError, load, main
 
 ROOT = Path(__file__).resolve().parents[2]

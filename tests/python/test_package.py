@@ -68,22 +68,22 @@ def test_models_are_configured_disabled_and_overridden_one_by_one(
     }
     # dbt's own rule for schemas, not one of ours.
     assert ("main_gold", "churn_labels") in tables
-    assert ("main", "int_account_signals") in tables
+    assert ("main", "int_subscription_events") in tables
     assert "label_comparison" not in {name for _, name in tables}
     # A variable of the package is the other project's to set.
     assert (
         my_company.query(
-            """select max(ended_on - lag_ended_on) from (
+            """select max(end_date - lag_ended_on) from (
             select
-                started_on as ended_on,
-                lag(ended_on) over (
-                    partition by account_id order by spell_number
+                start_date as end_date,
+                lag(end_date) over (
+                    partition by account_id order by period_number
                 ) as lag_ended_on,
-                lag(end_kind) over (
-                    partition by account_id order by spell_number
-                ) as former_kind
-            from main_gold.subscription_spells
-        ) where former_kind = 'pause'"""
+                lag(end_reason) over (
+                    partition by account_id order by period_number
+                ) as previous_event_type
+            from main_gold.subscription_periods
+        ) where previous_event_type = 'pause'"""
         )[0][0]
         <= 10
     )

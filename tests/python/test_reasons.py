@@ -24,7 +24,7 @@ NUMBER = re.compile(r"(?<![\d.,])[+-]?\d[\d,]*(?:\.\d+)?%?")
 
 
 def read_described() -> dict[str, dict]:
-    text = (ROOT / "models/marts/account_features.yml").read_text()
+    text = (ROOT / "models/marts/customers/account_features.yml").read_text()
     columns = yaml.safe_load(text)["models"][0]["columns"]
     described = {}
     for column in columns:

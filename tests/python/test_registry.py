@@ -17,13 +17,13 @@ from churn.registry import (
     RegistryError,
     as_table,
     champion_of,
-    choose,
-    learn,
     metrics_table,
     model_of,
+    select_model,
+    train_and_register,
     with_all_columns,
 )
-from churn.training import TrainingSettings
+from churn.train import TrainingSettings
 
 SETTINGS = TrainingSettings(gap_days=HORIZON_AND_GRACE, seed=3, search_trials=1)
 
@@ -35,7 +35,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def registry(rows: pd.DataFrame) -> pd.DataFrame:
-    return learn(rows, FEATURES, None, SETTINGS).to_pandas()
+    return train_and_register(rows, FEATURES, None, SETTINGS).to_pandas()
 
 
 def test_the_first_model_is_champion(registry: pd.DataFrame) -> None:
@@ -57,14 +57,14 @@ def test_the_same_training_is_not_repeated(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     turned = rows.sample(frac=1, random_state=2)
-    assert learn(turned, FEATURES, registry, SETTINGS).num_rows == 0
+    assert train_and_register(turned, FEATURES, registry, SETTINGS).num_rows == 0
 
 
 def test_new_rows_bring_a_challenger_and_one_champion(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     more = pd.concat([rows, planted_rows(weeks=46).iloc[len(rows) :]])
-    written = learn(more, FEATURES, registry, SETTINGS).to_pandas()
+    written = train_and_register(more, FEATURES, registry, SETTINGS).to_pandas()
     assert len(written) == 2
     assert written["is_champion"].sum() == 1
     old = written[written["model_version"] == registry["model_version"][0]].iloc[0]
@@ -79,7 +79,7 @@ def test_a_worse_challenger_stays_one(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     noise = [feature for feature in FEATURES if feature.name == "noise"]
-    written = learn(rows, noise, registry, SETTINGS).to_pandas()
+    written = train_and_register(rows, noise, registry, SETTINGS).to_pandas()
     assert written["is_champion"].tolist() == [False]
     assert written["was_promoted"].tolist() == [False]
     assert written["promotion_reason"][0].endswith("worse.")
@@ -89,7 +89,9 @@ def test_a_champion_without_its_features_is_replaced(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     fewer = [feature for feature in FEATURES if feature.name != "noise"]
-    written = learn(rows.drop(columns="noise"), fewer, registry, SETTINGS).to_pandas()
+    written = train_and_register(
+        rows.drop(columns="noise"), fewer, registry, SETTINGS
+    ).to_pandas()
     new = written[written["is_champion"]].iloc[0]
     assert "cannot be compared" in new["promotion_reason"]
     assert "noise" in new["promotion_reason"]
@@ -97,7 +99,9 @@ def test_a_champion_without_its_features_is_replaced(
 
 def test_labels_of_the_future_are_not_learnt_from(rows: pd.DataFrame) -> None:
     known_by = pd.Timestamp("2025-10-01")
-    written = learn(rows, FEATURES, None, SETTINGS, known_by=known_by).to_pandas()
+    written = train_and_register(
+        rows, FEATURES, None, SETTINGS, known_by=known_by
+    ).to_pandas()
     newest = max(
         pd.Timestamp(day)
         for day in written[["train_to", "validation_to", "test_to"]].iloc[0].dropna()
@@ -109,21 +113,21 @@ def test_nothing_to_learn_is_said_in_one_line(
     rows: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for poor in (rows.head(0), rows[~rows["is_churned"]]):
-        table = learn(poor, FEATURES, None, SETTINGS)
+        table = train_and_register(poor, FEATURES, None, SETTINGS)
         assert table.num_rows == 0
         assert table.schema == REGISTRY_SCHEMA
         said = capsys.readouterr().out
-        assert said.startswith("cannot learn yet: ")
+        assert said.startswith("cannot train_and_register yet: ")
         assert said.count("\n") == 1
 
 
 def test_a_version_can_be_pinned(registry: pd.DataFrame) -> None:
     older = {**registry.iloc[0].to_dict(), "is_champion": False, "model_version": "old"}
     both = pd.concat([registry, as_table([older]).to_pandas()], ignore_index=True)
-    assert choose(both)["model_version"] == registry["model_version"][0]
-    assert choose(both, "old")["model_version"] == "old"
+    assert select_model(both)["model_version"] == registry["model_version"][0]
+    assert select_model(both, "old")["model_version"] == "old"
     with pytest.raises(RegistryError, match=r"is lost, but churn_models holds .*old"):
-        choose(both, "lost")
+        select_model(both, "lost")
 
 
 def test_metrics_are_laid_out(registry: pd.DataFrame) -> None:
@@ -138,7 +142,7 @@ def test_metrics_are_laid_out(registry: pd.DataFrame) -> None:
     assert metrics_table(registry.head(0)).schema == METRICS_SCHEMA
 
 
-NEWER = ["grown_on_rows", "learnt_through", "labels_known_on", "feature_bins"]
+NEWER = ["fit_rows", "fit_end_date", "labels_complete_date", "drift_bins"]
 
 
 def test_a_registry_of_an_older_version_goes_on(
@@ -148,9 +152,9 @@ def test_a_registry_of_an_older_version_goes_on(
 ) -> None:
     """What its models did not tell stays unknown; nothing else changes."""
     old = registry.drop(columns=NEWER)
-    assert learn(rows, FEATURES, old, SETTINGS).num_rows == 0
+    assert train_and_register(rows, FEATURES, old, SETTINGS).num_rows == 0
     more = pd.concat([rows, planted_rows(weeks=46).iloc[len(rows) :]])
-    written = learn(more, FEATURES, old, SETTINGS).to_pandas()
+    written = train_and_register(more, FEATURES, old, SETTINGS).to_pandas()
     assert written["is_champion"].sum() == 1
     replaced = written[written["model_version"] == registry["model_version"][0]]
     assert replaced[NEWER].isna().all(axis=None)

@@ -143,7 +143,7 @@ def test_a_day_is_decided_once(replayed: DbtProject) -> None:
     runs = [
         run
         for (run,) in replayed.query(
-            "select decided_at from int_as_of_dates_decided order by as_of_date"
+            "select finalized_at from int_feature_snapshot_dates order by as_of_date"
         )
     ]
     assert runs == sorted(runs)
@@ -157,11 +157,11 @@ def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
         "select * from stg_clickstream__events order by event_id",
         "select * from sessions order by session_id",
         "select * from identities order by all",
-        "select * from late_arrivals order by received_on",
-        "select * exclude (revised_at) from subscription_spells order by all",
+        "select * from late_arrivals order by received_date",
+        "select * exclude (updated_at) from subscription_periods order by all",
     ]
     line = ["+sessions", "stg_clickstream__events", "+late_arrivals"]
-    line.append("+subscription_spells")
+    line.append("+subscription_periods")
     copied.dbt("run", "--select", *line, load_demo_seeds=False)
     before = [copied.query(sql) for sql in tables]
     copied.dbt("run", "--full-refresh", "--select", *line, load_demo_seeds=False)
@@ -207,7 +207,7 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
     copied.execute(
         "create table known_events as "
         "select received_at, event_at from base_clickstream__events "
-        "where is_counted"
+        "where is_current"
     )
     for table, after in AFTER.items():
         assert copied.query(f"select count(*) from raw.{table} where {after}") > [(0,)]

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import DbtProject
 from crm_histories import Delivery
-from test_labels_oracle import landed_batches, live, read_accounts
+from test_labels_oracle import accepted_batches, live, read_accounts
 from test_replay import backfill
 
 HORIZON, GRACE = timedelta(days=30), timedelta(days=30)
@@ -42,26 +42,26 @@ def looked_back(module_project: DbtProject) -> DbtProject:
 
 def churns(project: DbtProject) -> tuple[dict[str, list[date]], dict, date]:
     """The churns and the customer's mornings of each account, and the last batch."""
-    deliveries: dict[tuple, Delivery] = {}
+    batches: dict[tuple, Delivery] = {}
     for batch, loaded, account, *told in project.query(
         "select batch_date, loaded_at, account_id, signup_date, cancelled_service, "
         "new_customer from raw.raw_accounts"
     ):
-        delivery = deliveries.setdefault(
+        delivery = batches.setdefault(
             (batch, loaded), Delivery(batch_date=batch, loaded_at=loaded, rows={})
         )
         delivery.rows[account] = tuple(told)
 
-    landed, _ = landed_batches(SimpleNamespace(deliveries=list(deliveries.values())))
-    last = landed[-1].batch_date
+    accepted, _ = accepted_batches(SimpleNamespace(batches=list(batches.values())))
+    last = accepted[-1].batch_date
     left, mornings = {}, {}
-    for name, account in read_accounts(landed, "dates").items():
+    for name, account in read_accounts(accepted, "dates").items():
         life = live(account, last)
         mornings[name] = life.mornings
-        starts = [*[started for started, _ in life.spells][1:], None]
+        starts = [*[started for started, _ in life.periods][1:], None]
         left[name] = [
             ended
-            for (_, ended), start in zip(life.spells, starts, strict=True)
+            for (_, ended), start in zip(life.periods, starts, strict=True)
             if ended is not None and (start is None or start - ended > GRACE)
         ]
     return left, mornings, last
@@ -69,17 +69,19 @@ def churns(project: DbtProject) -> tuple[dict[str, list[date]], dict, date]:
 
 def test_old_scores_meet_what_then_happened(looked_back: DbtProject) -> None:
     left, mornings, last = churns(looked_back)
-    known_on = dict(
-        looked_back.query("select model_version, labels_known_on from churn_models")
+    known_date = dict(
+        looked_back.query(
+            "select model_version, labels_complete_date from churn_models"
+        )
     )
-    assert len(known_on) == 1
+    assert len(known_date) == 1
     rows = defaultdict(list)
     for account, day, version, band, probability, revenue, at_risk in looked_back.query(
         """select account_id, as_of_date, model_version, risk_band,
             churn_probability, coalesce(monthly_recurring_revenue, 0), revenue_at_risk
         from churn_score_history"""
     ):
-        if day < known_on[version] or day not in mornings[account]:
+        if day < known_date[version] or day not in mornings[account]:
             continue
         is_churned = None
         if day + HORIZON + GRACE <= last:
@@ -94,7 +96,7 @@ def test_old_scores_meet_what_then_happened(looked_back: DbtProject) -> None:
             """select model_version, score_month, risk_band, count_scores,
                 count_observed, count_observed_accounts, count_churned,
                 mean_probability, churned_share, calibration_gap,
-                calibration_gap_by_chance, lift, expected_lost_revenue, lost_revenue
+                calibration_gap_standard_error, lift, expected_lost_revenue, lost_revenue
             from score_outcomes"""
         )
     }

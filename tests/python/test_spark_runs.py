@@ -26,11 +26,11 @@ from parity import Built, differences, rows_of, tables_built
 from test_labels_oracle import expected
 
 import dbt_local_python.spark as local_spark
-from churn.examples import read_examples
+from churn.dataset import read_training_data
+from churn.engine_io import as_batches, as_frame
 from churn.features import read_features
-from churn.frames import as_batches, as_frame
-from churn.scoring import RiskBands, Scorer, score, scorer_from
-from churn.spark_training import grow_on_spark
+from churn.predict import RiskBands, Scorer, score, scorer_from
+from churn.train_on_spark import train_on_spark
 
 PROJECT = """
 name: small
@@ -95,7 +95,7 @@ JAVA_METHOD_BYTES = 65_536
 COMPANY = 1
 OF_COMPANY = {"raw_schema": "arriving", "load_demo_seeds": False}
 # Tables of it that a run which was killed has dropped.
-DROPPED = ["int_visitor_users", "subscription_spells"]
+DROPPED = ["int_visitor_users", "subscription_periods"]
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_history_is_never_dropped(built) -> None:
 
 def test_a_record_is_parsed_once(built) -> None:
     """Spark's own plan reads a payload in one place, and in one compiled method."""
-    engine, name = built.engine, "base_clickstream__delivered_records"
+    engine, name = built.engine, "base_clickstream__parsed_records"
     compiled = engine.dbt("compile", "--full-refresh", "--select", name)
     nodes = [each.node for each in compiled.result.results]
     (code,) = [node.compiled_code for node in nodes if node.name == name]
@@ -212,7 +212,9 @@ def test_the_driver_holds_one_batch_at_a_time(built) -> None:
         with pytest.raises(Exception, match="maxResultSize"):
             many.toArrow()
         batches = [len(batch) for batch in as_batches(many, rows=5_000)]
-        examples = read_examples(many, [f"feature_{number}" for number in range(20)])
+        examples = read_training_data(
+            many, [f"feature_{number}" for number in range(20)]
+        )
     finally:
         settings.remove("spark.driver.maxResultSize")
     assert sum(batches) == 200_000
@@ -270,7 +272,7 @@ def test_sparks_trees_tell_accounts_apart_as_local_ones_do() -> None:
     labels = (draw.random(2_000) < matrix[:, 0] ** 2).astype(np.float32)
     parameters = {"eta": 0.1, "max_depth": 3, "seed": 1, "tree_method": "hist"}
     names = [f"column {number}" for number in range(5)]
-    spread = grow_on_spark(
+    spread = train_on_spark(
         matrix, labels, np.arange(2_000), names, parameters, 30, churned_weight=2.0
     )
     data = xgb.DMatrix(
@@ -328,29 +330,29 @@ def test_nothing_that_arrived_is_lost(arrived) -> None:
     arrived.engine.dbt(
         "test",
         "--select",
-        "nothing_delivered_is_lost",
-        "every_raw_record_is_taken",
+        "no_raw_record_is_lost",
+        "every_raw_record_is_processed",
         **OF_COMPANY,
     )
 
 
 def test_labels_agree_with_the_brute_force_reading(arrived) -> None:
     company = arrivals.crm_company(COMPANY)
-    spells, labels, _ = expected(company, grace=30, horizon=30, frequency="weekly")
+    periods, labels, _ = expected(company, grace=30, horizon=30, frequency="weekly")
     found = arrived.engine.rows(
-        """select account_id, spell_number, stay_number, started_on, ended_on,
-            end_kind, is_winback from arrived.subscription_spells"""
+        """select account_id, period_number, tenure_number, start_date, end_date,
+            end_reason, is_winback from arrived.subscription_periods"""
     )
-    assert tuples(found) == spells
+    assert tuples(found) == periods
     found = arrived.engine.rows(
-        """select account_id, as_of_date, is_churned, label_status, churned_on
+        """select account_id, as_of_date, is_churned, label_status, churn_date
         from arrived.churn_labels"""
     )
     # The last day is another where more than the CRM's batches arrives.
     assert {row for row in tuples(found) if row[1].weekday() == MONDAY} >= {
         row for row in labels if row[1].weekday() == MONDAY
     }
-    ends = [spell[5] for spell in spells]
+    ends = [period[5] for period in periods]
     assert min(map(ends.count, ("churn", "pause", "pending"))) > 1
 
 

@@ -22,11 +22,11 @@ from parity import Built, compare
 
 from dbt_local_python.spark_thrift import ThriftSession
 
-MODELS = "+base_clickstream__repaired_objects"
+MODELS = "+base_clickstream__parsed_repaired_records"
 TABLES = [
-    "base_clickstream__delivered_records",
-    "base_clickstream__repaired_records",
-    "base_clickstream__repaired_objects",
+    "base_clickstream__parsed_records",
+    "base_clickstream__repaired_json",
+    "base_clickstream__parsed_repaired_records",
 ]
 HALFWAY = "cast('2025-06-01 00:00:00' as timestamp)"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from conftest import ROOT, DbtProject
-from event_oracle import Turns, end_kind, spells_of
+from event_oracle import Turns, end_reason, periods_of
 
 GRACE = 14
 EPOCH = datetime(1970, 1, 1)
@@ -93,7 +93,7 @@ def test_every_line_is_an_event_a_duplicate_or_a_reject(streaming: DbtProject) -
     ) == [(len(whole), broken)]
 
 
-def test_spells_are_what_the_taps_tell(streaming: DbtProject) -> None:
+def test_periods_match_the_taps(streaming: DbtProject) -> None:
     turns = told(lines_of(streaming.folder))
     # The landing window of the last day has not closed.
     known = date(2025, 7, 28)
@@ -101,14 +101,14 @@ def test_spells_are_what_the_taps_tell(streaming: DbtProject) -> None:
     for account, joined_on in streaming.query(
         "select distinct subscriber, joined_on from lake.subscribers"
     ):
-        spells = spells_of(joined_on, turns.get(account, []))
+        periods = periods_of(joined_on, turns.get(account, []))
         expected |= {
-            (account, started, ended, end_kind(spells, number, GRACE, known))
-            for number, (started, ended) in enumerate(spells)
+            (account, started, ended, end_reason(periods, number, GRACE, known))
+            for number, (started, ended) in enumerate(periods)
         }
     assert {kind for *_, kind in expected} == {"churn", "pause", "pending", None}
     found = streaming.query(
-        "select account_id, started_on, ended_on, end_kind from subscription_spells"
+        "select account_id, start_date, end_date, end_reason from subscription_periods"
     )
     assert set(found) ^ expected == set()
 
@@ -138,7 +138,7 @@ def test_every_subscriber_of_today_has_a_score_that_says_why(
     )
     # Whose cancellation came late was a customer as far as that morning knew.
     late = streaming.frame(
-        """select account_id from int_account_signals
+        """select account_id from int_subscription_events
         where first_known_on_time_in_batch is null"""
     )
     scored = set(scores["account_id"])
@@ -156,7 +156,7 @@ def test_every_subscriber_of_today_has_a_score_that_says_why(
 
 
 def test_a_second_run_finds_nothing_new(streaming: DbtProject) -> None:
-    count = "select count(*), max(taken_at) from base_clickstream__events"
+    count = "select count(*), max(processed_at) from base_clickstream__events"
     before = streaming.query(count)
     streaming.dbt(
         "run",

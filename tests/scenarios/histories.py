@@ -1,6 +1,6 @@
 """Writes what SCENARIOS.md and the dbt unit tests hold of ``histories.toml``.
 
-One file of named histories, with the spells and labels that a person wrote down
+One file of named histories, with the periods and labels that a person wrote down
 for each, becomes the drawings that people read and the rows that dbt tests:
 
     python tests/scenarios/histories.py
@@ -57,22 +57,22 @@ class Told:
 
 @dataclass(frozen=True)
 class Signal:
-    """One start or cancellation, and its effect."""
+    """One start or cancellation, and its transition."""
 
     on: date
     column: str
-    effect: str
+    transition: str
 
 
 @dataclass(frozen=True)
-class Spell:
-    """One row of subscription_spells."""
+class SubscriptionPeriod:
+    """One row of subscription_periods."""
 
     number: int
     stay: int
     started: date
     ended: date | None
-    end_kind: str
+    end_reason: str
     is_winback: bool
     stay_churned: date | None
 
@@ -84,7 +84,7 @@ class Label:
     as_of: date
     status: str
     churned: date | None
-    spell: Spell
+    period: SubscriptionPeriod
 
 
 class History:
@@ -95,8 +95,10 @@ class History:
         self.story: str = entry["story"]
         self.dialect: str = entry.get("dialect", "dates")
         self.told = [self._told(text) for text in entry["told"]]
-        self.signals = [self._signal(text) for text in entry["signals"]]
-        self.spells = self._spells(entry["spells"])
+        self.subscription_events = [
+            self._signal(text) for text in entry["subscription_events"]
+        ]
+        self.periods = self._periods(entry["periods"])
         self.label_words: list[str] = entry["labels"]
         self.labels = self._labels()
 
@@ -110,23 +112,23 @@ class History:
 
     @staticmethod
     def _signal(text: str) -> Signal:
-        day, column, effect = text.split()
-        return Signal(day_of(day), column, effect)
+        day, column, transition = text.split()
+        return Signal(day_of(day), column, transition)
 
     @staticmethod
-    def _spells(texts: list[str]) -> list[Spell]:
+    def _periods(texts: list[str]) -> list[SubscriptionPeriod]:
         rows = [(*text.split(), "-", "-", "-")[:4] for text in texts]
         stays: list[int] = []
         for position, _ in enumerate(rows):
             after_pause = position > 0 and rows[position - 1][2] == "pause"
             stays.append((stays[-1] if stays else 0) + (0 if after_pause else 1))
         return [
-            Spell(
+            SubscriptionPeriod(
                 number=position + 1,
                 stay=stays[position],
                 started=day_of(started),
                 ended=day_of(ended),
-                end_kind="" if end_kind == "-" else end_kind,
+                end_reason="" if end_reason == "-" else end_reason,
                 is_winback=winback == "winback",
                 stay_churned=next(
                     (
@@ -137,7 +139,7 @@ class History:
                     None,
                 ),
             )
-            for position, (started, ended, end_kind, winback) in enumerate(rows)
+            for position, (started, ended, end_reason, winback) in enumerate(rows)
         ]
 
     def _labels(self) -> list[Label]:
@@ -145,15 +147,15 @@ class History:
         for as_of, word in zip(AS_OF_DATES, self.label_words, strict=True):
             if word == "none":
                 continue
-            (spell,) = (
-                spell
-                for spell in self.spells
-                if spell.started < as_of
-                and (spell.ended is None or spell.ended >= as_of)
+            (period,) = (
+                period
+                for period in self.periods
+                if period.started < as_of
+                and (period.ended is None or period.ended >= as_of)
             )
             status = "pending" if word == "pending" else "observed"
             churned = day_of(word.split()[1]) if word.startswith("churns") else None
-            labels.append(Label(as_of, status, churned, spell))
+            labels.append(Label(as_of, status, churned, period))
         return labels
 
     def value_on(self, batch: date) -> tuple[str, str, str] | None:
@@ -201,8 +203,8 @@ def changes(dialect: str) -> list[dict]:
             signup, cancelled, restarted = told.values or ("", "", "")
             row["signup_date"] = day_of(signup)
             if dialect == "dates":
-                row["cancelled_on"] = day_of(cancelled)
-                row["restarted_on"] = day_of(restarted)
+                row["cancellation_date"] = day_of(cancelled)
+                row["restart_date"] = day_of(restarted)
             else:
                 row["is_cancelled"] = FLAGS.get(cancelled.lower())
                 row["is_new_customer"] = FLAGS.get(restarted.lower())
@@ -212,41 +214,41 @@ def changes(dialect: str) -> list[dict]:
     return rows
 
 
-def signals(dialects: tuple[str, ...]) -> list[dict]:
-    """What int_account_signals holds of the histories of some dialects."""
+def subscription_events(dialects: tuple[str, ...]) -> list[dict]:
+    """What int_subscription_events holds of the histories of some dialects."""
     return [
         {
             "account_id": history.name,
-            "signal_on": signal.on,
+            "event_date": signal.on,
             "order_in_day": ORDER_IN_DAY[signal.column],
-            "signal_kind": "cancellation"
+            "event_type": "cancellation"
             if signal.column == "cancelled_service"
             else "start",
             "source_column": signal.column,
             "first_known_in_batch": history.first_told(signal),
-            "effect": signal.effect,
+            "transition": signal.transition,
         }
         for history in HISTORIES
         if history.dialect in dialects
-        for signal in history.signals
+        for signal in history.subscription_events
     ]
 
 
-def spells() -> list[dict]:
-    """What subscription_spells holds of the histories."""
+def periods() -> list[dict]:
+    """What subscription_periods holds of the histories."""
     return [
         {
             "account_id": history.name,
-            "spell_number": spell.number,
-            "stay_number": spell.stay,
-            "started_on": spell.started,
-            "ended_on": spell.ended,
-            "end_kind": spell.end_kind,
-            "is_winback": spell.is_winback,
-            "stay_churned_on": spell.stay_churned,
+            "period_number": period.number,
+            "tenure_number": period.stay,
+            "start_date": period.started,
+            "end_date": period.ended,
+            "end_reason": period.end_reason,
+            "is_winback": period.is_winback,
+            "tenure_churn_date": period.stay_churned,
         }
         for history in HISTORIES
-        for spell in history.spells
+        for period in history.periods
     ]
 
 
@@ -256,13 +258,13 @@ def labels() -> list[dict]:
         {
             "account_id": history.name,
             "as_of_date": label.as_of,
-            "spell_number": label.spell.number,
-            "stay_number": label.spell.stay,
+            "period_number": label.period.number,
+            "tenure_number": label.period.stay,
             "is_churned": None
             if label.status == "pending"
             else label.churned is not None,
             "label_status": label.status,
-            "churned_on": label.churned,
+            "churn_date": label.churned,
         }
         for history in HISTORIES
         for label in history.labels
@@ -296,27 +298,27 @@ def cell_of(day: date) -> int:
 
 
 def draw(history: History) -> str:
-    """A history as a timeline in text, with its spells and labels."""
+    """A history as a timeline in text, with its periods and labels."""
     width = 6 * CELLS_PER_MONTH
     told = [" "] * width
     letters = {"signup_date": "S", "cancelled_service": "C", "new_customer": "R"}
-    for signal in history.signals:
+    for signal in history.subscription_events:
         cell = cell_of(signal.on)
         told[cell] = letters[signal.column] if told[cell] == " " else "*"
 
     account = [" "] * width
-    for position, spell in enumerate(history.spells):
-        first, last = cell_of(spell.started), width
-        if spell.ended is not None:
-            last = cell_of(spell.ended)
+    for position, period in enumerate(history.periods):
+        first, last = cell_of(period.started), width
+        if period.ended is not None:
+            last = cell_of(period.ended)
         for cell in range(first, max(last, first + 1)):
             account[cell] = "="
-        if spell.ended is None:
+        if period.ended is None:
             account[-1] = ">"
             continue
-        following = history.spells[position + 1 :]
+        following = history.periods[position + 1 :]
         until = cell_of(following[0].started) if following else width
-        gap = {"pause": "-", "churn": ".", "pending": "?"}[spell.end_kind]
+        gap = {"pause": "-", "churn": ".", "pending": "?"}[period.end_reason]
         for cell in range(max(last, first + 1), until):
             account[cell] = gap
 
@@ -352,18 +354,18 @@ MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun"]
 
 
 def in_words(history: History) -> str:
-    """The spells and labels of a history as two lists."""
+    """The periods and labels of a history as two lists."""
     spell_words = []
-    for spell in history.spells:
-        words = f"{spell.number}: {spell.started} to "
-        words += f"{spell.ended}, {spell.end_kind}" if spell.ended else "today"
-        spell_words.append(words + (", winback" if spell.is_winback else ""))
+    for period in history.periods:
+        words = f"{period.number}: {period.started} to "
+        words += f"{period.ended}, {period.end_reason}" if period.ended else "today"
+        spell_words.append(words + (", winback" if period.is_winback else ""))
     label_words = [
         f"{as_of:%m-%d} {word}"
         for as_of, word in zip(AS_OF_DATES, history.label_words, strict=True)
     ]
     return (
-        f"Spells: {'; '.join(spell_words) or 'none'}.\\\n"
+        f"Periods: {'; '.join(spell_words) or 'none'}.\\\n"
         f"Labels: {'; '.join(label_words)}."
     )
 
@@ -387,19 +389,25 @@ def fixtures() -> dict[str, str]:
     return {
         "histories_changes_in_dates": as_csv(changes("dates")),
         "histories_changes_in_flags": as_csv(changes("flags")),
-        "histories_signals_in_dates": as_csv(signals(("dates",))),
-        "histories_signals_in_flags": as_csv(signals(("flags",))),
-        "histories_signals": as_csv(signals(("dates", "flags"))),
-        "histories_spells": as_csv(spells()),
+        "histories_subscription_events_in_dates": as_csv(
+            subscription_events(("dates",))
+        ),
+        "histories_subscription_events_in_flags": as_csv(
+            subscription_events(("flags",))
+        ),
+        "histories_subscription_events": as_csv(
+            subscription_events(("dates", "flags"))
+        ),
+        "histories_subscription_periods": as_csv(periods()),
         "histories_labels": as_csv(labels()),
         "histories_as_of_dates": as_csv(
             [{"as_of_date": as_of} for as_of in AS_OF_DATES]
         ),
         "histories_batches": as_csv(
             [
-                {"batch_date": date(2025, 1, 1), "is_landed": True},
-                {"batch_date": LAST_BATCH, "is_landed": True},
-                {"batch_date": LAST_BATCH + timedelta(days=9), "is_landed": False},
+                {"batch_date": date(2025, 1, 1), "is_accepted": True},
+                {"batch_date": LAST_BATCH, "is_accepted": True},
+                {"batch_date": LAST_BATCH + timedelta(days=9), "is_accepted": False},
             ]
         ),
     }

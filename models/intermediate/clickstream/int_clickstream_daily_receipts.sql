@@ -2,8 +2,8 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key='receipt_day',
-        pre_hook='{{ forget_rebuilt_events(this) }}',
+        unique_key='receipt_date',
+        pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
         post_hook="{{ drop_set_aside('changed_days') }}",
     )
 }}
@@ -12,7 +12,7 @@
 {%- set no_day = "cast('0001-01-01' as date)" %}
 
 {%- set counts = [
-    'raw_records', 'pieces', 'rejects', 'events', 'repaired_events'
+    'raw_records', 'objects', 'rejects', 'events', 'repaired_events'
 ] %}
 
 with
@@ -20,27 +20,27 @@ with
 {% if is_incremental() %}
 
 {%- set changed_days %}
-select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
+select coalesce(cast(received_at as date), {{ no_day }}) as receipt_date
 
-from {{ ref('base_clickstream__delivered_records') }}
+from {{ ref('base_clickstream__parsed_records') }}
 
-where taken_at > {{ latest_taken_at(this) }}
+where processed_at > {{ high_watermark(this) }}
 
 union
 
-select coalesce(cast(received_at as date), {{ no_day }}) as receipt_day
+select coalesce(cast(received_at as date), {{ no_day }}) as receipt_date
 
 from {{ ref('base_clickstream__records') }}
 
-where taken_at > {{ latest_taken_at(this) }}
+where processed_at > {{ high_watermark(this) }}
 
 union
 
-select received_on as receipt_day
+select received_date as receipt_date
 
 from {{ ref('base_clickstream__events') }}
 
-where taken_at > {{ latest_taken_at(this) }}
+where processed_at > {{ high_watermark(this) }}
 {%- endset %}
 
 changed_days as (
@@ -54,12 +54,12 @@ changed_days as (
 {#- Each reads its table itself: what many read is read whole, and kept. #}
 
 {%- for rows, relation, condition, columns in [
-    ('delivered', ref('base_clickstream__delivered_records'), 'true', []),
+    ('delivered', ref('base_clickstream__parsed_records'), 'true', []),
     ('found', ref('base_clickstream__records'), 'true', ['reject_reason']),
     (
         'counted',
         ref('base_clickstream__named_events'),
-        'is_counted',
+        'is_current',
         ['event_id', 'event_at', 'is_on_time', 'is_repaired']
     ),
 ] %}
@@ -70,7 +70,7 @@ changed_days as (
 
     select
         {{ 'cast(received_at as date)' if has_day else no_day }}
-            as receipt_day,
+            as receipt_date,
         {%- for column in columns %}
         {{ column }},
         {%- endfor %}
@@ -84,15 +84,15 @@ changed_days as (
         {%- if has_day and is_incremental() %}
         {#- The bounds let most of the history be passed over unread. #}
         and received_at >= (
-            select cast(min(receipt_day) as timestamp) from changed_days
-            where receipt_day <> {{ no_day }}
+            select cast(min(receipt_date) as timestamp) from changed_days
+            where receipt_date <> {{ no_day }}
         )
         and received_at < (
-            select cast({{ add_days('max(receipt_day)', 1) }} as timestamp)
+            select cast({{ add_days('max(receipt_date)', 1) }} as timestamp)
             from changed_days
         )
         and cast(received_at as date) in (
-            select receipt_day from changed_days
+            select receipt_date from changed_days
         )
         {%- endif %}
     {%- if has_day %}
@@ -107,9 +107,9 @@ changed_days as (
 day_counts as (
 
     select
-        receipt_day,
+        receipt_date,
         count(*) as raw_records,
-        0 as pieces,
+        0 as objects,
         0 as rejects,
         0 as events,
         0 as repaired_events
@@ -121,9 +121,9 @@ day_counts as (
     union all
 
     select
-        receipt_day,
+        receipt_date,
         0 as raw_records,
-        count(*) as pieces,
+        count(*) as objects,
         count(reject_reason) as rejects,
         0 as events,
         0 as repaired_events
@@ -135,9 +135,9 @@ day_counts as (
     union all
 
     select
-        receipt_day,
+        receipt_date,
         0 as raw_records,
-        0 as pieces,
+        0 as objects,
         0 as rejects,
         count(*) as events,
         count(case when is_repaired then 1 end) as repaired_events
@@ -151,7 +151,7 @@ day_counts as (
 summed_days as (
 
     select
-        receipt_day,
+        receipt_date,
         {%- for count in counts %}
         cast(sum({{ count }}) as bigint) as {{ count }}
         {%- if not loop.last %},{% endif %}
@@ -166,7 +166,7 @@ summed_days as (
 late_events as (
 
     select
-        receipt_day,
+        receipt_date,
         {{ seconds_between('event_at', 'received_at') }} / 3600.0
             as hours_late,
         event_id
@@ -182,10 +182,10 @@ ranked_late_events as (
     select
         *,
         row_number() over (
-            partition by receipt_day
+            partition by receipt_date
             order by hours_late, event_id
         ) as lateness_rank,
-        count(*) over (partition by receipt_day) as late_events_of_day
+        count(*) over (partition by receipt_date) as late_events_of_day
 
     from late_events
 
@@ -194,7 +194,7 @@ ranked_late_events as (
 late_days as (
 
     select
-        receipt_day,
+        receipt_date,
         count(*) as late_events,
         avg(
             case
@@ -215,20 +215,20 @@ late_days as (
 daily_receipts as (
 
     select
-        summed_days.receipt_day,
-        nullif(summed_days.receipt_day, {{ no_day }}) as received_on,
+        summed_days.receipt_date,
+        nullif(summed_days.receipt_date, {{ no_day }}) as received_date,
         {%- for count in counts %}
         summed_days.{{ count }},
         {%- endfor %}
         cast(coalesce(late_days.late_events, 0) as bigint) as late_events,
         late_days.median_hours_late,
         late_days.max_hours_late,
-        {{ events_stamp() }} as taken_at
+        {{ events_stamp() }} as processed_at
 
     from summed_days
 
     left join late_days
-        on summed_days.receipt_day = late_days.receipt_day
+        on summed_days.receipt_date = late_days.receipt_date
 
 )
 

@@ -5,8 +5,8 @@
         unique_key=['visitor_id', 'activity_date'],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
-            "{{ forget_rebuilt_events(this) }}",
-            "{{ forget_removed_events(this) }}",
+            "{{ delete_stale_rows_after_rebuild(this) }}",
+            "{{ delete_stale_visitor_dates(this) }}",
         ],
     )
 }}
@@ -18,13 +18,13 @@
 
 with
 
-{{ changed_events() }},
+{{ event_changes() }},
 
 {% if is_incremental() %}
 
-changed_visitor_days as (
+changed_visitor_dates as (
 
-    {{ changed_visitor_days(minutes_after=timeout) }}
+    {{ changed_visitor_dates(minutes_after=timeout) }}
 
 ),
 
@@ -37,26 +37,26 @@ on_time_events as (
         events.user_id,
         events.event_name,
         events.event_at,
-        changed_visitor_days.activity_date
+        changed_visitor_dates.activity_date
 
     from events
 
-    inner join changed_visitor_days
+    inner join changed_visitor_dates
         on
-            events.visitor_id = changed_visitor_days.visitor_id
+            events.visitor_id = changed_visitor_dates.visitor_id
             and events.event_at >= {{ add_minutes(
-                'cast(changed_visitor_days.activity_date as timestamp)',
+                'cast(changed_visitor_dates.activity_date as timestamp)',
                 -timeout
             ) }}
             and events.event_at < cast({{ add_days(
-                'changed_visitor_days.activity_date', 1
+                'changed_visitor_dates.activity_date', 1
             ) }} as timestamp)
 
     where
-        events.is_counted
+        events.is_current
         and events.is_on_time
         and {{ is_received_on_time_for(
-            'events.received_on', 'changed_visitor_days', minutes_before=timeout
+            'events.received_date', 'changed_visitor_dates', minutes_before=timeout
         ) }}
 
 ),
@@ -92,7 +92,7 @@ activity_parts as (
         max(event_at) as last_event_at,
         count(*) as events,
         {%- for name in event_names %}
-        {{ count_events_named(name) }} as {{ name }}s
+        {{ count_event(name) }} as {{ name }}s
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
@@ -101,7 +101,7 @@ activity_parts as (
     group by
         visitor_id,
         activity_date,
-        {{ visit_slot('event_at') }}
+        {{ session_bucket('event_at') }}
 
 ),
 
@@ -123,7 +123,7 @@ visitor_days as (
     select
         visitor_id,
         activity_date,
-        {{ events_stamp() }} as taken_at,
+        {{ events_stamp() }} as processed_at,
         min(user_id) as user_id,
         min(first_event_at) as first_event_at,
         max(last_event_at) as last_event_at,
@@ -157,5 +157,5 @@ select * from visitor_days
 
 {%- if not is_incremental() %}
 
-{{ lie_in_order_of('activity_date') }}
+{{ cluster_by('activity_date') }}
 {%- endif %}

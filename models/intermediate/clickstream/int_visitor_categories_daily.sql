@@ -5,21 +5,21 @@
         unique_key=['visitor_id', 'activity_date'],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
-            "{{ forget_rebuilt_events(this) }}",
-            "{{ forget_removed_events(this) }}",
+            "{{ delete_stale_rows_after_rebuild(this) }}",
+            "{{ delete_stale_visitor_dates(this) }}",
         ],
     )
 }}
 
 with
 
-{{ changed_events() }},
+{{ event_changes() }},
 
 {% if is_incremental() %}
 
-changed_visitor_days as (
+changed_visitor_dates as (
 
-    {{ changed_visitor_days() }}
+    {{ changed_visitor_dates() }}
 
 ),
 
@@ -28,24 +28,24 @@ on_time_events as (
     select
         events.visitor_id,
         events.product_category,
-        changed_visitor_days.activity_date
+        changed_visitor_dates.activity_date
 
     from events
 
-    inner join changed_visitor_days
+    inner join changed_visitor_dates
         on
-            events.visitor_id = changed_visitor_days.visitor_id
+            events.visitor_id = changed_visitor_dates.visitor_id
             and events.event_at
-            >= cast(changed_visitor_days.activity_date as timestamp)
+            >= cast(changed_visitor_dates.activity_date as timestamp)
             and events.event_at < cast({{ add_days(
-                'changed_visitor_days.activity_date', 1
+                'changed_visitor_dates.activity_date', 1
             ) }} as timestamp)
 
     where
-        events.is_counted
+        events.is_current
         and events.is_on_time
         and {{ is_received_on_time_for(
-            'events.received_on', 'changed_visitor_days'
+            'events.received_date', 'changed_visitor_dates'
         ) }}
 
 ),
@@ -74,7 +74,7 @@ category_views as (
         activity_date,
         product_category,
         count(*) as views,
-        {{ events_stamp() }} as taken_at
+        {{ events_stamp() }} as processed_at
 
     from on_time_events
 
@@ -88,5 +88,5 @@ select * from category_views
 
 {%- if not is_incremental() %}
 
-{{ lie_in_order_of('activity_date') }}
+{{ cluster_by('activity_date') }}
 {%- endif %}

@@ -2,9 +2,9 @@
     config(
         materialized='incremental',
         incremental_strategy='delete+insert',
-        unique_key=['session_id', 'started_on'],
-        partitioned_by=partitioned_by_month('started_on'),
-        pre_hook='{{ forget_rebuilt_events(this) }}',
+        unique_key=['session_id', 'start_date'],
+        partitioned_by=partitioned_by_month('start_date'),
+        pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
         post_hook="{{ drop_set_aside('whole_sessions') }}",
     )
 }}
@@ -23,13 +23,13 @@
 
 with
 
-{{ changed_events() }},
+{{ event_changes() }},
 
 {% if is_incremental() %}
 
 whole_sessions as (
 
-    {{ set_aside('whole_sessions', reached_sessions(this)) }}
+    {{ set_aside('whole_sessions', affected_sessions(this)) }}
 
 ),
 
@@ -39,7 +39,7 @@ first_receipt_read_again as (
 
     select cast({{ add_minutes(
         'min(started_at)', -(var('max_clock_skew_minutes') | int)
-    ) }} as date) as first_received_on
+    ) }} as date) as first_received_date
 
     from whole_sessions
 
@@ -81,10 +81,10 @@ events_to_place as (
 
     where
         whole_sessions.is_read_again = 1
-        and events.is_counted
-        and events.taken_at <= {{ latest_taken_at(this) }}
-        and events.received_on >= (
-            select first_received_on from first_receipt_read_again
+        and events.is_current
+        and events.processed_at <= {{ high_watermark(this) }}
+        and events.received_date >= (
+            select first_received_date from first_receipt_read_again
         )
 
 ),
@@ -97,13 +97,13 @@ event_parts as (
 
     select
         visitor_id,
-        {{ first_by('event_id', ['event_at', 'event_id']) }} as first_event_id,
+        {{ min_by('event_id', ['event_at', 'event_id']) }} as first_event_id,
         min(event_at) as started_at,
         max(event_at) as ended_at,
         min(user_id) as user_id,
         count(*) as events,
         {%- for name in event_names %}
-        {{ count_events_named(name) }} as {{ name }}s,
+        {{ count_event(name) }} as {{ name }}s,
         {%- endfor %}
         count(case when not is_on_time then 1 end) as late_events,
         max(case when is_on_time then 1 else 0 end) as on_time_sessions,
@@ -117,7 +117,7 @@ event_parts as (
 
     group by
         visitor_id,
-        {{ visit_slot('event_at') }}
+        {{ session_bucket('event_at') }}
 
 ),
 
@@ -224,8 +224,8 @@ sessions as (
 identified_sessions as (
 
     select
-        {{ md5_text("visitor_id || ' ' || first_event_id") }} as session_id,
-        cast(started_at as date) as started_on,
+        {{ dbt.hash("visitor_id || ' ' || first_event_id") }} as session_id,
+        cast(started_at as date) as start_date,
         {{ days_between('started_at', 'ended_at') }} as midnights,
         {{ columns | join(',\n        ') }},
         case
@@ -238,8 +238,8 @@ identified_sessions as (
                 then 'extended'
             else 'filled'
         end as late_change,
-        true as is_counted,
-        {{ events_stamp() }} as taken_at
+        true as is_current,
+        {{ events_stamp() }} as processed_at
 
     from sessions
 
@@ -257,12 +257,12 @@ sessions_as_they_are_and_were as (
 
     select
         session_id,
-        started_on,
+        start_date,
         midnights,
         {{ columns | join(',\n        ') }},
         late_change,
-        false as is_counted,
-        {{ events_stamp() }} as taken_at
+        false as is_current,
+        {{ events_stamp() }} as processed_at
 
     from whole_sessions
 
@@ -273,8 +273,8 @@ numbered_sessions as (
     select
         *,
         row_number() over (
-            partition by session_id, started_on
-            order by is_counted desc
+            partition by session_id, start_date
+            order by is_current desc
         ) as place
 
     from sessions_as_they_are_and_were
@@ -283,12 +283,12 @@ numbered_sessions as (
 
 select
     session_id,
-    started_on,
+    start_date,
     midnights,
     {{ columns | join(',\n    ') }},
     late_change,
-    is_counted,
-    taken_at
+    is_current,
+    processed_at
 
 from numbered_sessions
 
@@ -297,5 +297,5 @@ where place = 1
 
 select * from identified_sessions
 
-{{ lie_in_order_of('started_on') }}
+{{ cluster_by('start_date') }}
 {%- endif %}

@@ -17,7 +17,7 @@ fingerprinted_changes as (
         account_id,
         batch_date,
         {{ attributes | join(',\n        ') }},
-        {{ md5_text(texts_joined(attributes)) }} as fingerprint
+        {{ dbt.hash(concat_columns(attributes)) }} as fingerprint
 
     from changes
 
@@ -25,14 +25,14 @@ fingerprinted_changes as (
 
 ),
 
-changes_with_former as (
+changes_with_previous as (
 
     select
         *,
         lag(fingerprint) over (
             partition by account_id
             order by batch_date
-        ) as former_fingerprint
+        ) as previous_fingerprint
 
     from fingerprinted_changes
 
@@ -45,9 +45,9 @@ attribute_changes as (
         batch_date as valid_from_batch_date,
         {{ attributes | join(',\n        ') }}
 
-    from changes_with_former
+    from changes_with_previous
 
-    where former_fingerprint is null or former_fingerprint != fingerprint
+    where previous_fingerprint is null or previous_fingerprint != fingerprint
 
 )
 

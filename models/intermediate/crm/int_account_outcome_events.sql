@@ -1,4 +1,4 @@
-{{ config(enabled=var('crm_outcome_dialect') == 'events') }}
+{{ config(enabled=var('cancellation_source') == 'events') }}
 
 {%- set kinds = [
     ('cancellation', 'cancellation_event', var('cancellation_events')),
@@ -37,11 +37,11 @@ outcomes as (
     {% for kind, source_column, names in kinds -%}
     select
         user_id,
-        '{{ kind }}' as signal_kind,
+        '{{ kind }}' as event_type,
         '{{ source_column }}' as source_column,
         event_at,
-        cast(event_at as date) as signal_on,
-        cast(received_at as date) as received_on,
+        cast(event_at as date) as event_date,
+        cast(received_at as date) as received_date,
         is_on_time
 
     from events
@@ -68,24 +68,24 @@ account_outcomes as (
 
     select
         users.account_id,
-        outcomes.signal_kind,
+        outcomes.event_type,
         outcomes.source_column,
-        outcomes.signal_on,
+        outcomes.event_date,
         outcomes.event_at,
         case
-            when users.first_batch_date > outcomes.received_on
+            when users.first_batch_date > outcomes.received_date
                 then users.first_batch_date
-            else outcomes.received_on
-        end as known_on,
+            else outcomes.received_date
+        end as known_date,
         case
             when
                 not outcomes.is_on_time
                 or users.first_batch_date_on_time is null
                 then null
-            when users.first_batch_date_on_time > outcomes.signal_on
+            when users.first_batch_date_on_time > outcomes.event_date
                 then users.first_batch_date_on_time
-            else outcomes.signal_on
-        end as known_on_time_on
+            else outcomes.event_date
+        end as known_on_time_date
 
     from outcomes
 
@@ -100,11 +100,11 @@ account_days as (
 
     select
         account_id,
-        signal_kind,
+        event_type,
         source_column,
-        signal_on,
-        min(known_on) as known_on,
-        min(known_on_time_on) as known_on_time_on,
+        event_date,
+        min(known_date) as known_date,
+        min(known_on_time_date) as known_on_time_date,
         max(event_at) as last_event_at
 
     from account_outcomes
@@ -117,11 +117,11 @@ account_days_with_both as (
 
     select
         *,
-        max(case when signal_kind = 'start' then last_event_at end) over (
-            partition by account_id, signal_on
+        max(case when event_type = 'start' then last_event_at end) over (
+            partition by account_id, event_date
         ) as last_start_at,
-        max(case when signal_kind = 'cancellation' then last_event_at end) over (
-            partition by account_id, signal_on
+        max(case when event_type = 'cancellation' then last_event_at end) over (
+            partition by account_id, event_date
         ) as last_cancellation_at
 
     from account_days
@@ -132,16 +132,16 @@ outcome_events as (
 
     select
         account_id,
-        signal_kind,
+        event_type,
         source_column,
-        signal_on,
-        known_on,
-        known_on_time_on,
+        event_date,
+        known_date,
+        known_on_time_date,
         last_event_at,
         case
             when coalesce(last_start_at < last_cancellation_at, false)
-                then case when signal_kind = 'start' then 2 else 3 end
-            when signal_kind = 'start' then 3
+                then case when event_type = 'start' then 2 else 3 end
+            when event_type = 'start' then 3
             else 2
         end as order_in_day
 

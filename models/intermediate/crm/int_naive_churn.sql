@@ -1,4 +1,4 @@
-{{ config(enabled=var('crm_outcome_dialect') != 'events') }}
+{{ config(enabled=var('cancellation_source') != 'events') }}
 
 with
 
@@ -28,7 +28,7 @@ accounts as (
     select
         account_id,
         coalesce(
-            cancelled_on is not null
+            cancellation_date is not null
             or is_cancelled
             or unreadable_cancelled_service is not null,
             false

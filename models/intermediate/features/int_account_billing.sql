@@ -5,7 +5,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ forget_reopened_dates(this) }}',
+        pre_hook='{{ delete_stale_snapshots(this) }}',
     )
 }}
 
@@ -65,7 +65,7 @@ ranked_states as (
             states.invoice_id = invoices_ever_in_window.invoice_id
             and states.loaded_at < {{ add_hours(
                 'invoices_ever_in_window.as_of_date',
-                var('landing_delay_hours')
+                var('allowed_lateness_hours')
             ) }}
 
 ),
@@ -108,6 +108,6 @@ billing as (
 
 select
     *,
-    {{ decision_stamp() }} as decided_at
+    {{ decision_stamp() }} as finalized_at
 
 from billing

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ forget_reopened_dates(this) }}',
+        pre_hook='{{ delete_stale_snapshots(this) }}',
     )
 }}
 
@@ -88,6 +88,6 @@ contracts as (
 
 select
     *,
-    {{ decision_stamp() }} as decided_at
+    {{ decision_stamp() }} as finalized_at
 
 from contracts

@@ -5,7 +5,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ forget_reopened_dates(this) }}',
+        pre_hook='{{ delete_stale_snapshots(this) }}',
     )
 }}
 
@@ -50,12 +50,12 @@ support as (
         as_of_date,
         account_id,
         {% for days in [7, 28, 90] -%}
-        {{ counted_within('1', days) }} as support_calls_{{ days }}d,
+        {{ sum_in_window('1', days) }} as support_calls_{{ days }}d,
         {% endfor -%}
-        {{ counted_within('1', 28, skipped=28) }} as support_calls_prior_28d,
-        {{ counted_within('duration_seconds', 28) }}
+        {{ sum_in_window('1', 28, skipped=28) }} as support_calls_prior_28d,
+        {{ sum_in_window('duration_seconds', 28) }}
             as support_call_seconds_28d,
-        {{ counted_within('duration_seconds', 90) }}
+        {{ sum_in_window('duration_seconds', 90) }}
             as support_call_seconds_90d,
         {% for topic in support_topics() -%}
         cast(count(case when topic = '{{ topic }}' then 1 end) as bigint)
@@ -71,6 +71,6 @@ support as (
 
 select
     *,
-    {{ decision_stamp() }} as decided_at
+    {{ decision_stamp() }} as finalized_at
 
 from support

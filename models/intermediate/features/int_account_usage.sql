@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ forget_reopened_dates(this) }}',
+        pre_hook='{{ delete_stale_snapshots(this) }}',
     )
 }}
 
@@ -19,7 +19,7 @@ activity as (
 
     select * from {{ ref('int_visitor_activity_daily') }}
 
-    where {{ lies_before_new_as_of_dates('activity_date', 90) }}
+    where {{ feature_window_filter('activity_date', 90) }}
 
 ),
 
@@ -27,7 +27,7 @@ category_views as (
 
     select * from {{ ref('int_visitor_categories_daily') }}
 
-    where {{ lies_before_new_as_of_dates('activity_date', 90) }}
+    where {{ feature_window_filter('activity_date', 90) }}
 
 ),
 
@@ -114,15 +114,15 @@ visitor_days_with_account as (
         on
             visitor_days_in_window.visitor_id = by_user.visitor_id
             and visitor_days_in_window.user_id = by_user.user_key
-            and visitor_days_in_window.as_of_date >= by_user.known_from
-            and visitor_days_in_window.as_of_date < by_user.shared_from
+            and visitor_days_in_window.as_of_date >= by_user.known_date
+            and visitor_days_in_window.as_of_date < by_user.shared_device_since
 
     left join visitor_accounts as by_visitor
         on
             visitor_days_in_window.visitor_id = by_visitor.visitor_id
             and by_visitor.user_key = ''
-            and visitor_days_in_window.as_of_date >= by_visitor.known_from
-            and visitor_days_in_window.as_of_date < by_visitor.shared_from
+            and visitor_days_in_window.as_of_date >= by_visitor.known_date
+            and visitor_days_in_window.as_of_date < by_visitor.shared_device_since
 
 ),
 
@@ -132,11 +132,11 @@ usage as (
         as_of_date,
         account_id,
         {% for count in counts -%}
-        {{ counted_within(count, 7) }} as {{ count }}_7d,
-        {{ counted_within(count, 7, skipped=7) }} as {{ count }}_prior_7d,
-        {{ counted_within(count, 28) }} as {{ count }}_28d,
-        {{ counted_within(count, 28, skipped=28) }} as {{ count }}_prior_28d,
-        {{ counted_within(count, 90) }} as {{ count }}_90d,
+        {{ sum_in_window(count, 7) }} as {{ count }}_7d,
+        {{ sum_in_window(count, 7, skipped=7) }} as {{ count }}_prior_7d,
+        {{ sum_in_window(count, 28) }} as {{ count }}_28d,
+        {{ sum_in_window(count, 28, skipped=28) }} as {{ count }}_prior_28d,
+        {{ sum_in_window(count, 90) }} as {{ count }}_90d,
         {% endfor -%}
         {% for days in [7, 28, 90] -%}
         cast(count(distinct case
@@ -144,7 +144,7 @@ usage as (
         end) as bigint) as active_users_{{ days }}d,
         {% endfor -%}
         {% for category in categories -%}
-        {{ counted_within(category ~ '_views', 90) }}
+        {{ sum_in_window(category ~ '_views', 90) }}
             as {{ category }}_views_90d,
         {% endfor -%}
         min(case when visits > 0 then days_before end) as days_since_last_visit
@@ -159,6 +159,6 @@ usage as (
 
 select
     *,
-    {{ decision_stamp() }} as decided_at
+    {{ decision_stamp() }} as finalized_at
 
 from usage

@@ -4,32 +4,32 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ forget_reopened_dates(this) }}',
+        pre_hook='{{ delete_stale_snapshots(this) }}',
     )
 }}
 
 with
 
-standings as (
+statuses as (
 
-    select * from {{ ref('int_account_standing') }}
+    select * from {{ ref('int_account_status') }}
 
-    where {{ is_new_as_of_date() }}
+    where {{ new_as_of_date_filter() }}
 
 ),
 
-standings_with_cohort as (
+statuses_with_cohort as (
 
     select
         as_of_date,
         is_open,
-        cast(date_trunc('month', signed_up_on) as date) as cohort_month,
+        cast(date_trunc('month', signup_date) as date) as cohort_month,
         {{ days_between(
-            'signed_up_on',
-            'case when is_open then as_of_date else last_cancelled_on end'
-        ) }} as days_stayed
+            'signup_date',
+            'case when is_open then as_of_date else last_cancellation_date end'
+        ) }} as days_subscribed
 
-    from standings
+    from statuses
 
 ),
 
@@ -40,9 +40,9 @@ cohorts as (
         cohort_month,
         count(*) as count_accounts,
         count(case when not is_open then 1 end) as count_gone,
-        sum(days_stayed) as total_days_stayed
+        sum(days_subscribed) as total_days_subscribed
 
-    from standings_with_cohort
+    from statuses_with_cohort
 
     group by 1, 2
 
@@ -54,7 +54,7 @@ cohorts_with_newer as (
         *,
         sum(count_accounts) over newer_cohorts as count_newer_accounts,
         sum(count_gone) over newer_cohorts as count_newer_gone,
-        sum(total_days_stayed) over newer_cohorts as total_newer_days_stayed
+        sum(total_days_subscribed) over newer_cohorts as total_newer_days_subscribed
 
     from cohorts
 
@@ -74,11 +74,11 @@ cohort_churn as (
         cast(count_accounts as bigint) as cohort_accounts,
         cast(count_gone as double) / count_accounts as cohort_gone_share,
         cast(30.0 * count_gone as double)
-        / nullif(total_days_stayed, 0) as cohort_monthly_churn,
+        / nullif(total_days_subscribed, 0) as cohort_monthly_churn,
         cast(count_newer_gone as double)
         / count_newer_accounts as newer_cohorts_gone_share,
         cast(30.0 * count_newer_gone as double)
-        / nullif(total_newer_days_stayed, 0) as newer_cohorts_monthly_churn
+        / nullif(total_newer_days_subscribed, 0) as newer_cohorts_monthly_churn
 
     from cohorts_with_newer
 
@@ -86,6 +86,6 @@ cohort_churn as (
 
 select
     *,
-    {{ decision_stamp() }} as decided_at
+    {{ decision_stamp() }} as finalized_at
 
 from cohort_churn

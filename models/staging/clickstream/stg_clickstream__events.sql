@@ -17,7 +17,7 @@ events as (
         event_at,
         received_at,
         visitor_id,
-        {%- for column in clickstream_dictionary()
+        {%- for column in clickstream_field_mapping()
               if column.name not in handled %}
         {{ column.name }},
         {%- endfor %}
@@ -28,7 +28,7 @@ events as (
 
     from named_events
 
-    where is_counted
+    where is_current
 
 )
 

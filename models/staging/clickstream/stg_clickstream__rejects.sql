@@ -15,7 +15,7 @@ rejects as (
         reject_reason,
         reject_detail,
         object_number,
-        cast(received_at as date) as received_on
+        cast(received_at as date) as received_date
 
     from records
 

@@ -1,11 +1,11 @@
-{%- set is_dates = var('crm_outcome_dialect') == 'dates' -%}
-{%- set has_outcomes = var('crm_outcome_dialect') != 'events' -%}
+{%- set is_dates = var('cancellation_source') == 'dates' -%}
+{%- set has_outcomes = var('cancellation_source') != 'events' -%}
 
 with
 
 source as (
 
-    select * from {{ raw_table('salesforce', 'raw_accounts') }}
+    select * from {{ source_relation('salesforce', 'raw_accounts') }}
 
 ),
 
@@ -14,16 +14,16 @@ texts as (
     select
         cast(batch_date as date) as batch_date,
         cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
-        {{ read_crm_text('account_id') }} as account_id,
-        {{ read_crm_text('company_name') }} as company_name,
-        {{ read_crm_text('industry') }} as industry,
-        {{ read_crm_text('signup_date') }} as signup_date_text,
-        {{ read_crm_text('plan') }} as plan,
-        {{ read_crm_text('seats') }} as seats_text,
-        {{ read_crm_text('monthly_recurring_revenue') }} as revenue_text,
-        {{ read_crm_text('cancelled_service') if has_outcomes
+        {{ parse_crm_text('account_id') }} as account_id,
+        {{ parse_crm_text('company_name') }} as company_name,
+        {{ parse_crm_text('industry') }} as industry,
+        {{ parse_crm_text('signup_date') }} as signup_date_text,
+        {{ parse_crm_text('plan') }} as plan,
+        {{ parse_crm_text('seats') }} as seats_text,
+        {{ parse_crm_text('monthly_recurring_revenue') }} as revenue_text,
+        {{ parse_crm_text('cancelled_service') if has_outcomes
             else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as cancelled_service,
-        {{ read_crm_text('new_customer') if has_outcomes
+        {{ parse_crm_text('new_customer') if has_outcomes
             else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer
 
     from source
@@ -34,19 +34,19 @@ typed as (
 
     select
         *,
-        {{ read_crm_date('signup_date_text') }} as signup_date,
-        {{ read_crm_number('seats_text') }} as seats_number,
-        {{ read_crm_number('revenue_text') }} as monthly_recurring_revenue,
+        {{ parse_crm_date('signup_date_text') }} as signup_date,
+        {{ parse_crm_number('seats_text') }} as seats_number,
+        {{ parse_crm_number('revenue_text') }} as monthly_recurring_revenue,
         {% if is_dates -%}
-        {{ read_crm_date('cancelled_service') }} as cancelled_on,
-        {{ read_crm_date('new_customer') }} as restarted_on,
+        {{ parse_crm_date('cancelled_service') }} as cancellation_date,
+        {{ parse_crm_date('new_customer') }} as restart_date,
         cast(null as boolean) as is_cancelled,
         cast(null as boolean) as is_new_customer
         {%- else -%}
-        cast(null as date) as cancelled_on,
-        cast(null as date) as restarted_on,
-        {{ read_crm_flag('cancelled_service') }} as is_cancelled,
-        {{ read_crm_flag('new_customer') }} as is_new_customer
+        cast(null as date) as cancellation_date,
+        cast(null as date) as restart_date,
+        {{ parse_crm_flag('cancelled_service') }} as is_cancelled,
+        {{ parse_crm_flag('new_customer') }} as is_new_customer
         {%- endif %}
 
     from texts
@@ -72,11 +72,11 @@ accounts as (
         monthly_recurring_revenue,
         cancelled_service,
         new_customer,
-        cancelled_on,
-        restarted_on,
+        cancellation_date,
+        restart_date,
         is_cancelled,
         is_new_customer,
-        {{ arrived_on_time('loaded_at', 'batch_date') }} as is_on_time,
+        {{ is_on_time_arrival('loaded_at', 'batch_date') }} as is_on_time,
 
         case
             when signup_date is null then signup_date_text
@@ -92,11 +92,11 @@ accounts as (
             when monthly_recurring_revenue is null then revenue_text
         end as unreadable_monthly_recurring_revenue,
         case
-            when cancelled_on is null and is_cancelled is null
+            when cancellation_date is null and is_cancelled is null
                 then cancelled_service
         end as unreadable_cancelled_service,
         case
-            when restarted_on is null and is_new_customer is null
+            when restart_date is null and is_new_customer is null
                 then new_customer
         end as unreadable_new_customer
 

@@ -3,19 +3,19 @@ with
 {% if var('has_contacts') -%}
 source as (
 
-    select * from {{ raw_table('salesforce', 'raw_contacts') }}
+    select * from {{ source_relation('salesforce', 'raw_contacts') }}
 
 ),
 
 contacts as (
 
     select
-        {{ read_crm_text('user_id') }} as user_id,
-        {{ read_crm_text('account_id') }} as account_id,
-        {{ read_crm_text('role') }} as role, -- noqa: RF04
+        {{ parse_crm_text('user_id') }} as user_id,
+        {{ parse_crm_text('account_id') }} as account_id,
+        {{ parse_crm_text('role') }} as role, -- noqa: RF04
         cast(batch_date as date) as batch_date,
         cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
-        {{ arrived_on_time(
+        {{ is_on_time_arrival(
             'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', 'cast(batch_date as date)'
         ) }} as is_on_time
 

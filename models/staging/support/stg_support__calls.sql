@@ -4,18 +4,18 @@ with
 
 source as (
 
-    select * from {{ raw_table('support', 'raw_calls') }}
+    select * from {{ source_relation('support', 'raw_calls') }}
 
 ),
 
 records as (
 
     select
-        {{ read_crm_text('call_id') }} as call_id,
-        {{ read_crm_text('account_id') }} as account_id,
-        {{ try_cast_to('started_at', 'timestamp') }} as started_at,
-        {{ try_cast_to('duration_seconds', 'integer') }} as duration_seconds,
-        lower({{ read_crm_text('topic') }}) as topic,
+        {{ parse_crm_text('call_id') }} as call_id,
+        {{ parse_crm_text('account_id') }} as account_id,
+        {{ safe_cast('started_at', 'timestamp') }} as started_at,
+        {{ safe_cast('duration_seconds', 'integer') }} as duration_seconds,
+        lower({{ parse_crm_text('topic') }}) as topic,
         cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
 
     from source
@@ -51,7 +51,7 @@ calls as (
         duration_seconds,
         topic,
         loaded_at,
-        {{ arrived_on_time('loaded_at', 'cast(started_at as date)') }}
+        {{ is_on_time_arrival('loaded_at', 'cast(started_at as date)') }}
             as is_on_time
 
     from ranked_records

@@ -1,0 +1,289 @@
+"""The observed rows that models learn from, as arrays in one order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from churn.engine_io import as_batches, column_names
+from churn.features import PRICE_COLUMN, UnknownFeatureError, as_numbers
+
+LABEL = "is_churned"
+ACCOUNT = "account_id"
+AS_OF_DATE = "as_of_date"
+
+# Columns of the matrix that are put in order at once: a line of the processor's
+# cache, so that no memory is read twice and little is needed beside the matrix.
+_COLUMNS_AT_ONCE = 16
+
+
+@dataclass
+class TrainingData:
+    """Observed labels with their features, by as-of date and account.
+
+    Attributes:
+        account_names: The accounts that occur, sorted.
+        accounts: The number of each row's account, of shape (n_rows,).
+        days: The as-of date of each row, as ``datetime64[D]``, ascending.
+        labels: 1.0 for each row that churned, else 0.0.
+        revenue: What each row's account pays per month, NaN where not known.
+        names: The features, sorted.
+        matrix: Their values as float32, of shape (n_rows, n_features). Text
+            features are NaN until `encode` has numbered their values.
+        texts: The different values of each text feature, sorted.
+        text_of_row: For each text feature the number of each row's value in
+            `texts`, -1 where there is none.
+    """
+
+    account_names: list[str]
+    accounts: np.ndarray
+    days: np.ndarray
+    labels: np.ndarray
+    revenue: np.ndarray
+    names: list[str]
+    matrix: np.ndarray
+    texts: dict[str, list[str]]
+    text_of_row: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def until(self, day: Any) -> TrainingData:
+        """The rows up to an as-of date, without copying any."""
+        end = int(
+            np.searchsorted(self.days, np.datetime64(pd.Timestamp(day), "D"), "right")
+        )
+        return replace(
+            self,
+            accounts=self.accounts[:end],
+            days=self.days[:end],
+            labels=self.labels[:end],
+            revenue=self.revenue[:end],
+            matrix=self.matrix[:end],
+            text_of_row={name: rows[:end] for name, rows in self.text_of_row.items()},
+        )
+
+    def learn_codes(
+        self, rows: np.ndarray, names: Sequence[str]
+    ) -> dict[str, dict[str, float]]:
+        """Number the values of the text features among ``names``.
+
+        The values of such a feature, the plans say, are ranked by what their
+        accounts pay on average, values of equal price by name. A price order
+        lets a tree split between cheap and dear plans, and does not depend on
+        the order of the rows.
+
+        Args:
+            rows: The rows whose values get numbers.
+            names: The features that a model learns from.
+
+        Returns:
+            For each text feature, the number of each of its values.
+        """
+        codes = {}
+        for name in names:
+            if name not in self.texts:
+                continue
+            values, revenue = self.text_of_row[name][rows], self.revenue[rows]
+            size = len(self.texts[name])
+            occurs = np.bincount(values[values >= 0], minlength=size) > 0
+            priced = (values >= 0) & ~np.isnan(revenue)
+            paid = np.bincount(values[priced], revenue[priced], minlength=size)
+            count = np.bincount(values[priced], minlength=size)
+            # Rounded, so that the order of summation cannot decide a rank.
+            price = np.round(paid / np.maximum(count, 1), 6)
+            ranked = sorted(
+                (price[number], text)
+                for number, text in enumerate(self.texts[name])
+                if occurs[number]
+            )
+            codes[name] = {text: float(rank) for rank, (_, text) in enumerate(ranked)}
+        return codes
+
+    def encode(self, codes: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the numbers of the text features' values into the matrix."""
+        for name in codes:
+            self.matrix[:, self.names.index(name)] = self._encoded(
+                name, codes[name], slice(None)
+            )
+
+    def matrix_of(
+        self,
+        rows: np.ndarray,
+        names: Sequence[str],
+        codes: Mapping[str, Mapping[str, float]],
+    ) -> np.ndarray:
+        """The matrix of some rows as another model sees it.
+
+        Raises:
+            UnknownFeatureError: That model has a feature that is not here.
+        """
+        absent = [name for name in names if name not in self.names]
+        if absent:
+            raise UnknownFeatureError(
+                f"the model needs the feature{'s' * (len(absent) > 1)} "
+                f"{', '.join(absent)}, which account_features no longer has"
+            )
+        found = self.matrix[rows][:, [self.names.index(name) for name in names]]
+        for position, name in enumerate(names):
+            if name in self.texts:
+                found[:, position] = self._encoded(name, codes.get(name, {}), rows)
+            elif name in codes:
+                found[:, position] = np.nan
+        return np.ascontiguousarray(found)
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """A digest of keys, labels and features that no order of rows can change."""
+        digest = hashlib.sha256("\n".join([*names, ""]).encode())
+        digest.update(np.ascontiguousarray(self.days))
+        digest.update(np.ascontiguousarray(self.labels))
+        texts = [(self.account_names, self.accounts)] + [
+            (self.texts[name], self.text_of_row[name])
+            for name in names
+            if name in self.texts
+        ]
+        for values, rows in texts:
+            # Only what occurs counts: other rows may have brought other values.
+            occurring, numbers = np.unique(rows, return_inverse=True)
+            told = [values[number] if number >= 0 else "\0" for number in occurring]
+            digest.update("\n".join([*told, ""]).encode())
+            digest.update(numbers.astype(np.int32))
+        positions = [self.names.index(name) for name in names if name not in self.texts]
+        # In blocks, since a block of chosen columns is a copy.
+        for start in range(0, len(self), 100_000):
+            block = self.matrix[start : start + 100_000]
+            digest.update(np.take(block, positions, axis=1))
+        return digest.hexdigest()
+
+    def _encoded(
+        self, name: str, codes: Mapping[str, float], rows: np.ndarray | slice
+    ) -> np.ndarray:
+        numbers = [codes.get(text, np.nan) for text in self.texts[name]]
+        # The last one is that of -1, which is no value.
+        table = np.array([*numbers, np.nan], dtype=np.float32)
+        return table[self.text_of_row[name][rows]]
+
+
+class _Texts:
+    """Texts as they come, to be numbered in their order."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Array] = []
+
+    def add(self, column: pa.Array) -> None:
+        """Keep one batch of texts, and nothing of the batch that they came in."""
+        self._parts.append(column.cast(pa.string()).dictionary_encode())
+
+    def sorted(self) -> tuple[list[str], np.ndarray]:
+        """The different texts in order, and the number of each row's."""
+        kind = pa.dictionary(pa.int32(), pa.string())
+        encoded = (
+            pa.chunked_array(self._parts, kind).unify_dictionaries().combine_chunks()
+        )
+        texts = encoded.dictionary.to_pylist()
+        in_order = sorted(range(len(texts)), key=texts.__getitem__)
+        # The last one is that of -1, which is no value.
+        renumbered = np.full(len(texts) + 1, -1, dtype=np.int32)
+        renumbered[in_order] = np.arange(len(texts))
+        numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return [texts[number] for number in in_order], renumbered[numbers]
+
+
+def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
+    """Read observed rows into arrays, in one order whatever order they came in.
+
+    Batches are read one after the other into one matrix that grows in place, and
+    that is put in order a few columns at a time: little more memory is needed
+    than the matrix itself takes.
+
+    Args:
+        rows: ``churn_training_set``, as `as_batches` takes it.
+        names: The features to read.
+
+    Raises:
+        UnknownFeatureError: The rows lack some of the features.
+    """
+    names = sorted(set(names))
+    known = set(column_names(rows))
+    absent = [name for name in names if name not in known]
+    if absent:
+        raise UnknownFeatureError(
+            f"churn_training_set has no column {', '.join(absent)}, which "
+            "feature_dictionary describes as a feature: run `dbt build`."
+        )
+    has_revenue = PRICE_COLUMN in known
+    columns = [ACCOUNT, AS_OF_DATE, LABEL, *names]
+    if has_revenue and PRICE_COLUMN not in names:
+        columns.append(PRICE_COLUMN)
+
+    accounts = _Texts()
+    texts: dict[str, _Texts] = {}
+    days: list[np.ndarray] = [np.array([], dtype="datetime64[D]")]
+    labels: list[np.ndarray] = [np.array([], dtype=np.float32)]
+    revenue: list[np.ndarray] = [np.array([], dtype=np.float64)]
+    matrix = np.empty((0, len(names)), dtype=np.float32)
+    for batch in as_batches(rows, columns):
+        accounts.add(batch.column(ACCOUNT))
+        days.append(
+            batch.column(AS_OF_DATE)
+            .cast(pa.date32(), safe=False)
+            .to_numpy(zero_copy_only=False)
+        )
+        labels.append(as_numbers(batch.column(LABEL)))
+        revenue.append(
+            batch.column(PRICE_COLUMN)
+            .cast(pa.float64())
+            .to_numpy(zero_copy_only=False)
+            .copy()
+            if has_revenue
+            else np.full(len(batch), np.nan)
+        )
+        start = len(matrix)
+        # The memory grows where it is: nothing is copied.
+        matrix.resize((start + len(batch), len(names)), refcheck=False)
+        for position, name in enumerate(names):
+            column = batch.column(name)
+            if _is_text(column.type):
+                texts.setdefault(name, _Texts()).add(column)
+                matrix[start:, position] = np.nan
+            else:
+                matrix[start:, position] = as_numbers(column)
+
+    account_names, account_of_row = accounts.sorted()
+    day_of_row = np.concatenate(days)
+    order = np.lexsort((account_of_row, day_of_row))
+    for start in range(0, len(names), _COLUMNS_AT_ONCE):
+        group = matrix[:, start : start + _COLUMNS_AT_ONCE]
+        group[:] = group[order]
+    sorted_texts = {name: text.sorted() for name, text in texts.items()}
+    return TrainingData(
+        account_names=account_names,
+        accounts=account_of_row[order],
+        days=day_of_row[order],
+        labels=np.concatenate(labels)[order],
+        revenue=np.concatenate(revenue)[order],
+        names=names,
+        matrix=matrix,
+        texts={name: values for name, (values, _) in sorted_texts.items()},
+        text_of_row={name: rows[order] for name, (_, rows) in sorted_texts.items()},
+    )
+
+
+def in_one_order(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows by as-of date and account, whatever order they came in."""
+    return rows.sort_values([AS_OF_DATE, ACCOUNT], ignore_index=True)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return (
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_dictionary(kind)
+    )

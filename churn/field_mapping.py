@@ -1,0 +1,166 @@
+"""Prints the YAML of JSON paths that the data dictionary does not know yet.
+
+Run as ``python -m churn.field_mapping``, it reads `clickstream_field_profile` and writes
+column entries to paste into `stg_clickstream__events.yml`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+_DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
+
+# Names that no column can have: `reserved_column_names` has the same.
+_NAMES_TAKEN = """
+    content content_key corrected_at record_processed_at field_mapping_version
+    document event_at event_name event_id_hash identity is_clock_skewed
+    is_current needs_repair is_known is_on_time is_readable is_repaired
+    is_revised is_unreadable stored_payload last_processed_at object_number payload
+    version_order received_at received_date received_text reject_detail
+    reject_reason repair_reject_detail repair_reject_reason source_file processed_at
+    texts visitor_id all and as between by case cast create cross current_date
+    current_timestamp delete desc distinct drop else end except exists false for
+    from full group having in inner insert intersect into is join left like
+    limit natural not null offset on or order outer right select set table then
+    to true union unique user using values when where window with
+"""
+RESERVED_NAMES = frozenset(_NAMES_TAKEN.split())
+
+# Keys that a dictionary path can address: the models refuse others.
+_KEY = r"""[A-Za-z_][A-Za-z0-9_-]*|"[^"\\'{}]+\""""
+_STEP = re.compile(rf"\.(?P<key>{_KEY})|(?P<item>\[\])")
+
+
+@dataclass(frozen=True)
+class UndocumentedPath:
+    """A path of `clickstream_field_profile` that the dictionary does not know."""
+
+    json_path: str
+    records: int
+    value_types: str
+    example: str | None
+
+    @property
+    def dictionary_path(self) -> str | None:
+        """The path as the dictionary writes it; None where it cannot."""
+        steps = list(_STEP.finditer(self.json_path))
+        if "$" + "".join(step.group() for step in steps) != self.json_path:
+            return None
+        if not self.json_path.isprintable():
+            return None
+        return "$" + "".join("[0]" if step["item"] else step.group() for step in steps)
+
+
+def _snake_case(key: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key)
+    return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").lower()
+
+
+def column_name(json_path: str, taken: Collection[str] = ()) -> str:
+    """A snake-case name for a path, by its last key, or by more of them where needed.
+
+    ``$.context.osName`` is ``os_name``, or ``context_os_name`` if that is ``taken``.
+    """
+    found = (step["key"] for step in _STEP.finditer(json_path) if step["key"])
+    keys = [name for name in map(_snake_case, found) if name] or ["unnamed"]
+    names = ["_".join(keys[-count:]) for count in range(1, len(keys) + 1)]
+    longest = f"field_{names[-1]}"
+    numbered = (f"{longest}_{number}" for number in itertools.count(2))
+    return next(
+        name
+        for name in itertools.chain(names, [longest], numbered)
+        if name not in taken and name not in RESERVED_NAMES and not name[0].isdigit()
+    )
+
+
+def column_stub(path: UndocumentedPath, name: str) -> str:
+    """The YAML entry of a column called ``name`` that reads one path."""
+    found = f"{path.records} records, {path.value_types}, such as {path.example!r}"
+    if path.dictionary_path is None:
+        return f"      # No path can address {path.json_path!r}: {found}"
+    return "\n".join(
+        [
+            f"      # {found}",
+            f"      - name: {name}",
+            "        description: >",
+            "          TODO: say what is true of it, and when it is null.",
+            f"        data_type: {_DATA_TYPES.get(path.value_types, 'varchar')}",
+            "        config:",
+            "          meta:",
+            "            json_paths:",
+            f"              - '{path.dictionary_path}'",
+        ]
+    )
+
+
+def stubs(paths: Iterable[UndocumentedPath], taken: Iterable[str]) -> Iterator[str]:
+    """A stub for each path; no two have one name, and none has one of ``taken``."""
+    names = set(taken)
+    for path in paths:
+        name = column_name(path.json_path, names)
+        if path.dictionary_path is not None:
+            names.add(name)
+        yield column_stub(path, name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a stub for every undocumented path; the most frequent come first."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--database",
+        default=os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb"),
+        help="the DuckDB file (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    if not os.path.exists(options.database):
+        print(
+            f"There is no database {options.database}: run `dbt build` first.",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        with duckdb.connect(options.database, read_only=True) as connection:
+            paths = [
+                UndocumentedPath(*row)
+                for row in connection.execute(
+                    """
+                    select json_path, records, value_types, example
+                    from clickstream_field_profile
+                    where
+                        not is_documented
+                        and regexp_matches(value_types, 'text|number|boolean')
+                    order by records desc, json_path
+                    """
+                ).fetchall()
+            ]
+            taken = connection.execute(
+                """
+                select column_name from information_schema.columns
+                where table_name = 'stg_clickstream__events'
+                """
+            ).fetchall()
+    except duckdb.CatalogException:
+        print(
+            f"{options.database} has no clickstream_field_profile: "
+            "run `dbt build` first.",
+            file=sys.stderr,
+        )
+        return 1
+
+    if not paths:
+        print("The dictionary knows every path that has arrived.")
+    for stub in stubs(paths, [name for (name,) in taken]):
+        print(stub)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

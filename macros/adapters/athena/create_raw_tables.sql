@@ -1,0 +1,225 @@
+{#
+    Creates the raw tables over files that lie in S3, in the database
+    `raw_schema`; for Athena, and run by hand:
+
+        dbt run-operation create_raw_tables \
+            --args '{location: s3://lake/landing, first_day: 2025-01-01}'
+
+    Arguments:
+      location: the folder of the landing zone. In it are, with one folder a day,
+        `clickstream/dt=.../` (text lines, plain or gzip), `accounts/` and
+        `contacts/` with `batch_date=.../`, `invoices/` and `calls/` with
+        `dt=.../` (CSV with a header line and the columns of the raw table, plain
+        or gzip; no field holds a line end).
+      first_day: the day of the first folder; earlier ones are not seen.
+      last_day: the day of the last folder, by default the day that it is.
+      is_enveloped: whether a line of the clickstream is
+        `{"received_at": "2025-03-01T10:00:00Z", "payload": "..."}`, as the
+        transformation in docs/athena.md writes it. If not, the line is the
+        payload, received when Firehose has named the file.
+
+    Each raw table is a view over an external table `<table>_files`, whose
+    partitions are not registered but computed (partition projection): a file is
+    seen as soon as it lies there. Running it again replaces tables and views,
+    and touches no file.
+#}
+{% macro create_raw_tables(
+    location, first_day, last_day=none, is_enveloped=true
+) -%}
+    {{ return(adapter.dispatch('create_raw_tables', 'churn')(
+        location, first_day, last_day, is_enveloped
+    )) }}
+{%- endmacro %}
+
+{% macro default__create_raw_tables(
+    location, first_day, last_day, is_enveloped
+) -%}
+    {{ exceptions.raise_compiler_error(
+        'create_raw_tables is for the target athena: on ' ~ target.type
+        ~ ', fill the raw tables with `python -m churn.load` or your own tools.'
+    ) }}
+{%- endmacro %}
+
+{% macro athena__create_raw_tables(
+    location, first_day, last_day, is_enveloped
+) -%}
+    {%- for day in [first_day, last_day] if day is not none -%}
+        {%- if not is_calendar_day(day | string) -%}
+            {{ exceptions.raise_compiler_error(
+                'create_raw_tables got the day `' ~ day
+                ~ '`: write it as YYYY-MM-DD.'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set days = first_day ~ ',' ~ (last_day or 'NOW') -%}
+    {%- set location = (location | string).rstrip('/') -%}
+
+    {%- do run_query(
+        'create schema if not exists `' ~ var('raw_schema') ~ '`'
+    ) -%}
+    {%- for table_name, folder, day_column in [
+        ('raw_events', 'clickstream', 'dt'),
+        ('raw_accounts', 'accounts', 'batch_date'),
+        ('raw_contacts', 'contacts', 'batch_date'),
+        ('raw_invoices', 'invoices', 'dt'),
+        ('raw_calls', 'calls', 'dt'),
+    ] -%}
+        {%- set view = api.Relation.create(
+            database=target.database,
+            schema=var('raw_schema'),
+            identifier=var(table_name ~ '_table'),
+            type='view'
+        ) -%}
+        {%- set files = view.incorporate(
+            path={'identifier': view.identifier ~ '_files'}, type='table'
+        ) -%}
+        {%- set source_name = {
+            'raw_events': 'clickstream', 'raw_invoices': 'billing',
+            'raw_calls': 'support'
+        }.get(table_name, 'salesforce') -%}
+        {%- set columns = columns_of_source(source_name, table_name) -%}
+        {%- do adapter.delete_from_glue_catalog(files) -%}
+        {%- do run_query(athena_files_table(
+            files, columns, location ~ '/' ~ folder, day_column, days,
+            table_name == 'raw_events'
+        )) -%}
+        {%- set query = athena_select_lines(files, is_enveloped)
+            if table_name == 'raw_events'
+            else athena_select_fields(files, columns, day_column) -%}
+        {%- do run_query(
+            'create or replace view ' ~ view ~ ' as ' ~ query
+        ) -%}
+        {%- do log(
+            'Created ' ~ view ~ ' over ' ~ location ~ '/' ~ folder ~ '/.',
+            info=true
+        ) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{#- The external table over the files of one raw table, in their own columns. -#}
+{% macro athena_files_table(
+    relation, columns, location, day_column, days, is_text
+) -%}
+    create external table {{ relation.render_hive() }} (
+        {%- if is_text %}
+        `line` string
+        {%- else %}
+        {%- for column in columns %}
+        {#- A partition's column must not be among those of the files. #}
+        `{{ column.name ~ '_text' if column.name == day_column
+            else column.name }}` string
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+        {%- endif %}
+    )
+    {#- As dates, the days of a join prune partitions while it runs. #}
+    partitioned by (`{{ day_column }}` {{ 'string' if is_text else 'date' }})
+    {%- if is_text %}
+    row format serde 'org.apache.hadoop.hive.serde2.RegexSerDe'
+    with serdeproperties ('input.regex' = '(.*)')
+    {%- else %}
+    row format serde 'org.apache.hadoop.hive.serde2.OpenCSVSerde'
+    {%- endif %}
+    location '{{ location }}/'
+    tblproperties (
+        {%- if not is_text %}
+        'skip.header.line.count' = '1',
+        {%- endif %}
+        'projection.enabled' = 'true',
+        'projection.{{ day_column }}.type' = 'date',
+        'projection.{{ day_column }}.format' = 'yyyy-MM-dd',
+        'projection.{{ day_column }}.range' = '{{ days }}',
+        'projection.{{ day_column }}.interval' = '1',
+        'projection.{{ day_column }}.interval.unit' = 'DAYS',
+        'storage.location.template' =
+            '{{ location }}/{{ day_column }}=${{ "{" ~ day_column ~ "}" }}/'
+    )
+{%- endmacro %}
+
+
+{#- The records of the clickstream's lines; bytes that are no UTF-8 are U+FFFD. -#}
+{% macro athena_select_lines(files, is_enveloped) -%}
+    {%- if is_enveloped -%}
+    select
+        case when is_readable then payload else line end as payload,
+        case
+            when is_readable then received_at
+            else cast(dt || ' 23:59:59' as timestamp(6))
+        end as received_at,
+        source_file,
+        dt
+    from (
+        select
+            *,
+            received_at is not null and payload is not null as is_readable
+        from (
+            select
+                line,
+                coalesce(
+                    try(json_extract_scalar(line, '$.payload')),
+                    nullif(
+                        try(json_format(json_extract(line, '$.payload'))), 'null'
+                    )
+                ) as payload,
+                try(cast(
+                    cast(
+                        regexp_replace(
+                            replace(
+                                json_extract_scalar(line, '$.received_at'),
+                                'T', ' '
+                            ),
+                            ' ?Z$', ' UTC'
+                        ) as timestamp(6) with time zone
+                    ) at time zone 'UTC' as timestamp(6)
+                )) as received_at,
+                "$path" as source_file,
+                dt
+            from (
+                select
+                    from_utf8(cast(line as varbinary)) as line,
+                    "$path",
+                    dt
+                from {{ files }}
+            ) as lines
+        ) as fields
+    ) as envelopes
+    where length(trim(line)) > 0
+    {%- else -%}
+    select
+        from_utf8(cast(line as varbinary)) as payload,
+        coalesce(
+            try(cast(date_parse(
+                regexp_extract(
+                    "$path", '-([0-9]{4}(-[0-9]{2}){5})-[^/]*$', 1
+                ),
+                '%Y-%m-%d-%H-%i-%s'
+            ) as timestamp(6))),
+            cast(dt || ' 23:59:59' as timestamp(6))
+        ) as received_at,
+        "$path" as source_file,
+        dt
+    from {{ files }}
+    where length(trim(line)) > 0
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#- The rows of a CSV table, typed as the raw table's YAML says; empty is null. -#}
+{% macro athena_select_fields(files, columns, day_column) -%}
+    select
+        {%- for column in columns %}
+        {%- if column.name == day_column %}
+        {{ column.name }}
+        {%- elif column.data_type == 'varchar' %}
+        nullif({{ column.name }}, '')
+        {%- else %}
+        {{ safe_cast("nullif(" ~ column.name ~ ", '')", column.data_type) }}
+        {%- endif %} as {{ column.name }}{{ ',' if not loop.last }}
+        {%- endfor %}
+        {#- By which a day is read alone. #}
+        {%- if day_column not in columns | map(attribute='name') %},
+        {{ day_column }}
+        {%- endif %}
+    from {{ files }}
+{%- endmacro %}

@@ -1,0 +1,202 @@
+{#
+    Conditions on the raw clickstream that spare an engine the files that hold
+    nothing of use; `true` where that spares nothing. On Athena, which bills by what
+    it reads, they name days (`dt`) of the table that `create_raw_tables` made: which
+    files a day has is asked of S3, not of Athena.
+
+    partition_filter_new_records() is `dt in ('2025-03-02')` if that day has a file that
+    {{ this }}, whose rows are files, does not know, or that was written since.
+#}
+{% macro partition_filter_new_records() -%}
+    {{ return(adapter.dispatch('partition_filter_new_records', 'churn')()) }}
+{%- endmacro %}
+
+{% macro default__partition_filter_new_records() -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__partition_filter_new_records() -%}
+    {%- set files = athena_raw_files('raw_events') if is_incremental() else none -%}
+    {%- if files is none -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set known = {} -%}
+    {%- for row in run_query(
+        'select source_file, last_grown_at, field_mapping_version from ' ~ this
+    ) -%}
+        {#- All files are offered anew: what they hold has to be counted. -#}
+        {%- if row['field_mapping_version'] != field_mapping_version() -%}
+            {{ return('true') }}
+        {%- endif -%}
+        {%- do known.update({row['source_file']: row['last_grown_at']}) -%}
+    {%- endfor -%}
+    {%- set days = [] -%}
+    {%- for file, written_at in files.items() -%}
+        {%- if file not in known or written_at > known[file] -%}
+            {%- do days.append(athena_day_of_file(file)) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(athena_days(days)) }}
+{%- endmacro %}
+
+
+{#
+    The same for the records of the files that `query` names in its one column.
+    DuckDB would look into every payload there is before it looks at the file that it
+    came in, unless it is told the files by name.
+#}
+{% macro partition_filter_files(query) -%}
+    {{ return(adapter.dispatch('partition_filter_files', 'churn')(query)) }}
+{%- endmacro %}
+
+{% macro default__partition_filter_files(query) -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro duckdb__partition_filter_files(query) -%}
+    {%- set files = ref('base_clickstream__files') -%}
+    {%- if not is_incremental() or not is_built(files) -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set files = run_query(query).columns[0].values()
+        | sort(case_sensitive=true) -%}
+    {%- if not files or files | length > 1000 -%}
+        {{ return('true' if files else 'false') }}
+    {%- endif -%}
+    {%- set names = [] -%}
+    {%- for file in files -%}
+        {%- do names.append(
+            dbt.string_literal(dbt.escape_single_quotes(file))
+        ) -%}
+    {%- endfor -%}
+    {#- Two comparisons cost less than a look into a list of many names. -#}
+    {%- set condition -%}
+        source_file >= {{ names[0] }}
+        and source_file <= {{ names[-1] }}
+        and source_file in ({{ names | join(', ') }})
+    {%- endset -%}
+    {#- Records that name no file are told apart by none. -#}
+    {{ return(
+        '(source_file is null or (' ~ condition ~ '))' if '' in files
+        else condition
+    ) }}
+{%- endmacro %}
+
+{% macro athena__partition_filter_files(query) -%}
+    {%- if not is_incremental() or athena_raw_files('raw_events') is none -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set days = [] -%}
+    {%- for file in run_query(query).columns[0].values() -%}
+        {%- do days.append(athena_day_of_file(file)) -%}
+    {%- endfor -%}
+    {{ return(athena_days(days)) }}
+{%- endmacro %}
+
+
+{#
+    The same for the records of a raw table that arrived last. On Athena, looked
+    at are the last day and the days with a file that was written since a day
+    before that day's: no record arrives later than its file is written.
+#}
+{% macro partition_filter_last_record(table_name) -%}
+    {{ return(adapter.dispatch('partition_filter_last_record', 'churn')(table_name)) }}
+{%- endmacro %}
+
+{% macro default__partition_filter_last_record(table_name) -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__partition_filter_last_record(table_name) -%}
+    {%- set files = athena_raw_files(table_name) -%}
+    {%- if not files -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set written = {} -%}
+    {%- for file, written_at in files.items() -%}
+        {%- set day = athena_day_of_file(file) -%}
+        {%- do written.update({
+            day: [written_at, written.get(day, written_at)] | max
+        }) -%}
+    {%- endfor -%}
+    {%- set since = written[written.keys() | max]
+        - modules.datetime.timedelta(days=1) -%}
+    {%- set days = [] -%}
+    {%- for day, written_at in written.items() if written_at >= since -%}
+        {%- do days.append(day) -%}
+    {%- endfor -%}
+    {{ return(
+        athena_days(days) if table_name == 'raw_events'
+        else date_in_list(
+            'batch_date' if table_name in ('raw_accounts', 'raw_contacts')
+            else 'dt',
+            days
+        )
+    ) }}
+{%- endmacro %}
+
+
+{#
+    The same for the CRM batches of a raw table that {{ this }} may not have
+    taken. A batch does not tell its file: on Athena, looked at are the
+    days with a file that was written since a day before {{ this }} was, so
+    that none is missed that came while a run was under way.
+#}
+{% macro partition_filter_new_batches(table_name) -%}
+    {{ return(
+        adapter.dispatch('partition_filter_new_batches', 'churn')(table_name)
+    ) }}
+{%- endmacro %}
+
+{% macro default__partition_filter_new_batches(table_name) -%}
+    {{ return('true') }}
+{%- endmacro %}
+
+{% macro athena__partition_filter_new_batches(table_name) -%}
+    {%- set files = athena_raw_files(table_name) if is_incremental() else none -%}
+    {%- set own_files = adapter.files_under(
+        adapter.get_glue_table_location(this)
+    ) if files is not none else none -%}
+    {%- if not own_files -%}
+        {{ return('true') }}
+    {%- endif -%}
+    {%- set since = own_files.values() | max
+        - modules.datetime.timedelta(days=1) -%}
+    {%- set days = [] -%}
+    {%- for file, written_at in files.items() if written_at > since -%}
+        {%- do days.append(athena_day_of_file(file)) -%}
+    {%- endfor -%}
+    {{ return(date_in_list('batch_date', days)) }}
+{%- endmacro %}
+
+
+{#-
+    The files of a raw table, with the time at which each was written; none where
+    it is not the one of `create_raw_tables`, or its columns are called otherwise,
+    and while nothing is executed.
+-#}
+{% macro athena_raw_files(table_name) -%}
+    {%- if not execute or column_mapping(table_name) -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set files = api.Relation.create(
+        database=var('raw_database') or target.database,
+        schema=var('raw_schema'),
+        identifier=var(table_name ~ '_table') ~ '_files',
+        type='table'
+    ) -%}
+    {%- set location = adapter.get_glue_table_location(files) -%}
+    {{ return(adapter.files_under(location) if location else none) }}
+{%- endmacro %}
+
+
+{% macro athena_day_of_file(file) -%}
+    {%- set found = modules.re.search('/[a-z_]+=([0-9-]{10})/', file) -%}
+    {{ return(found[1] if found else '') }}
+{%- endmacro %}
+
+
+{% macro athena_days(days) -%}
+    {%- set days = days | unique | sort | list -%}
+    {{ return("dt in ('" ~ days | join("', '") ~ "')" if days else 'false') }}
+{%- endmacro %}

@@ -1,0 +1,262 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='as_of_date',
+    )
+}}
+
+{%- set has_calls, has_invoices =
+    var('has_support_calls'), var('has_invoices') -%}
+{%- set inputs = ['activity', 'links', 'subscription_events', 'attributes']
+    + (['calls'] if has_calls else [])
+    + (['invoices'] if has_invoices else []) -%}
+
+{%- set digested_columns = [] -%}
+{%- for input in inputs -%}
+{%- do digested_columns.extend(['count_' ~ input, 'content_' ~ input]) -%}
+{%- endfor %}
+
+with
+
+as_of_dates as (
+
+    select as_of_date from {{ ref('int_as_of_dates') }}
+
+),
+
+activity as (
+
+    select * from {{ ref('int_visitor_activity_daily') }}
+
+),
+
+visitor_accounts as (
+
+    select * from {{ ref('int_visitor_accounts') }}
+
+),
+
+subscription_events as (
+
+    select * from {{ ref('int_subscription_events') }}
+
+    where first_known_on_time_in_batch is not null
+
+),
+
+attributes as (
+
+    select * from {{ ref('int_account_attributes_history') }}
+
+),
+
+{% if has_calls -%}
+calls as (
+
+    select * from {{ ref('stg_support__calls') }}
+
+    where is_on_time
+
+),
+
+{% endif -%}
+{% if has_invoices -%}
+invoices as (
+
+    select * from {{ ref('base_billing__invoice_states') }}
+
+    where is_on_time
+
+),
+
+{% endif -%}
+{#- A link begins, and may end. A union of the two would read links twice. #}
+
+link_moments as (
+
+    select true as is_end
+
+    union all
+
+    select false as is_end
+
+),
+
+{#- Each input row with the first as-of date that knows it. #}
+
+input_rows as (
+
+    select
+        'links' as input,
+        case
+            when link_moments.is_end then visitor_accounts.shared_device_since
+            else visitor_accounts.known_date
+        end as known_date,
+        case
+            when link_moments.is_end then {{ row_checksum([
+                'visitor_id', 'user_key', 'shared_device_since'
+            ]) }}
+            else {{ row_checksum([
+                'visitor_id', 'user_key', 'user_id', 'account_id', 'known_date'
+            ]) }}
+        end as content
+
+    from visitor_accounts
+
+    cross join link_moments
+
+    union all
+
+    select
+        'subscription_events' as input,
+        case
+            when event_date > first_known_on_time_in_batch
+                then {{ add_days('event_date', 1) }}
+            else {{ add_days('first_known_on_time_in_batch', 1) }}
+        end as known_date,
+        {{ row_checksum([
+            'account_id', 'event_date', 'event_type', 'source_column',
+            'order_in_day',
+        ]) }} as content
+
+    from subscription_events
+
+    union all
+
+    select
+        'attributes' as input,
+        {{ add_days('valid_from_batch_date', 1) }} as known_date,
+        {{ row_checksum([
+            'account_id', 'valid_from_batch_date', 'company_name', 'industry',
+            'plan', 'seats', 'monthly_recurring_revenue',
+        ]) }} as content
+
+    from attributes
+
+    {%- if has_calls %}
+
+    union all
+
+    select
+        'calls' as input,
+        {{ add_days('cast(started_at as date)', 1) }} as known_date,
+        {{ row_checksum([
+            'call_id', 'account_id', 'started_at', 'duration_seconds', 'topic'
+        ]) }} as content
+
+    from calls
+    {%- endif %}
+
+    {%- if has_invoices %}
+
+    union all
+
+    select
+        'invoices' as input,
+        cast({{ add_hours(
+            'loaded_at', 24 - (var('allowed_lateness_hours') | int)
+        ) }} as date) as known_date,
+        {{ row_checksum([
+            'invoice_id', 'account_id', 'invoice_date', 'due_date', 'amount',
+            'status', 'loaded_at',
+        ]) }} as content
+
+    from invoices
+    {%- endif %}
+
+),
+
+input_days as (
+
+    select
+        input,
+        known_date,
+        count(*) as count_rows,
+        cast(sum(content) as bigint) as content,
+        cast(null as timestamp) as last_processed_at,
+        cast(null as date) as first_activity_date
+
+    from input_rows
+
+    group by 1, 2
+
+    union all
+
+    select
+        'activity' as input,
+        {{ add_days('activity_date', 1) }} as known_date,
+        count(*) as count_rows,
+        cast(0 as bigint) as content,
+        max(processed_at) as last_processed_at,
+        min(activity_date) as first_activity_date
+
+    from activity
+
+    group by 2
+
+),
+
+inputs_per_date as (
+
+    select
+        as_of_dates.as_of_date,
+        {%- for input in inputs %}
+        cast(sum(
+            case when input_days.input = '{{ input }}' then count_rows end
+        ) as bigint) as count_{{ input }},
+        cast(sum(
+            case when input_days.input = '{{ input }}' then content end
+        ) as bigint) as content_{{ input }},
+        {%- endfor %}
+        max(input_days.last_processed_at) as last_processed_at,
+        min(min(input_days.first_activity_date)) over () as first_activity_date
+
+    from as_of_dates
+
+    left join input_days
+        on
+            as_of_dates.as_of_date >= input_days.known_date
+            and (
+                input_days.input <> 'activity'
+                or input_days.known_date
+                > {{ add_days('as_of_dates.as_of_date', -90) }}
+            )
+
+    group by 1
+
+),
+
+digested_dates as (
+
+    select
+        inputs_per_date.as_of_date,
+        {{ dbt.hash(concat_columns(
+            ['first_activity_date', 'last_processed_at'] + digested_columns
+        )) }} as inputs_digest
+
+    from inputs_per_date
+
+),
+
+dates_to_finalize as (
+
+    select
+        digested_dates.as_of_date,
+        digested_dates.inputs_digest,
+        {{ run_timestamp('finalized_at') }} as finalized_at
+
+    from digested_dates
+
+    {% if is_incremental() -%}
+    left join {{ this }} as decided
+        on digested_dates.as_of_date = decided.as_of_date
+
+    where
+        decided.as_of_date is null
+        or digested_dates.inputs_digest <> decided.inputs_digest
+    {%- endif %}
+
+)
+
+select * from dates_to_finalize

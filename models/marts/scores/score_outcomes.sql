@@ -1,0 +1,164 @@
+{%- set scored_days =
+    '(select distinct as_of_date from ' ~ ref('churn_score_history') ~ ')' -%}
+
+with
+
+history as (
+
+    select * from {{ ref('churn_score_history') }}
+
+),
+
+models as (
+
+    select * from {{ ref('churn_models') }}
+
+),
+
+labels as (
+
+    {{ labels_as_of(scored_days) }}
+
+),
+
+-- A score as of a day whose outcomes the model may have learnt from is no test.
+scores_with_outcomes as (
+
+    select
+        history.model_version,
+        cast(date_trunc('month', history.as_of_date) as date) as score_month,
+        history.risk_band,
+        history.account_id,
+        history.churn_probability,
+        history.revenue_at_risk,
+        coalesce(history.monthly_recurring_revenue, 0)
+            as monthly_recurring_revenue,
+        labels.label_status = 'observed' as is_observed,
+        coalesce(labels.is_churned, false) as is_churned
+
+    from history
+
+    inner join models
+        on history.model_version = models.model_version
+
+    inner join labels
+        on
+            history.account_id = labels.account_id
+            and history.as_of_date = labels.as_of_date
+
+    where history.as_of_date >= models.labels_complete_date
+
+),
+
+scores_by_band as (
+
+    select
+        model_version,
+        score_month,
+        risk_band,
+        account_id,
+        churn_probability,
+        revenue_at_risk,
+        monthly_recurring_revenue,
+        is_observed,
+        is_churned
+
+    from scores_with_outcomes
+
+    union all
+
+    select
+        model_version,
+        score_month,
+        'all' as risk_band,
+        account_id,
+        churn_probability,
+        revenue_at_risk,
+        monthly_recurring_revenue,
+        is_observed,
+        is_churned
+
+    from scores_with_outcomes
+
+),
+
+bands as (
+
+    select
+        model_version,
+        score_month,
+        risk_band,
+        count(*) as count_scores,
+        count(case when is_observed then 1 end) as count_observed,
+        count(distinct case when is_observed then account_id end)
+            as count_observed_accounts,
+        count(case when is_churned then 1 end) as count_churned,
+        avg(case when is_observed then churn_probability end)
+            as mean_probability,
+        avg(
+            case
+                when is_observed and is_churned then cast(1 as double)
+                when is_observed then cast(0 as double)
+            end
+        ) as churned_share,
+        avg(
+            case
+                when is_observed
+                    then churn_probability * (1 - churn_probability)
+            end
+        ) as outcome_variance,
+        sum(case when is_observed then revenue_at_risk end)
+            as expected_lost_revenue,
+        sum(
+            case
+                when is_observed and is_churned then monthly_recurring_revenue
+                when is_observed then cast(0 as double)
+            end
+        ) as lost_revenue
+
+    from scores_by_band
+
+    group by 1, 2, 3
+
+),
+
+months as (
+
+    select * from bands
+
+    where risk_band = 'all'
+
+),
+
+outcomes as (
+
+    select
+        bands.model_version,
+        bands.score_month,
+        bands.risk_band,
+        bands.count_scores,
+        bands.count_observed,
+        bands.count_observed_accounts,
+        bands.count_churned,
+        bands.mean_probability,
+        bands.churned_share,
+        bands.churned_share - bands.mean_probability as calibration_gap,
+        -- An account's scores of one month nearly always share their outcome,
+        -- so that only accounts count as independent.
+        sqrt(
+            bands.outcome_variance / nullif(bands.count_observed_accounts, 0)
+        ) as calibration_gap_standard_error,
+        bands.churned_share / nullif(months.churned_share, 0) as lift,
+        bands.expected_lost_revenue,
+        bands.lost_revenue
+
+    from bands
+
+    inner join months
+        on
+            bands.model_version = months.model_version
+            and bands.score_month = months.score_month
+
+)
+
+select * from outcomes

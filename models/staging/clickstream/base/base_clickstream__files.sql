@@ -1,0 +1,92 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='source_file',
+    )
+}}
+
+with
+
+raw_files as (
+
+    select
+        coalesce(source_file, '') as source_file,
+        count(*) as count_records
+
+    from {{ source_relation('clickstream', 'raw_events') }}
+
+    where {{ partition_filter_new_records() }}
+
+    group by 1
+
+),
+
+existing_files as (
+
+    {% if is_incremental() -%}
+    select
+        source_file,
+        count_records,
+        field_mapping_version,
+        last_grown_at
+
+    from {{ this }}
+    {%- else -%}
+    select
+        source_file,
+        count_records,
+        cast(null as {{ dbt.type_string() }}) as field_mapping_version,
+        cast(null as {{ dbt.type_timestamp() }}) as last_grown_at
+
+    from raw_files
+
+    where false
+    {%- endif %}
+
+),
+
+compared_files as (
+
+    select
+        coalesce(raw_files.source_file, existing_files.source_file)
+            as source_file,
+        coalesce(raw_files.count_records, 0) as count_raw_records,
+        coalesce(existing_files.count_records, 0) as count_known_records,
+        existing_files.field_mapping_version,
+        existing_files.last_grown_at
+
+    from raw_files
+
+    full outer join existing_files
+        on raw_files.source_file = existing_files.source_file
+
+),
+
+files_to_update as (
+
+    select
+        source_file,
+        case
+            when count_raw_records > count_known_records
+                then count_raw_records
+            else count_known_records
+        end as count_records,
+        count_raw_records >= count_known_records as is_complete,
+        '{{ field_mapping_version() }}' as field_mapping_version,
+        case
+            when count_raw_records > count_known_records
+                then {{ run_timestamp('processed_at') }}
+            else last_grown_at
+        end as last_grown_at,
+        {{ run_timestamp('processed_at') }} as processed_at
+
+    from compared_files
+
+    where
+        count_raw_records > count_known_records
+        or field_mapping_version <> '{{ field_mapping_version() }}'
+
+)
+
+select * from files_to_update

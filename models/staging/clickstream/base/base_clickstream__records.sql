@@ -1,0 +1,51 @@
+{%- set columns = [
+    'payload', 'received_at', 'source_file', 'reject_reason', 'reject_detail'
+] + field_mapping_columns() + [
+    'event_at', 'is_clock_skewed', 'processed_at'
+] -%}
+
+with
+
+parsed_records as (
+
+    select * from {{ ref('base_clickstream__parsed_records') }}
+
+),
+
+parsed_repaired_records as (
+
+    select * from {{ ref('base_clickstream__parsed_repaired_records') }}
+
+),
+
+records as (
+
+    select
+        {%- for column in columns %}
+        {{ column }},
+        {%- endfor %}
+        1 as object_number,
+        false as is_repaired
+
+    from parsed_records
+
+    where not needs_repair
+
+    union all
+
+    select
+        {%- for column in columns %}
+        {{ column }},
+        {%- endfor %}
+        object_number,
+        is_repaired
+
+    from parsed_repaired_records
+
+)
+
+select
+    *,
+    coalesce(anonymous_id, user_id) as visitor_id
+
+from records

@@ -1,0 +1,19 @@
+"""Objects found in the records that are not one plain JSON object."""
+
+from churn.json_repair import repaired_records
+
+
+def model(dbt, session):
+    """Take the irregular records that were delivered since the last run."""
+    dbt.config(
+        materialized="incremental",
+        incremental_strategy="delete+insert",
+        unique_key="source_file",
+    )
+    records = dbt.ref("base_clickstream__parsed_records").filter("needs_repair")
+    if dbt.is_incremental:
+        records = records.filter(
+            "processed_at > (select coalesce(max(processed_at), timestamp '0001-01-01') "
+            f"from {dbt.this})"
+        )
+    return repaired_records(records)

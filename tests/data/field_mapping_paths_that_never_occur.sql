@@ -1,0 +1,37 @@
+{{ config(severity='warn') }}
+
+{#- A column's own name is no error: it is there for trackers to come. #}
+{%- set paths = [] -%}
+{%- for column in clickstream_field_mapping() -%}
+    {%- for path in column.json_paths if path != '$.' ~ column.name -%}
+        {%- do paths.append((path, '$' ~ profiled_steps(path) | join)) -%}
+    {%- endfor -%}
+{%- endfor %}
+
+with
+
+field_mapping_paths as (
+
+    {% for path, profiled_path in paths %}
+    select
+        '{{ path }}' as json_path,
+        '{{ profiled_path }}' as profiled_path
+    {%- if not loop.last %}
+    union all
+    {% endif %}
+    {%- else %}
+    select
+        'none' as json_path,
+        'none' as profiled_path
+    where false
+    {%- endfor %}
+
+)
+
+select json_path
+
+from field_mapping_paths
+
+where profiled_path not in (
+    select json_path from {{ ref('clickstream_field_profile') }}
+)

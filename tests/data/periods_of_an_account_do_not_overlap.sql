@@ -1,0 +1,36 @@
+-- Each period starts behind the end of the one before: after a pause of at most
+-- the grace, or after a churn with a longer gap.
+with
+
+periods as (
+
+    select
+        account_id,
+        period_number,
+        start_date,
+        lag(end_date) over (
+            partition by account_id
+            order by period_number
+        ) as previous_end_date,
+        lag(end_reason) over (
+            partition by account_id
+            order by period_number
+        ) as previous_end_reason
+
+    from {{ ref('subscription_periods') }}
+
+)
+
+select * from periods
+
+where
+    period_number > 1
+    and not coalesce(
+        start_date > previous_end_date
+        and (previous_end_reason = 'pause')
+        = (
+            {{ days_between('previous_end_date', 'start_date') }}
+            <= {{ var('churn_grace_days') }}
+        ),
+        false
+    )

@@ -1,0 +1,317 @@
+"""The dictionary is the code: one YAML entry is a column, its type and its docs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, DbtProject
+
+from churn import field_mapping
+from churn.field_mapping import RESERVED_NAMES, column_name
+
+YAML = "models/staging/clickstream/stg_clickstream__events.yml"
+EVENT = {"event": "login", "ts": 1740823445, "user_id": "u"}
+RECORDS = [
+    {
+        **EVENT,
+        "event_id": "e1",
+        "scroll": {"depth": 0.75, "isDeep": "yes"},
+        "cart": [{"sku": "A-1", "order": 3}, {"sku": "B-2"}],
+        "odd key": {"a.b": "x", "$browser": "Firefox", "größe": 90},
+        "params": [{"key": "plan", "value": {"string_value": "Basic"}}],
+        "blob": json.dumps({"trial_ends": "2025-04-01T00:00:00+02:00"}),
+    },
+    {
+        **EVENT,
+        "event_id": "e2",
+        "scroll": {"depth": "deep", "isDeep": 0},
+        "params": [{"key": "plan", "value": {"string_value": "gold"}}],
+        'it\'s "odd"': 1,
+    },
+    {**EVENT, "event_id": "e3", "scroll": {"depth": None}, "cart": [], "blob": "{"},
+]
+
+NEW_COLUMNS = """
+      - name: scroll_depth
+        description: Share of the page that was scrolled through, 0 to 1.
+        data_type: double
+        config:
+          meta:
+            json_paths: [$.scroll.depth]
+      - name: is_deep
+        description: Whether the tracker called it deep.
+        data_type: boolean
+        config:
+          meta:
+            json_paths: [$.scroll.isDeep]
+      - name: first_sku
+        description: The first thing in the cart.
+        data_type: varchar
+        config:
+          meta:
+            json_paths: ['$.cart[0].sku']
+      - name: browser
+        description: The browser, as the tracker calls it.
+        data_type: varchar
+        config:
+          meta:
+            format: lower
+            json_paths: ['$."odd key"."$browser"']
+      - name: dotted
+        description: What stands under a key with a dot.
+        data_type: varchar
+        config:
+          meta:
+            json_paths: [$.nowhere, '$."odd key"."a.b"']
+      - name: plan
+        description: The plan, of those we know.
+        data_type: varchar
+        config:
+          meta:
+            format: lower
+            values: [basic, plus]
+            json_paths: [$.params.plan]
+      - name: trial_ends_on
+        description: The last day of the trial, in UTC.
+        data_type: date
+        config:
+          meta:
+            json_paths: [$.blob.trial_ends]
+"""
+
+
+@pytest.fixture(scope="module")
+def copied_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+    """A copy of this project, whose dictionary a test may change."""
+    folder = tmp_path_factory.mktemp("dictionary")
+    shutil.copytree(
+        ROOT,
+        folder / "project",
+        ignore=shutil.ignore_patterns(
+            ".git", ".venv", "target", "logs", "*.duckdb", "__pycache__"
+        ),
+    )
+    project = DbtProject(folder, folder / "project")
+    project.create_raw_tables()
+    frame = pd.DataFrame(
+        {
+            "payload": [json.dumps(record) for record in RECORDS],
+            "received_at": pd.Timestamp("2025-03-01 10:05"),
+            "source_file": "file",
+        }
+    )
+    project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
+    return project
+
+
+def append_to_dictionary(project: DbtProject, entries: str) -> None:
+    path = project.root / YAML
+    path.write_text(
+        (ROOT / YAML).read_text().rstrip() + "\n" + entries.strip("\n") + "\n"
+    )
+
+
+def columns_of(project: DbtProject, file: str) -> dict:
+    """The columns of the events in dbt's manifest or catalog."""
+    text = (project.folder / "target" / file).read_text()
+    return json.loads(text)["nodes"]["model.churn.stg_clickstream__events"]["columns"]
+
+
+def test_an_entry_is_a_column_with_its_type_and_its_documentation(
+    copied_project: DbtProject,
+) -> None:
+    """Nothing but the YAML is touched."""
+    project = copied_project
+    append_to_dictionary(project, NEW_COLUMNS)
+    project.dbt(
+        "run", "-s", "event_names", "+stg_clickstream__events", load_demo_seeds=False
+    )
+    project.dbt("docs", "generate", load_demo_seeds=False)
+
+    new = {entry["name"]: entry for entry in yaml.safe_load(NEW_COLUMNS)}
+    rows = project.query(
+        f"select {', '.join(new)} from stg_clickstream__events order by event_id"
+    )
+    day = pd.Timestamp("2025-03-31").date()
+    assert rows == [
+        (0.75, True, "A-1", "firefox", "x", "basic", day),
+        (None, False, None, None, None, None, None),
+        (None, None, None, None, None, None, None),
+    ]
+
+    manifest, catalog = (
+        columns_of(project, "manifest.json"),
+        columns_of(project, "catalog.json"),
+    )
+    for name, entry in new.items():
+        assert manifest[name]["description"] == entry["description"]
+        assert catalog[name]["type"] == entry["data_type"].upper()
+    node = json.loads((project.folder / "target" / "manifest.json").read_text())[
+        "nodes"
+    ]["model.churn.stg_clickstream__events"]
+    assert node["config"]["contract"]["enforced"]
+    assert set(catalog) == set(manifest)
+
+
+def test_the_contract_refuses_a_column_that_nothing_fills(
+    copied_project: DbtProject,
+) -> None:
+    append_to_dictionary(
+        copied_project,
+        """
+      - name: promised
+        description: Nobody extracts it.
+        data_type: varchar
+""",
+    )
+    finished = copied_project.dbt(
+        "run",
+        "-s",
+        "event_names",
+        "+stg_clickstream__events",
+        check=False,
+        load_demo_seeds=False,
+    )
+    assert not finished.succeeded
+    assert "enforced contract that failed" in finished.told
+    assert "promised" in finished.told
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (
+            "name: sent, data_type: timestamp, paths: [sentAt]",
+            "has the path `sentAt`: write it as `$.user.id`",
+        ),
+        (
+            "name: amount, data_type: money, paths: [$.amount]",
+            "has the data type `money`: use varchar, timestamp",
+        ),
+        (
+            "name: order, data_type: varchar, paths: [$.order]",
+            "has a name that means something else in these models or in SQL",
+        ),
+        (
+            "name: agreed, data_type: varchar, paths: [$.a], values: [yes, no]",
+            "has the value `True`: write it as a text, in quotes.",
+        ),
+    ],
+)
+def test_an_entry_that_cannot_be_extracted_is_refused_in_a_sentence(
+    copied_project: DbtProject, entry: str, sentence: str
+) -> None:
+    fields = yaml.safe_load("{" + entry.replace("paths:", "json_paths:") + "}")
+    meta = {key: fields.pop(key) for key in ("json_paths", "values") if key in fields}
+    fields |= {"description": "Wrong.", "config": {"meta": meta}}
+    listed = yaml.safe_dump([fields], sort_keys=False)
+    append_to_dictionary(
+        copied_project,
+        "".join(f"      {line}" for line in listed.splitlines(keepends=True)),
+    )
+    finished = copied_project.dbt(
+        "compile",
+        "-s",
+        "base_clickstream__parsed_records",
+        check=False,
+        load_demo_seeds=False,
+    )
+    assert not finished.succeeded
+    said = " ".join(finished.told.split())
+    assert f"The column `{fields['name']}` of stg_clickstream__events" in said
+    assert sentence in said
+
+
+def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
+    copied_project: DbtProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = copied_project
+    append_to_dictionary(project, "")
+    line = ("event_names", "+stg_clickstream__events", "+clickstream_field_profile")
+    project.dbt("run", "--full-refresh", "-s", *line, load_demo_seeds=False)
+    assert field_mapping.main(["--database", str(project.database)]) == 0
+    printed = capsys.readouterr().out
+    # No path can be written for a key with both kinds of quotes.
+    assert printed.count("# No path can address") == 1
+    names = [entry["name"] for entry in yaml.safe_load(printed)]
+    assert len(names) == len(set(names))
+    assert {"depth", "sku", "cart_order", "browser", "plan"} <= set(names)
+
+    append_to_dictionary(project, printed)
+    project.dbt("run", "--full-refresh", "-s", *line, load_demo_seeds=False)
+    assert project.query(
+        "select depth, sku, cart_order, a_b from stg_clickstream__events "
+        "order by event_id limit 1"
+    ) == [("0.75", "A-1", 3.0, "x")]
+    finished = project.dbt(
+        "test",
+        "-s",
+        "undocumented_json_paths",
+        "field_mapping_paths_that_never_occur",
+        load_demo_seeds=False,
+    )
+    assert "WARN=2" in finished.told
+
+    def rows_of(test: str) -> list[tuple]:
+        compiled = project.folder / "target/compiled/churn/tests/data" / f"{test}.sql"
+        return project.query(compiled.read_text())
+
+    # The odd key alone is left; and no pasted path is one that never occurs.
+    assert [row[0] for row in rows_of("undocumented_json_paths")] == [
+        '$."it\'s \\"odd\\""'
+    ]
+    never = rows_of("field_mapping_paths_that_never_occur")
+    pasted = {path for e in yaml.safe_load(printed) for path in paths_of(e)}
+    assert pasted
+    assert not pasted & {path for (path,) in never}
+    assert ("$.user.anonymous_id",) in never
+
+
+def paths_of(entry: dict) -> list[str]:
+    return entry["config"]["meta"]["json_paths"]
+
+
+@pytest.mark.parametrize(
+    ("json_path", "taken", "name"),
+    [
+        ("$.context.osName", (), "os_name"),
+        ("$.context.device.id", ("id",), "device_id"),
+        ("$.id", ("id",), "field_id"),
+        ("$.id", ("id", "field_id"), "field_id_2"),
+        ("$.items[]", (), "items"),
+        ("$.cart.order", (), "cart_order"),
+        ("$.content", (), "field_content"),
+        ('$."Größe in cm"', (), "gr_e_in_cm"),
+        ('$."1st"', (), "field_1st"),
+        ('$."枕"', (), "unnamed"),
+    ],
+)
+def test_a_stub_has_a_name_that_is_free(
+    json_path: str, taken: tuple[str, ...], name: str
+) -> None:
+    assert column_name(json_path, taken) == name
+
+
+def test_names_that_models_use_are_the_same_in_sql_and_python() -> None:
+    text = (ROOT / "macros/clickstream/field_mapping.sql").read_text()
+    listed = text.split("macro reserved_column_names")[1].split("endmacro")[0]
+    assert set(re.findall("'([a-z_]+)'", listed)) == RESERVED_NAMES
+
+
+def test_without_a_profile_it_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "missing.duckdb"
+    assert field_mapping.main(["--database", str(missing)]) == 1
+    assert "run `dbt build` first" in capsys.readouterr().err
+    assert not missing.exists()
+    duckdb.connect(str(missing)).close()
+    assert field_mapping.main(["--database", str(missing)]) == 1
+    assert "run `dbt build` first" in capsys.readouterr().err
