@@ -22,7 +22,7 @@ changes as (
         is_on_time,
         not is_current as is_removal
 
-    from {{ ref('base_clickstream__named_events') }}
+    from {{ ref('stg_clickstream__event_versions') }}
 
     where processed_at > {{ known_until }}
 

@@ -7,12 +7,12 @@
 #}
 {% macro event_changes() -%}
 
-{%- set named_events = ref('base_clickstream__named_events') -%}
+{%- set event_versions = ref('stg_clickstream__event_versions') -%}
 
 {#- Each reads the events itself: what many read is read whole, and kept. -#}
 events as (
 
-    select * from {{ named_events }}
+    select * from {{ event_versions }}
 
 ),
 
@@ -20,7 +20,7 @@ new_events as (
 
     select *
 
-    from {{ named_events }}
+    from {{ event_versions }}
 
     where
         is_current
@@ -59,7 +59,7 @@ new_events as (
         (date_in_list('activity_date', days) if can_inline_dates(days) else 'true')
         ~ ' and (visitor_id, activity_date) in ('
         ~ 'select visitor_id, cast(event_at as date) from '
-        ~ ref('base_clickstream__named_events') ~ ' where ' ~ is_removed ~ ')'
+        ~ ref('stg_clickstream__event_versions') ~ ' where ' ~ is_removed ~ ')'
     ) }}
     {%- endif %}
     {%- endif %}
@@ -69,11 +69,11 @@ new_events as (
 
 {#- The days of the events for which `condition` holds, as texts. -#}
 {% macro event_dates(condition) -%}
-    {%- set named_events = ref('base_clickstream__named_events') -%}
+    {%- set event_versions = ref('stg_clickstream__event_versions') -%}
     {{ return(run_query_cached(
         'select distinct cast(cast(event_at as date) as ' ~ dbt.type_string()
-        ~ ') as event_day from ' ~ named_events ~ ' where ' ~ condition,
-        named_events
+        ~ ') as event_day from ' ~ event_versions ~ ' where ' ~ condition,
+        event_versions
     ) | map('first') | list) }}
 {%- endmacro %}
 
@@ -95,7 +95,7 @@ new_events as (
         visitor_id,
         {{ add_days('cast(event_at as date)', days) }} as activity_date
 
-    from {{ ref('base_clickstream__named_events') }}
+    from {{ ref('stg_clickstream__event_versions') }}
 
     where
         is_on_time

@@ -10,7 +10,7 @@
         visitor_id,
         user_id
 
-    from {{ ref('base_clickstream__named_events') }}
+    from {{ ref('stg_clickstream__event_versions') }}
 
     where
         user_id is not null
@@ -37,7 +37,7 @@
     {%- if is_incremental() and run_query_cached(
         'select 1 as is_lost from (' ~ lost_first_logins(relation)
         ~ ') as lost_first_logins limit 1',
-        ref('base_clickstream__named_events')
+        ref('stg_clickstream__event_versions')
     ) %}
     {{ delete_rows(
         relation, '(visitor_id, user_id) in (' ~ lost_first_logins(relation) ~ ')'

@@ -58,7 +58,7 @@ VARIABLES = {"load_demo_seeds": False, "raw_schema": "raw_grown"}
 # another.
 COUNTED = {
     "base_clickstream__events",
-    "base_clickstream__named_events",
+    "stg_clickstream__event_versions",
     "int_visitor_sessions",
 }
 # Features of other days are kept, too, if they were the last when a run decided them.

@@ -58,7 +58,7 @@ changed_days as (
     ('found', ref('base_clickstream__records'), 'true', ['reject_reason']),
     (
         'counted',
-        ref('base_clickstream__named_events'),
+        ref('stg_clickstream__event_versions'),
         'is_current',
         ['event_id', 'event_at', 'is_on_time', 'is_repaired']
     ),

@@ -2,9 +2,9 @@
 
 with
 
-named_events as (
+event_versions as (
 
-    select * from {{ ref('base_clickstream__named_events') }}
+    select * from {{ ref('stg_clickstream__event_versions') }}
 
 ),
 
@@ -26,7 +26,7 @@ events as (
         is_clock_skewed,
         source_file
 
-    from named_events
+    from event_versions
 
     where is_current
 

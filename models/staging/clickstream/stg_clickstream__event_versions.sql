@@ -14,7 +14,7 @@ event_names as (
 
 ),
 
-named_events as (
+event_versions as (
 
     select
         events.event_id,
@@ -45,4 +45,4 @@ named_events as (
 
 )
 
-select * from named_events
+select * from event_versions
