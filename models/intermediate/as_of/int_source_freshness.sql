@@ -63,14 +63,14 @@ last_whole_day as (
 
     select
         coalesce(
-            max(event_versions.receipt_date), cast('0001-01-01' as date)
+            max(event_versions.received_date), cast('0001-01-01' as date)
         ) as received_date
 
     from event_versions
 
     inner join latest_as_of_date
         on
-            event_versions.receipt_date
+            event_versions.received_date
             < cast(latest_as_of_date.window_closed_at as date)
 
     where event_versions.events > 0
