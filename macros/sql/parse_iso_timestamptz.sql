@@ -14,12 +14,12 @@
     {%- set pattern = time_offset_pattern() -%}
     {%- set hours = regexp_extract_first(text, pattern, 2) -%}
     {%- set minutes = regexp_extract_first(text, pattern, 3) -%}
-    {{ add_minutes(
-        parse_iso_timestamp(text),
-        '(case when ' ~ regexp_extract_first(text, pattern, 1)
-        ~ " = '-' then 1 else -1 end) * (60 * "
-        ~ safe_cast(hours, 'integer', is_checked=true) ~ ' + coalesce('
-        ~ safe_cast(minutes, 'integer', is_checked=true) ~ ', 0))'
+    {{ dbt.dateadd(
+        'minute',
+        '(case when ' ~ regexp_extract_first(text, pattern, 1) ~ " = '-' then 1 else -1 end) * (60 * " ~ try_cast_text(
+    hours, 'integer'
+) ~ ' + coalesce(' ~ try_cast_text(minutes, 'integer') ~ ', 0))',
+        parse_iso_timestamp(text)
     ) }}
 {%- endmacro %}
 
