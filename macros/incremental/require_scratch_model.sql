@@ -1,21 +1,17 @@
 {#
-    Raises an error if an incremental run builds this model but not the scratch
-    model `scratch_model`, which would then hold the rows of an earlier run.
-    `dbt retry` continues the run that built it.
+    Stops an incremental run without the scratch model that this model reads,
+    which then has only the rows of an earlier run. `dbt retry` continues the
+    run that built it.
 #}
 {% macro require_scratch_model(scratch_model) -%}
     {%- if execute and is_incremental()
           and flags.WHICH in ['run', 'build'] and model.resource_type == 'model'
-          and not flags.INVOCATION_COMMAND.startswith('dbt retry') -%}
-        {%- set names = [] -%}
-        {%- for resource in selected_resources -%}
-            {%- do names.append(resource.split('.')[-1]) -%}
-        {%- endfor -%}
-        {%- if scratch_model.identifier not in names -%}
-            {%- do exceptions.raise_compiler_error(
-                model.name ~ ' needs ' ~ scratch_model.identifier
-                ~ ' of the same run: add it to --select.'
-            ) -%}
-        {%- endif -%}
+          and not flags.INVOCATION_COMMAND.startswith('dbt retry')
+          and node_named(scratch_model.identifier).unique_id
+          not in selected_resources -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' needs the rows that ' ~ scratch_model.identifier
+            ~ ' has in the same run: add it to --select.'
+        ) }}
     {%- endif -%}
 {%- endmacro %}

@@ -36,6 +36,18 @@ events as (
 
 ),
 
+-- No event is received before it happens, but for clock skew.
+first_receipt as (
+
+    select
+        cast({{ dbt.dateadd(
+            'minute', -(var('max_clock_skew_minutes') | int), 'min(started_at)'
+        ) }} as date) as received_date
+
+    from changed_sessions
+
+),
+
 session_events as (
 
     select
@@ -58,9 +70,7 @@ session_events as (
             and changed_sessions.started_at <= events.event_at
             and changed_sessions.ended_at >= events.event_at
 
-    where
-        events.event_at >= (select min(started_at) from changed_sessions)
-        and events.event_at <= (select max(ended_at) from changed_sessions)
+    where events.received_date >= (select received_date from first_receipt)
 
 ),
 

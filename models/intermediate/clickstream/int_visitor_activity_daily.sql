@@ -17,7 +17,6 @@
 {%- set event_names = counted_event_names() %}
 {%- set event_versions = ref('stg_clickstream__event_versions') %}
 
-{#- How many days before and after its date an event can be received on time. #}
 {%- set days_before =
     (timeout + var('max_clock_skew_minutes') | int + 1439) // 1440 %}
 {%- set days_after = (var('allowed_lateness_hours') | int + 23) // 24 %}
@@ -59,6 +58,20 @@ changed_visitor_dates as (
 
 ),
 
+-- An on-time event is received within the allowed lateness, and not before it
+-- happens, but for clock skew.
+receipts_to_read as (
+
+    select
+        {{ dbt.dateadd('day', -days_before, 'min(activity_date)') }}
+            as first_received_date,
+        {{ dbt.dateadd('day', days_after, 'max(activity_date)') }}
+            as last_received_date
+
+    from changed_visitor_dates
+
+),
+
 on_time_events as (
 
     select * from {{ event_versions }}
@@ -87,14 +100,10 @@ events_per_date as (
             ) }}
 
     where
-        on_time_events.received_date >= (
-            select {{ dbt.dateadd('day', -days_before, 'min(activity_date)') }}
-            from changed_visitor_dates
-        )
-        and on_time_events.received_date <= (
-            select {{ dbt.dateadd('day', days_after, 'max(activity_date)') }}
-            from changed_visitor_dates
-        )
+        on_time_events.received_date
+        >= (select first_received_date from receipts_to_read)
+        and on_time_events.received_date
+        <= (select last_received_date from receipts_to_read)
 
 ),
 

@@ -15,7 +15,6 @@
 
 {%- set event_versions = ref('stg_clickstream__event_versions') %}
 
-{#- How many days before and after its date an event can be received on time. #}
 {%- set days_before = (var('max_clock_skew_minutes') | int + 1439) // 1440 %}
 {%- set days_after = (var('allowed_lateness_hours') | int + 23) // 24 %}
 
@@ -47,6 +46,20 @@ changed_visitor_dates as (
 
 ),
 
+-- An on-time event is received within the allowed lateness, and not before it
+-- happens, but for clock skew.
+receipts_to_read as (
+
+    select
+        {{ dbt.dateadd('day', -days_before, 'min(activity_date)') }}
+            as first_received_date,
+        {{ dbt.dateadd('day', days_after, 'max(activity_date)') }}
+            as last_received_date
+
+    from changed_visitor_dates
+
+),
+
 events_of_changed_dates as (
 
     select on_time_events.*
@@ -60,14 +73,10 @@ events_of_changed_dates as (
             = changed_visitor_dates.activity_date
 
     where
-        on_time_events.received_date >= (
-            select {{ dbt.dateadd('day', -days_before, 'min(activity_date)') }}
-            from changed_visitor_dates
-        )
-        and on_time_events.received_date <= (
-            select {{ dbt.dateadd('day', days_after, 'max(activity_date)') }}
-            from changed_visitor_dates
-        )
+        on_time_events.received_date
+        >= (select first_received_date from receipts_to_read)
+        and on_time_events.received_date
+        <= (select last_received_date from receipts_to_read)
 
 ),
 
@@ -82,7 +91,9 @@ category_views as (
         count(*) as views,
         {{ latest_event_change(event_versions) }} as processed_at
 
-    from {{ 'events_of_changed_dates' if is_incremental() else 'on_time_events' }}
+    from
+        {{ 'events_of_changed_dates' if is_incremental()
+            else 'on_time_events' }}
 
     where product_category is not null
 

@@ -52,31 +52,45 @@ affected_sessions as (
 
 ),
 
--- A session that lost an event may fall apart: its other events are read again.
--- None of them was received before the session started, but for clock skew.
-events_of_sessions_with_removed_event as (
+-- A session that lost an event may fall apart.
+sessions_to_rebuild as (
+
+    select
+        visitor_id,
+        started_at,
+        ended_at
+
+    from affected_sessions
+
+    where has_removed_event = 1
+
+),
+
+-- No event is received before it happens, but for clock skew.
+first_receipt as (
+
+    select
+        cast({{ dbt.dateadd(
+            'minute', -(var('max_clock_skew_minutes') | int), 'min(started_at)'
+        ) }} as date) as received_date
+
+    from sessions_to_rebuild
+
+),
+
+events_to_rebuild_from as (
 
     select known_events.*
 
     from known_events
 
-    inner join affected_sessions
+    inner join sessions_to_rebuild
         on
-            known_events.visitor_id = affected_sessions.visitor_id
-            and known_events.event_at >= affected_sessions.started_at
-            and known_events.event_at <= affected_sessions.ended_at
+            known_events.visitor_id = sessions_to_rebuild.visitor_id
+            and known_events.event_at >= sessions_to_rebuild.started_at
+            and known_events.event_at <= sessions_to_rebuild.ended_at
 
-    where
-        affected_sessions.has_removed_event = 1
-        and known_events.received_date >= (
-            select cast({{ dbt.dateadd(
-                'minute',
-                -(var('max_clock_skew_minutes') | int),
-                'min(started_at)',
-            ) }} as date)
-            from affected_sessions
-            where has_removed_event = 1
-        )
+    where known_events.received_date >= (select received_date from first_receipt)
 
 ),
 
@@ -90,7 +104,7 @@ events as (
 
     union all
 
-    select * from events_of_sessions_with_removed_event
+    select * from events_to_rebuild_from
 
     {% endif %}
 
@@ -240,7 +254,7 @@ versions as (
 
 ),
 
--- An affected session is superseded, unless it still starts with the same event.
+-- A session that starts with another event than before is superseded.
 ranked_versions as (
 
     select

@@ -7,7 +7,8 @@ identity_links as (
         user_id,
         account_id,
         identified_at,
-        {{ dbt.dateadd('day', 1, 'cast(identified_at as date)') }} as known_date,
+        {{ dbt.dateadd('day', 1, 'cast(identified_at as date)') }}
+            as known_date,
         coalesce(
             {{ dbt.dateadd('day', 1, 'cast(shared_device_since as date)') }},
             date '9999-12-31'

@@ -1,3 +1,5 @@
+{%- set changes = ['created', 'extended', 'merged', 'filled'] %}
+
 with
 
 daily_receipts as (
@@ -17,16 +19,15 @@ late_sessions as (
 late_sessions_per_date as (
 
     select
-        first_late_received_date as received_date,
-        {%- for change in ['created', 'extended', 'merged', 'filled'] %}
+        {%- for change in changes %}
         count(case when late_change = '{{ change }}' then 1 end)
-            as sessions_{{ change }}
-        {%- if not loop.last %},{% endif %}
+            as sessions_{{ change }},
         {%- endfor %}
+        first_late_received_date as received_date
 
     from late_sessions
 
-    group by 1
+    group by first_late_received_date
 
 ),
 
@@ -37,12 +38,11 @@ late_arrivals as (
         daily_receipts.events,
         daily_receipts.late_events,
         daily_receipts.median_hours_late,
-        daily_receipts.max_hours_late / 24.0 as max_days_late,
-        {%- for change in ['created', 'extended', 'merged', 'filled'] %}
+        {%- for change in changes %}
         coalesce(late_sessions_per_date.sessions_{{ change }}, 0)
-            as sessions_{{ change }}
-        {%- if not loop.last %},{% endif %}
+            as sessions_{{ change }},
         {%- endfor %}
+        daily_receipts.max_hours_late / 24.0 as max_days_late
 
     from daily_receipts
 

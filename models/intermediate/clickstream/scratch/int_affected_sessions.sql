@@ -12,8 +12,9 @@
 ) %}
 {%- set event_dates = distinct_dates(event_versions, 'event_at', is_new) %}
 {%- set days_of_timeout = (timeout + 1439) // 1440 %}
-{%- set start_dates = dates_around(event_dates, days_of_timeout + 1, days_of_timeout)
-    if can_inline_dates(event_dates) else none %}
+{%- set start_dates = dates_around(
+    event_dates, days_of_timeout + 1, days_of_timeout
+) if can_inline_dates(event_dates) else none %}
 
 with
 
