@@ -90,7 +90,9 @@ events_to_rebuild_from as (
             and known_events.event_at >= sessions_to_rebuild.started_at
             and known_events.event_at <= sessions_to_rebuild.ended_at
 
-    where known_events.received_date >= (select received_date from first_receipt)
+    where
+        known_events.received_date
+        >= (select received_date from first_receipt)
 
 ),
 
