@@ -10,7 +10,7 @@ events as (
 
     select *
 
-    from {{ ref('base_clickstream__events') }}
+    from {{ ref('base_clickstream__event_versions') }}
 
     where is_current
 
