@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -16,16 +16,20 @@ subscription_events as (
 
 ),
 
-as_of_dates as (
+snapshot_dates as (
 
-    {{ new_as_of_dates() }}
+    select * from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
 
 ),
 
 known_events as (
 
     select
-        as_of_dates.as_of_date,
+        snapshot_dates.as_of_date,
         subscription_events.account_id,
         subscription_events.event_date,
         subscription_events.event_type,
@@ -37,15 +41,15 @@ known_events as (
                     then subscription_events.event_date
             end
         ) over (
-            partition by as_of_dates.as_of_date, subscription_events.account_id
+            partition by snapshot_dates.as_of_date, subscription_events.account_id
         ) as signup_event_date
 
     from subscription_events
 
-    inner join as_of_dates
+    inner join snapshot_dates
         on
-            subscription_events.event_date < as_of_dates.as_of_date
-            and subscription_events.first_known_on_time_in_batch < as_of_dates.as_of_date
+            subscription_events.event_date < snapshot_dates.as_of_date
+            and subscription_events.first_known_on_time_in_batch < snapshot_dates.as_of_date
 
 ),
 
@@ -144,6 +148,7 @@ statuses as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from statuses
