@@ -20,7 +20,13 @@ with
         max(cast({{ arrived_at }} as {{ dbt.type_timestamp() }}))
             as last_arrived_at
 
-    from {{ source_relation(source_name, table_name) }}
+    from (
+        -- depends_on: {{ ref(table_name) if var('load_demo_seeds') }}
+        select {{ source_columns(table_name) }}
+        from {{ ref('base_clickstream__file_records')
+            if table_name == 'raw_events' and var('raw_event_files') is not none
+            else source(source_name, table_name) }}
+    ) as {{ table_name }}
 
     where {{ partition_filter_last_record(table_name) }}
 

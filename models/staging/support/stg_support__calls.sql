@@ -4,7 +4,9 @@ with
 
 source as (
 
-    select * from {{ source_relation('support', 'raw_calls') }}
+    -- depends_on: {{ ref('raw_calls') if var('load_demo_seeds') }}
+    select {{ source_columns('raw_calls') }}
+    from {{ source('support', 'raw_calls') }}
 
 ),
 

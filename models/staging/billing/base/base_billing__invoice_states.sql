@@ -4,7 +4,9 @@ with
 
 source as (
 
-    select * from {{ source_relation('billing', 'raw_invoices') }}
+    -- depends_on: {{ ref('raw_invoices') if var('load_demo_seeds') }}
+    select {{ source_columns('raw_invoices') }}
+    from {{ source('billing', 'raw_invoices') }}
 
 ),
 

@@ -14,7 +14,7 @@ raw_files as (
         coalesce(source_file, '') as source_file,
         count(*) as count_records
 
-    from {{ source_relation('clickstream', 'raw_events') }}
+    from {{ ref('base_clickstream__raw_events') }}
 
     where {{ partition_filter_new_records() }}
 

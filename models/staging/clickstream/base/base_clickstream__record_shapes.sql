@@ -15,7 +15,7 @@ raw_events as (
         received_at,
         coalesce(source_file, '') as source_file
 
-    from {{ source_relation('clickstream', 'raw_events') }}
+    from {{ ref('base_clickstream__raw_events') }}
 
     where {{ partition_filter_files(new_files(this))
         if is_incremental() else 'true' }}
