@@ -100,7 +100,7 @@ def test_whole_line_agrees_from_raw_batches_on(
     names = {history.name for history in told}
     periods = project.query(
         """select account_id, period_number, tenure_number, start_date, end_date,
-            coalesce(end_reason, ''), is_winback, tenure_churn_date
+            coalesce(end_reason, ''), is_winback, churn_date
         from subscription_periods where not starts_with(account_id, 'other')"""
     )
     assert set(periods) == {

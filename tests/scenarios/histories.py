@@ -193,6 +193,7 @@ def changes(dialect: str) -> list[dict]:
         is_there = False
         for told in history.told:
             row = {
+                "batch_scope": "all",
                 "account_id": history.name,
                 "batch_date": told.batch,
                 "change_kind": "vanished"
@@ -245,7 +246,7 @@ def periods() -> list[dict]:
             "end_date": period.ended,
             "end_reason": period.end_reason,
             "is_winback": period.is_winback,
-            "tenure_churn_date": period.stay_churned,
+            "churn_date": period.stay_churned,
         }
         for history in HISTORIES
         for period in history.periods

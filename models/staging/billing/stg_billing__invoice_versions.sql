@@ -10,7 +10,7 @@ source as (
 
 ),
 
-states as (
+renamed as (
 
     select
         {{ parse_crm_text('invoice_id') }} as invoice_id,
@@ -19,25 +19,22 @@ states as (
         {{ dbt.safe_cast('due_date', 'date') }} as due_date,
         {{ dbt.safe_cast('amount', 'double') }} as amount,
         lower({{ parse_crm_text('status') }}) as status,
-        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
-        {{ is_on_time_arrival(
-            'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', dbt.safe_cast(
-                'due_date', 'date'
-            )
-        ) }} as is_on_time
+        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
 
     from source
 
 ),
 
-identified_states as (
+versions as (
 
-    select distinct *
+    select distinct
+        *,
+        {{ is_on_time_arrival('loaded_at', 'due_date') }} as is_on_time
 
-    from states
+    from renamed
 
     where invoice_id is not null and account_id is not null
 
 )
 
-select * from identified_states
+select * from versions
