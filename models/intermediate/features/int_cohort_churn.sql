@@ -78,15 +78,12 @@ cohort_churn as (
         cast(count_newer_gone as double)
         / count_newer_accounts as newer_cohorts_gone_share,
         cast(30.0 * count_newer_gone as double)
-        / nullif(total_newer_days_subscribed, 0) as newer_cohorts_monthly_churn
+        / nullif(total_newer_days_subscribed, 0) as newer_cohorts_monthly_churn,
+        {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+            as finalized_at
 
     from cohorts_with_newer
 
 )
 
-select
-    *,
-    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
-        as finalized_at
-
-from cohort_churn
+select * from cohort_churn
