@@ -20,15 +20,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from churn.dataset import ACCOUNT, AS_OF_DATE, LABEL, in_one_order
+from churn.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
 from churn.features import Feature, read_features
 from churn.metrics import Estimate, compare, evaluate
 from churn.split import THREE_WAY
 from churn.train import (
     TrainingResult,
     TrainingSettings,
+    find_training_problem,
     train,
-    why_not_trainable,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -274,10 +274,10 @@ def judge(
     Returns:
         The comparison, or why there is no time to hold out.
     """
-    problem = why_not_trainable(rows[LABEL].to_numpy(dtype=float))
+    problem = find_training_problem(rows[LABEL].to_numpy(dtype=float))
     if problem:
         return problem
-    rows = in_one_order(rows)
+    rows = sort_rows(rows)
     ours = train(rows, features, settings)
     if ours.split.method != THREE_WAY:
         return ours.split.reason
