@@ -25,7 +25,7 @@ PREDICTOR_NAMES = {
     "model": "this model",
     "logistic_regression": "logistic regression",
     "recency_rule": "days since last visit",
-    "prevalence": "everyone alike",
+    "prevalence": "constant probability",
 }
 
 
