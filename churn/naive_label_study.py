@@ -577,7 +577,8 @@ date."""
 _MODEL_TEXT = """\
 "Mean probability" is the mean prediction for the held-out rows; it should equal the
 churned share. "Claimed ROC AUC" is measured against the label that the model was
-trained on, as its author would report it. Differences are measured on the same draws."""
+trained on, as its author would report it. Differences are measured on the same
+draws."""
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
