@@ -234,15 +234,15 @@ def write_history(connection: duckdb.DuckDBPyConnection) -> None:
             f"""
             insert into {table} by name
             select
-                    batch_changes.* replace (
-                        batches.batch_date as batch_date,
-                        batches.loaded_at as loaded_at
-                    )
-                from int_crm_batches as batches
-                cross join (
-                    select * from {table} where change_kind = 'batch'
-                ) as batch_changes
-                where batches.batch_date > batch_changes.batch_date;
+                batch_changes.* replace (
+                    batches.batch_date as batch_date,
+                    batches.loaded_at as loaded_at
+                )
+            from int_crm_batches as batches
+            cross join (
+                select * from {table} where change_kind = 'batch'
+            ) as batch_changes
+            where batches.batch_date > batch_changes.batch_date;
 
             insert into {table} by name
             select
