@@ -70,7 +70,7 @@ def test_the_line_runs_on_empty_sources_and_says_so(project: DbtProject) -> None
     said = flat(finished.told)
     for table in ("events", "accounts", "contacts", "invoices", "calls"):
         assert f'"raw_{table}" is empty' in said
-    assert "cannot train_and_register yet" in said
+    assert "Cannot train a model yet" in said
     for table in ("churn_labels", "int_as_of_dates", "churn_models", "churn_scores"):
         assert project.query(f"select count(*) from {table}") == [(0,)]
 

@@ -15,7 +15,7 @@ import pytest
 
 from churn.demo import Settings, dirt, generate
 from churn.demo.__main__ import main
-from churn.demo.batches import HALF, LATE, MISSING, TWICE, batch_schedule
+from churn.demo.batches import DUPLICATE, INCOMPLETE, LATE, MISSING, batch_schedule
 from churn.demo.seeds import SEED_COMPANY, write_seeds
 from churn.demo.trackers import RAW_NAMES
 from churn.load import load
@@ -374,7 +374,7 @@ def test_people_browse_before_they_log_in_and_on_several_devices(database):
 
 def test_crm_batches_go_missing_come_late_half_and_twice(database):
     schedule = batch_schedule(COMPANY)
-    assert {MISSING, LATE, HALF, TWICE} <= set(schedule)
+    assert {MISSING, LATE, INCOMPLETE, DUPLICATE} <= set(schedule)
     assert (MISSING, MISSING) in pairwise(schedule)
     accepted = dict(
         database.execute(
@@ -399,9 +399,9 @@ def test_crm_batches_go_missing_come_late_half_and_twice(database):
             continue
         rows, accounts, batches, is_late = accepted[day]
         assert rows == accounts * batches
-        assert batches == (2 if kind == TWICE else 1)
+        assert batches == (2 if kind == DUPLICATE else 1)
         assert is_late == (kind == LATE)
-        if kind == HALF:
+        if kind == INCOMPLETE:
             assert rows < 0.6 * accepted[day - 1][0]
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from churn.demo.company import found_company
+from churn.demo.company import generate_company
 from churn.demo.hazard import HORIZON_DAYS, MonthlyHazard
-from churn.demo.lifecycle import CANCELLED, OPEN, RESTARTED, Lifecycle, live
+from churn.demo.lifecycle import (
+    CANCELLED,
+    OPEN,
+    RESTARTED,
+    Lifecycle,
+    simulate_lifecycle,
+)
 from churn.demo.settings import Settings
 from churn.metrics import roc_auc
 
@@ -16,8 +22,10 @@ SETTINGS = Settings(accounts=12_000, days=160, seed=4)
 
 @pytest.fixture(scope="module")
 def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, Lifecycle]:
-    company = found_company(SETTINGS)
-    return company, live(SETTINGS, company, tmp_path_factory.mktemp("lives"))
+    company = generate_company(SETTINGS)
+    return company, simulate_lifecycle(
+        SETTINGS, company, tmp_path_factory.mktemp("lives")
+    )
 
 
 def churned_within_the_month(lifecycle: Lifecycle, day: int) -> np.ndarray:

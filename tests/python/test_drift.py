@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from planted import FEATURES, planted_rows
 
-from churn.drift import DRIFT_SCHEMA, learn_bins, measure_drift, stability_index
+from churn.drift import DRIFT_SCHEMA, fit_bins, measure_drift, stability_index
 from churn.features import as_matrix
 
 NAMES = ["days_since_last_visit", "noise", "plan", "visits_28d"]
@@ -23,7 +23,7 @@ def model() -> dict[str, str]:
         "model_version": "m1",
         "feature_names": json.dumps(NAMES),
         "category_codes": json.dumps(CODES),
-        "drift_bins": json.dumps(learn_bins(as_matrix(rows, NAMES, CODES), NAMES)),
+        "drift_bins": json.dumps(fit_bins(as_matrix(rows, NAMES, CODES), NAMES)),
     }
 
 

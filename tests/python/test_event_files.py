@@ -13,7 +13,7 @@ import pytest
 from conftest import DbtProject
 from moto.server import ThreadedMotoServer
 
-from churn.event_files import NoFilesError, TakenFile, find_event_files, new_lines
+from churn.event_files import LoadedFile, NoFilesError, find_event_files, new_lines
 
 RECORD = '{"event":"login","event_id":"%s","ts":1740823445,"user_id":"u"}\n'
 
@@ -125,7 +125,7 @@ def test_only_time_stamps_that_moved_are_no_change(folder: Path) -> None:
     files = find_event_files(f"{folder}/a/1.jsonl")
     taken_rows = new_lines(files, {}).read_all()
     taken = {
-        "1.jsonl": TakenFile(
+        "1.jsonl": LoadedFile(
             files[0].bytes,
             taken_rows["file_sha256"][0].as_py(),
             files[0].modified_at,

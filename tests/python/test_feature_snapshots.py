@@ -33,10 +33,8 @@ def company(module_project: DbtProject, early_run: str) -> DbtProject:
 def test_what_cannot_be_learnt_is_said(
     module_project: DbtProject, early_run: str
 ) -> None:
-    assert (
-        "cannot train_and_register yet: no account has an observed label" in early_run
-    )
-    assert "cannot score yet" in early_run
+    assert "Cannot train a model yet: no account has an observed label" in early_run
+    assert "Cannot score yet" in early_run
     assert module_project.query("select count(*) from churn_scores") == [(0,)]
     types = dict(
         module_project.query(

@@ -13,7 +13,7 @@ import yaml
 from conftest import ROOT
 
 from churn import check, init
-from churn.column_inference import fields_of, guess_event_columns, is_time
+from churn.column_inference import collect_fields, infer_event_columns, is_time
 
 SHAPES = {
     # What trackers send, and where each column of the dictionary is in it.
@@ -75,23 +75,23 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_columns_are_found_whatever_they_are_called(shape: str) -> None:
     make, expected = SHAPES[shape]
-    fields, total = fields_of(make(number) for number in range(500))
-    guesses = guess_event_columns(fields, total)
+    fields, total = collect_fields(make(number) for number in range(500))
+    inferred = infer_event_columns(fields, total)
     found = {
         column: guess.fields[0].path
-        for column, guess in guesses.items()
+        for column, guess in inferred.items()
         if guess.fields and column in expected
     }
     assert found == expected
-    asked = [guess.question for guess in guesses.values() if guess.question]
+    asked = [guess.question for guess in inferred.values() if guess.question]
     assert bool(asked) == (shape == "nobody's names")
 
 
 def test_what_cannot_be_guessed_is_asked() -> None:
-    fields, total = fields_of({"a": number, "b": "same"} for number in range(99))
-    guesses = guess_event_columns(fields, total)
+    fields, total = collect_fields({"a": number, "b": "same"} for number in range(99))
+    inferred = infer_event_columns(fields, total)
     for column in ("raw_event_name", "occurred_at", "user_id"):
-        assert "which one is it?" in (guesses[column].question or "")
+        assert "which one is it?" in (inferred[column].question or "")
 
 
 def test_times_are_told_from_other_numbers() -> None:
@@ -180,7 +180,7 @@ def test_a_project_is_written_that_check_accepts_once_its_questions_are_answered
         lines = file.read_text().splitlines(keepends=True)
         file.write_text("".join(line for line in lines if "QUESTION:" not in line))
     assert check.main(["--project", str(project)]) == 0
-    assert "Nothing is missing" in capsys.readouterr().out
+    assert "No problems found" in capsys.readouterr().out
 
 
 def test_each_problem_is_one_line_with_its_remedy(
@@ -205,8 +205,8 @@ def test_each_problem_is_one_line_with_its_remedy(
         "set cancellation_source to dates",
         "has no column `firm`",
         "set `has_invoices` to false",
-        "event_names.csv does not know page viewed, signed in",
-        "say which JSON path and which column name the same person",
+        "event_names.csv has no row for page viewed, signed in",
+        "map the JSON path and the column that hold the same user",
     ):
         assert sum(words in problem for problem in problems) == 1, (words, problems)
     assert all(problem.startswith("- ") for problem in problems)
@@ -290,7 +290,7 @@ def test_the_second_company_is_guessed_as_it_was_written_by_hand(
         *["event_id", "raw_event_name", "occurred_at", "sent_at", "anonymous_id"],
         *["user_id", "page_path", "product_category"],
     ):
-        assert guessed.dictionary[column] == by_hand.dictionary[column], column
+        assert guessed.field_mapping[column] == by_hand.field_mapping[column], column
     for name in (
         *["cancellation_source", "has_contacts", "has_invoices", "has_support_calls"],
     ):

@@ -96,7 +96,7 @@ def test_every_file_is_loaded_exactly_once(landing_zone, database):
     ]
     assert sum(first.files.values()) == len(files)
     assert sum(second.files.values()) == 0
-    assert second.known == len(files)
+    assert second.already_loaded == len(files)
     assert fingerprint(database) == loaded
     ledger = rows(
         database, "select table_name, sum(rows) from raw.loaded_files group by 1"
@@ -378,7 +378,7 @@ def test_tables_filled_by_others_are_refused(folder, database):
                 'seed' as source_file"""
         )
 
-    with pytest.raises(LoadError, match="already holds rows"):
+    with pytest.raises(LoadError, match="holds rows that no load wrote"):
         load(folder, database)
 
     assert rows(database, "select count(*) from raw.raw_events") == [(1,)]
@@ -411,5 +411,5 @@ def test_seeds_arrive_as_they_were_written(project, landing_zone):
             assert found == written
         assert len(found) == len(written)
 
-    with pytest.raises(LoadError, match="already holds rows"):
+    with pytest.raises(LoadError, match="holds rows that no load wrote"):
         load(landing_zone, project.database)

@@ -88,7 +88,7 @@ def test_every_disagreement_is_counted() -> None:
         only_naively=3,
         accounts_only_naively=2,
         missed=1,
-        left_out=0,
+        excluded=0,
     )
     assert naive_label_study.count_rows(
         rows, naive_label_study.NEWLY_FILLED
@@ -99,7 +99,7 @@ def test_every_disagreement_is_counted() -> None:
         only_naively=1,
         accounts_only_naively=1,
         missed=1,
-        left_out=3,
+        excluded=3,
     )
 
 
@@ -110,27 +110,27 @@ def test_models_are_judged_on_what_happened_not_on_what_they_learnt() -> None:
     rows["was_filled"] = rows["account_id"].isin(returned)
     rows["is_filled"] = rows["was_filled"] | rows["is_churned"]
 
-    held_out = naive_label_study.judge(rows, FEATURES, TRAINING)
+    held_out = naive_label_study.compare_labels(rows, FEATURES, TRAINING)
 
     assert isinstance(held_out, naive_label_study.HeldOut)
-    ours, filled, newly_filled = held_out.judged
-    assert [ours.reading, filled.reading, newly_filled.reading] == [
-        naive_label_study.OURS,
+    ours, filled, newly_filled = held_out.models
+    assert [ours.label, filled.label, newly_filled.label] == [
+        naive_label_study.TRUE_LABEL,
         naive_label_study.FILLED,
         naive_label_study.NEWLY_FILLED,
     ]
-    assert ours.loss_to_ours is None
-    assert ours.believed.value == ours.metrics["roc_auc"].value
+    assert ours.difference is None
+    assert ours.claimed_auc.value == ours.metrics["roc_auc"].value
     # Those who came back look like everyone else, and are called churned.
     assert filled.mean_probability > ours.mean_probability + 0.1
-    assert filled.loss_to_ours["log_loss"].low > 0
+    assert filled.difference["log_loss"].low > 0
     # Here the careful reading is right about everyone that it learns from.
     assert newly_filled.mean_probability == pytest.approx(
         ours.mean_probability, abs=0.02
     )
-    for judged in held_out.judged[1:]:
+    for judged in held_out.models[1:]:
         for metric in naive_label_study.SHOWN:
-            assert judged.loss_to_ours[metric].value == pytest.approx(
+            assert judged.difference[metric].value == pytest.approx(
                 judged.metrics[metric].value - ours.metrics[metric].value
             )
 

@@ -21,7 +21,7 @@ from churn.predict import (
     score_batch,
     scorer_from,
 )
-from churn.reasons import IN_FAVOUR, MOST_REASONS, SMALLEST_CONTRIBUTION, explain
+from churn.reasons import IN_FAVOUR, MAX_REASONS, MIN_CONTRIBUTION, explain
 from churn.registry import REGISTRY_SCHEMA, train_and_register
 from churn.train import TrainingSettings
 
@@ -160,13 +160,13 @@ def test_reasons_are_the_strongest_contributions(
         for position in np.argsort(-contributions[row], kind="stable"):
             feature = described[model.feature_names[position]]
             strength = contributions[row, position]
-            if strength >= SMALLEST_CONTRIBUTION and feature.theme not in themes:
+            if strength >= MIN_CONTRIBUTION and feature.theme not in themes:
                 themes.add(feature.theme)
                 expected.append(phrase_of(feature, model, accounts.iloc[row]))
         if not expected:
             weakest = described[model.feature_names[contributions[row].argmin()]]
             expected = [IN_FAVOUR + phrase_of(weakest, model, accounts.iloc[row])]
-        expected = (expected + [None] * MOST_REASONS)[:MOST_REASONS]
+        expected = (expected + [None] * MAX_REASONS)[:MAX_REASONS]
         assert list(told) == expected
 
 

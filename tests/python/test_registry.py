@@ -100,7 +100,7 @@ def test_a_champion_without_its_features_is_replaced(
 def test_labels_of_the_future_are_not_learnt_from(rows: pd.DataFrame) -> None:
     known_by = pd.Timestamp("2025-10-01")
     written = train_and_register(
-        rows, FEATURES, None, SETTINGS, known_by=known_by
+        rows, FEATURES, None, SETTINGS, as_of_date=known_by
     ).to_pandas()
     newest = max(
         pd.Timestamp(day)
@@ -117,7 +117,7 @@ def test_nothing_to_learn_is_said_in_one_line(
         assert table.num_rows == 0
         assert table.schema == REGISTRY_SCHEMA
         said = capsys.readouterr().out
-        assert said.startswith("cannot train_and_register yet: ")
+        assert said.startswith("Cannot train a model yet: ")
         assert said.count("\n") == 1
 
 
@@ -163,7 +163,7 @@ def test_a_registry_of_an_older_version_goes_on(
 
     champion = champion_of(with_all_columns(old))
     assert measure_drift(rows, champion, FEATURES).num_rows == 0
-    assert "an older version trained" in capsys.readouterr().out
+    assert "stored no drift bins" in capsys.readouterr().out
 
 
 def test_the_line_runs_on_a_registry_of_an_older_version(

@@ -15,8 +15,8 @@ from churn.train import (
     TrainingResult,
     TrainingSettings,
     calibrate,
+    find_training_problem,
     train,
-    why_not_trainable,
 )
 
 SETTINGS = TrainingSettings(gap_days=HORIZON_AND_GRACE, seed=3, search_trials=3)
@@ -146,9 +146,9 @@ def test_a_short_history_is_split_less(weeks: int, method: str) -> None:
 
 
 def test_one_outcome_cannot_be_learnt(rows: pd.DataFrame) -> None:
-    assert why_not_trainable(rows["is_churned"].to_numpy()) is None
-    assert "no account" in why_not_trainable(np.array([]))
-    assert "all 3 rows" in why_not_trainable(np.zeros(3))
+    assert find_training_problem(rows["is_churned"].to_numpy()) is None
+    assert "no account" in find_training_problem(np.array([]))
+    assert "all 3 rows" in find_training_problem(np.zeros(3))
 
 
 def test_calibration_mends_a_shift() -> None:
