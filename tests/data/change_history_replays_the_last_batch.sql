@@ -50,7 +50,7 @@ ranked_changes as (
 
     from {{ ref('int_account_changes') }}
 
-    where change_kind != 'batch'
+    where batch_scope = 'all' and change_kind != 'batch'
 
 ),
 

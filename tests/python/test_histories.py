@@ -109,7 +109,7 @@ def test_a_run_from_raw_batches_agrees(
     names = {history.name for history in selected}
     periods = project.query(
         """select account_id, period_number, tenure_number, start_date, end_date,
-            coalesce(end_reason, ''), is_winback, tenure_churn_date
+            coalesce(end_reason, ''), is_winback, churn_date
         from subscription_periods where not starts_with(account_id, 'other')"""
     )
     assert set(periods) == {

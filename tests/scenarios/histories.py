@@ -194,6 +194,7 @@ def changes(cancellation_source: str) -> list[dict]:
         is_present = False
         for entry in history.batches:
             row = {
+                "batch_scope": "all",
                 "account_id": history.name,
                 "batch_date": entry.batch,
                 "change_kind": "vanished"
@@ -246,7 +247,7 @@ def periods() -> list[dict]:
             "end_date": period.end_date,
             "end_reason": period.end_reason,
             "is_winback": period.is_winback,
-            "tenure_churn_date": period.tenure_churn_date,
+            "churn_date": period.tenure_churn_date,
         }
         for history in HISTORIES
         for period in history.periods

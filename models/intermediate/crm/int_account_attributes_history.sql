@@ -7,7 +7,7 @@ with
 
 changes as (
 
-    select * from {{ ref('int_account_changes_on_time') }}
+    select * from {{ ref('int_account_changes') }}
 
 ),
 
@@ -21,7 +21,9 @@ fingerprinted_changes as (
 
     from changes
 
-    where change_kind in ('arrived', 'changed')
+    where
+        batch_scope = 'on_time'
+        and change_kind in ('arrived', 'changed')
 
 ),
 

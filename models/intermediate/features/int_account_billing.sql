@@ -5,7 +5,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -19,9 +19,13 @@ states as (
 
 ),
 
-as_of_dates as (
+snapshot_dates as (
 
-    {{ new_as_of_dates() }}
+    select * from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
 
 ),
 
@@ -29,15 +33,15 @@ invoices_ever_in_window as (
 
     select distinct
         states.invoice_id,
-        as_of_dates.as_of_date
+        snapshot_dates.as_of_date
 
     from states
 
-    inner join as_of_dates
+    inner join snapshot_dates
         on
-            states.due_date < as_of_dates.as_of_date
+            states.due_date < snapshot_dates.as_of_date
             and states.due_date
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ add_days('snapshot_dates.as_of_date', -90) }}
 
 ),
 
@@ -108,6 +112,7 @@ billing as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from billing

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -16,9 +16,13 @@ attributes as (
 
 ),
 
-as_of_dates as (
+snapshot_dates as (
 
-    {{ new_as_of_dates() }}
+    select * from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
 
 ),
 
@@ -26,15 +30,15 @@ known_attributes as (
 
     select
         attributes.*,
-        as_of_dates.as_of_date,
+        snapshot_dates.as_of_date,
         attributes.valid_from_batch_date
-        < {{ add_days('as_of_dates.as_of_date', -90) }}
+        < {{ add_days('snapshot_dates.as_of_date', -90) }}
             as was_known_90_days_before
 
     from attributes
 
-    inner join as_of_dates
-        on attributes.valid_from_batch_date < as_of_dates.as_of_date
+    inner join snapshot_dates
+        on attributes.valid_from_batch_date < snapshot_dates.as_of_date
 
 ),
 
@@ -88,6 +92,7 @@ contracts as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from contracts

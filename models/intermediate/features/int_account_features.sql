@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -24,7 +24,9 @@ statuses as (
 
     select * from {{ ref('int_account_status') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -32,7 +34,9 @@ cohorts as (
 
     select * from {{ ref('int_cohort_churn') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -40,7 +44,9 @@ contracts as (
 
     select * from {{ ref('int_account_contract') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -48,7 +54,9 @@ usage as (
 
     select * from {{ ref('int_account_usage') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -57,7 +65,9 @@ support as (
 
     select * from {{ ref('int_account_support') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -67,7 +77,9 @@ billing as (
 
     select * from {{ ref('int_account_billing') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -349,6 +361,7 @@ features as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from features

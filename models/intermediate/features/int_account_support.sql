@@ -5,7 +5,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -19,9 +19,13 @@ calls as (
 
 ),
 
-as_of_dates as (
+snapshot_dates as (
 
-    {{ new_as_of_dates() }}
+    select * from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
 
 ),
 
@@ -29,18 +33,18 @@ calls_in_window as (
 
     select
         calls.*,
-        as_of_dates.as_of_date,
+        snapshot_dates.as_of_date,
         {{ days_between(
-            'cast(calls.started_at as date)', 'as_of_dates.as_of_date'
+            'cast(calls.started_at as date)', 'snapshot_dates.as_of_date'
         ) }} as days_before
 
     from calls
 
-    inner join as_of_dates
+    inner join snapshot_dates
         on
-            cast(calls.started_at as date) < as_of_dates.as_of_date
+            cast(calls.started_at as date) < snapshot_dates.as_of_date
             and cast(calls.started_at as date)
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ add_days('snapshot_dates.as_of_date', -90) }}
 
 ),
 
@@ -71,6 +75,7 @@ support as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from support

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -19,7 +19,9 @@ activity as (
 
     select * from {{ ref('int_visitor_activity_daily') }}
 
-    where {{ feature_window_filter('activity_date', 90) }}
+    where {{ feature_window_filter(
+        ref('int_feature_snapshot_dates'), 'activity_date', 90
+    ) }}
 
 ),
 
@@ -27,7 +29,9 @@ category_views as (
 
     select * from {{ ref('int_visitor_categories_daily') }}
 
-    where {{ feature_window_filter('activity_date', 90) }}
+    where {{ feature_window_filter(
+        ref('int_feature_snapshot_dates'), 'activity_date', 90
+    ) }}
 
 ),
 
@@ -37,9 +41,13 @@ visitor_accounts as (
 
 ),
 
-as_of_dates as (
+snapshot_dates as (
 
-    {{ new_as_of_dates() }}
+    select * from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
 
 ),
 
@@ -86,18 +94,18 @@ visitor_days_in_window as (
 
     select
         visitor_days.*,
-        as_of_dates.as_of_date,
+        snapshot_dates.as_of_date,
         {{ days_between(
-            'visitor_days.activity_date', 'as_of_dates.as_of_date'
+            'visitor_days.activity_date', 'snapshot_dates.as_of_date'
         ) }} as days_before
 
     from visitor_days
 
-    inner join as_of_dates
+    inner join snapshot_dates
         on
-            visitor_days.activity_date < as_of_dates.as_of_date
+            visitor_days.activity_date < snapshot_dates.as_of_date
             and visitor_days.activity_date
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ add_days('snapshot_dates.as_of_date', -90) }}
 
 ),
 
@@ -159,6 +167,7 @@ usage as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from usage

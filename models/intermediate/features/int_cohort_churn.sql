@@ -4,7 +4,7 @@
         incremental_strategy='append',
         unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -14,7 +14,9 @@ statuses as (
 
     select * from {{ ref('int_account_status') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -86,6 +88,7 @@ cohort_churn as (
 
 select
     *,
-    {{ decision_stamp() }} as finalized_at
+    {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+        as finalized_at
 
 from cohort_churn
