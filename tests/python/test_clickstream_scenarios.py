@@ -1,4 +1,4 @@
-"""Every clickstream scenario of SCENARIOS.md."""
+"""Every clickstream scenario of docs/reference/scenarios.md."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def read_record(line: str) -> tuple[datetime, str | None]:
 
 
 def read_scenarios() -> list[Scenario]:
-    text = (ROOT / "SCENARIOS.md").read_text().split("\n## Clickstream\n")[1]
+    page = ROOT / "docs" / "reference" / "scenarios.md"
+    text = page.read_text().split("\n## Clickstream\n")[1]
     text = text.split("\n## ")[0]
     scenarios = []
     for section in text.split("\n### ")[1:]:
