@@ -36,9 +36,6 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=60)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument(
-        "--format", choices=["iceberg", "hive"], default="iceberg", dest="table_type"
-    )
-    parser.add_argument(
         "--daily-runs", type=int, default=1, help="days of the year that are run alone"
     )
     parser.add_argument("--by-model", action="store_true", help="what each model read")
@@ -48,7 +45,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as scratch, LocalCloud() as cloud:
         zone = make_landing_zone(Path(scratch) / "zone", options.accounts, options.days)
-        run = _Runner(cloud, Path(scratch), options.table_type)
+        run = _Runner(cloud, Path(scratch))
         # A company's bill is that of its clickstream: training reads none of it.
         models = ["run", "--exclude", "churn_models+"]
         upload(cloud, zone, "landing", _is_between("", str(days_alone[0])))
@@ -72,9 +69,7 @@ def main() -> None:
             upload(cloud, zone, "landing", _is_between(str(day), str(end)))
             daily[day] = run(*models, tell=options.by_model)
         full = run(*models, "--full-refresh", tell=options.by_model)
-        print(
-            f"{options.accounts} accounts, {options.days} days, {options.table_type}:"
-        )
+        print(f"{options.accounts} accounts, {options.days} days:")
         for day, read in daily.items():
             print(
                 f"the run of {day} reads {read:,} bytes, a full refresh {full:,}: "
@@ -90,7 +85,7 @@ def _is_between(first: str, end: str) -> Callable[[str], bool]:
 class _Runner:
     """Runs dbt on the local Athena, and says what it read."""
 
-    def __init__(self, cloud, folder: Path, table_type: str) -> None:
+    def __init__(self, cloud, folder: Path) -> None:
         self._cloud = cloud
         self._environment = {
             **os.environ,
@@ -100,9 +95,7 @@ class _Runner:
             "DBT_LOG_PATH": str(folder / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
-        self._variables = json.dumps(
-            {"load_demo_seeds": False, "athena_table_type": table_type}
-        )
+        self._variables = json.dumps({"load_demo_seeds": False})
 
     def __call__(self, *arguments: str, tell: bool = False) -> int:
         """The bytes that one dbt command reads.

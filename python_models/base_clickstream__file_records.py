@@ -8,7 +8,6 @@ def model(dbt, session):
     """Take the files that are new, or have grown, since the last run."""
     dbt.config(
         materialized="incremental",
-        incremental_strategy="delete+insert",
         unique_key="source_file",
     )
     files = find_event_files(dbt.config.meta_get("raw_event_files"))

@@ -7,7 +7,6 @@ def model(dbt, session):
     """Count the paths of the files that were delivered since the last run."""
     dbt.config(
         materialized="incremental",
-        incremental_strategy="delete+insert",
         unique_key="source_file",
     )
     shapes = dbt.ref("base_clickstream__record_shapes")

@@ -7,7 +7,6 @@ def model(dbt, session):
     """Take the irregular records that were delivered since the last run."""
     dbt.config(
         materialized="incremental",
-        incremental_strategy="delete+insert",
         unique_key="source_file",
     )
     records = dbt.ref("base_clickstream__parsed_records").filter("needs_repair")

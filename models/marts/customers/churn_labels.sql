@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['account_id', 'as_of_date'],
         pre_hook="{{ delete_stale_labels() }}",
     )

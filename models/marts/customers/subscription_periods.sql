@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='account_id',
         pre_hook="{{ delete_stale_periods() }}",
     )

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['event_id_hash', 'received_date'],
         partitioned_by=partitioned_by_month('received_date'),
         on_schema_change='append_new_columns',

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='source_file',
         partitioned_by=partitioned_by_month('received_at'),
         on_schema_change='append_new_columns',
