@@ -33,8 +33,6 @@ DIFFERENT_BY_NATURE = {
     "training_fingerprint",
     "model_version",
     "inputs_digest",
-    # An engine's own: how it lays its files out.
-    "partition_key",
 }
 # One scalar of those found there: which, follows how records were grouped.
 NOT_COMPARED_COLUMNS = {"stg_clickstream__json_paths.example"}

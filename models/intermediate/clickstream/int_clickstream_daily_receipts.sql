@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='receipt_date',
         pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
         post_hook="{{ drop_set_aside('changed_days') }}",

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=[
             'received_date', 'event_id_hash', 'event_id', 'version_number'
         ],
