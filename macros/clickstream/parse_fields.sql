@@ -95,7 +95,7 @@
     {%- elif column.data_type in ('varchar', 'string', 'text') -%}
         {{ format_text(column, text) }}
     {%- else -%}
-        {{ safe_cast(text, column.data_type) }}
+        {{ dbt.safe_cast(text, column.data_type) }}
     {%- endif -%}
 
 {%- endmacro %}
@@ -154,7 +154,7 @@
 #}
 {% macro parse_time(text, unit=none) -%}
 
-    {%- set number = safe_cast(text, 'double', is_checked=true) -%}
+    {%- set number = try_cast_text(text, 'double') -%}
 
     case
         when {{ text }} is null then null

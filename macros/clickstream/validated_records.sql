@@ -111,8 +111,8 @@ skew_flagged_records as (
 
     select
         *,
-        coalesce(corrected_at > {{ add_minutes(
-            'received_at', var('max_clock_skew_minutes')
+        coalesce(corrected_at > {{ dbt.dateadd(
+            'minute', var('max_clock_skew_minutes'), 'received_at'
         ) }}, false) as is_clock_skewed
 
     from clock_corrected_records

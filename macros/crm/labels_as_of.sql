@@ -75,14 +75,16 @@ select * from churn_labels
 
     select
         asked_for.as_of_date,
-        {{ add_days('asked_for.as_of_date', var('churn_horizon_days')) }}
+        {{ dbt.dateadd(
+            'day', var('churn_horizon_days'), 'asked_for.as_of_date'
+        ) }}
             as window_end_date,
         case
             when
-                {{ add_days(
-                    'asked_for.as_of_date',
-                    var('churn_horizon_days') | int
-                    + var('churn_grace_days') | int
+                {{ dbt.dateadd(
+                    'day',
+                    var('churn_horizon_days') | int + var('churn_grace_days') | int,
+                    'asked_for.as_of_date'
                 ) }} <= last_known.last_known_date
                 then 'observed'
             else 'pending'

@@ -1,16 +1,6 @@
 {#
-    Deletes from the table `relation` the rows for which `condition` holds: what
-    is returned is the statement that does it, or nothing where it has been
-    done. For hooks, and for what replaces rows.
-
-    A table of plain files loses rows by having the partitions that hold some
-    written anew (see `partition_key`), and emptied ones dropped. What is to
-    stay is put aside first, in `<table>__dbt_kept`: a run that is killed on the
-    way leaves it behind, and the next one ends the work
-    (`recover_interrupted_writes`).
-
-    delete_rows(this, "visitor_id = 'v1'") on DuckDB is
-    delete from ... where visitor_id = 'v1'.
+    Returns the `delete` statement for the rows of `relation` that match `condition`.
+    Used in hooks.
 #}
 {% macro delete_rows(relation, condition) -%}
     {{ return(adapter.dispatch('delete_rows', 'churn')(relation, condition)) }}

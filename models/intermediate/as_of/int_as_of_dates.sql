@@ -1,8 +1,8 @@
 {{ config(post_hook='{{ warn_if_as_of_date_not_final(this) }}') }}
 
 {#- 1900-01-01 was a Monday. -#}
-{%- set days_since_monday = 'mod(' ~ days_between(
-    "cast('1900-01-01' as date)", 'days.as_of_date'
+{%- set days_since_monday = 'mod(' ~ dbt.datediff(
+    "cast('1900-01-01' as date)", 'days.as_of_date', 'day'
 ) ~ ', 7)' -%}
 
 with
@@ -38,7 +38,7 @@ first_accepted as (
 bounds as (
 
     select
-        {{ add_days('first_accepted.batch_date', 1) }} as first_day,
+        {{ dbt.dateadd('day', 1, 'first_accepted.batch_date') }} as first_day,
         {% if var('as_of_date') is not none -%}
         {%- set chosen_day = "cast('" ~ var('as_of_date') ~ "' as date)" -%}
         case
@@ -58,11 +58,15 @@ bounds as (
 
 days as (
 
-    select series.day as as_of_date
+    select series.date_day as as_of_date
 
-    from {{ date_series(
-        '(select first_day from bounds)', '(select last_day from bounds)'
-    ) }} as series
+    from (
+        {{ dbt.date_spine(
+            'day',
+            '(select first_day from bounds)',
+            '(select ' ~ dbt.dateadd('day', 1, 'last_day') ~ ' from bounds)'
+        ) }}
+    ) as series
 
 ),
 

@@ -112,8 +112,8 @@ input_rows as (
         'subscription_events' as input,
         case
             when event_date > first_known_on_time_in_batch
-                then {{ add_days('event_date', 1) }}
-            else {{ add_days('first_known_on_time_in_batch', 1) }}
+                then {{ dbt.dateadd('day', 1, 'event_date') }}
+            else {{ dbt.dateadd('day', 1, 'first_known_on_time_in_batch') }}
         end as known_date,
         {{ row_checksum([
             'account_id', 'event_date', 'event_type', 'source_column',
@@ -126,7 +126,7 @@ input_rows as (
 
     select
         'attributes' as input,
-        {{ add_days('valid_from_batch_date', 1) }} as known_date,
+        {{ dbt.dateadd('day', 1, 'valid_from_batch_date') }} as known_date,
         {{ row_checksum([
             'account_id', 'valid_from_batch_date', 'company_name', 'industry',
             'plan', 'seats', 'monthly_recurring_revenue',
@@ -140,7 +140,7 @@ input_rows as (
 
     select
         'calls' as input,
-        {{ add_days('cast(started_at as date)', 1) }} as known_date,
+        {{ dbt.dateadd('day', 1, 'cast(started_at as date)') }} as known_date,
         {{ row_checksum([
             'call_id', 'account_id', 'started_at', 'duration_seconds', 'topic'
         ]) }} as content
@@ -154,8 +154,8 @@ input_rows as (
 
     select
         'invoices' as input,
-        cast({{ add_hours(
-            'loaded_at', 24 - (var('allowed_lateness_hours') | int)
+        cast({{ dbt.dateadd(
+            'hour', 24 - (var('allowed_lateness_hours') | int), 'loaded_at'
         ) }} as date) as known_date,
         {{ row_checksum([
             'invoice_id', 'account_id', 'invoice_date', 'due_date', 'amount',
@@ -185,7 +185,7 @@ input_days as (
 
     select
         'activity' as input,
-        {{ add_days('activity_date', 1) }} as known_date,
+        {{ dbt.dateadd('day', 1, 'activity_date') }} as known_date,
         count(*) as count_rows,
         cast(0 as bigint) as content,
         max(processed_at) as last_processed_at,
@@ -220,7 +220,7 @@ inputs_per_date as (
             and (
                 input_days.input <> 'activity'
                 or input_days.known_date
-                > {{ add_days('as_of_dates.as_of_date', -90) }}
+                > {{ dbt.dateadd('day', -90, 'as_of_dates.as_of_date') }}
             )
 
     group by 1

@@ -48,7 +48,7 @@ latest_as_of_date as (
 
     select
         as_of_date,
-        {{ add_hours('as_of_date', var('allowed_lateness_hours')) }}
+        {{ dbt.dateadd('hour', var('allowed_lateness_hours'), 'as_of_date') }}
             as window_closed_at
 
     from as_of_dates
@@ -142,15 +142,18 @@ freshness as (
         newest_invoices.data_through as billing_data_through,
         newest_calls.data_through as support_data_through,
         coalesce(
-            {{ days_between(
+            {{ dbt.datediff(
                 'cast(newest_clickstream.data_through as date)',
-                'latest_as_of_date.as_of_date'
+                'latest_as_of_date.as_of_date',
+                'day'
             ) }} > {{ var('stale_after_days') }},
             true
         )
         or coalesce(
-            {{ days_between(
-                'newest_batch.data_through', 'latest_as_of_date.as_of_date'
+            {{ dbt.datediff(
+                'newest_batch.data_through',
+                'latest_as_of_date.as_of_date',
+                'day'
             ) }} > {{ var('stale_after_days') }},
             true
         ) as is_stale

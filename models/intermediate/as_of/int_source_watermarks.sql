@@ -51,8 +51,10 @@ arrivals_with_clock as (
         source_relation,
         last_arrived_at,
         cast(
-            {{ add_hours(
-                'max(last_arrived_at) over ()', -(var('allowed_lateness_hours') | int)
+            {{ dbt.dateadd(
+                'hour',
+                -(var('allowed_lateness_hours') | int),
+                'max(last_arrived_at) over ()'
             ) }} as date
         ) as latest_complete_date
 

@@ -88,7 +88,9 @@ changed_days as (
             where receipt_date <> {{ no_day }}
         )
         and received_at < (
-            select cast({{ add_days('max(receipt_date)', 1) }} as timestamp)
+            select cast({{ dbt.dateadd(
+                'day', 1, 'max(receipt_date)'
+            ) }} as timestamp)
             from changed_days
         )
         and cast(received_at as date) in (

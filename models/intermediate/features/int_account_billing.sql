@@ -37,7 +37,7 @@ invoices_ever_in_window as (
         on
             states.due_date < as_of_dates.as_of_date
             and states.due_date
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ dbt.dateadd('day', -90, 'as_of_dates.as_of_date') }}
 
 ),
 
@@ -63,9 +63,10 @@ ranked_states as (
     inner join invoices_ever_in_window
         on
             states.invoice_id = invoices_ever_in_window.invoice_id
-            and states.loaded_at < {{ add_hours(
-                'invoices_ever_in_window.as_of_date',
-                var('allowed_lateness_hours')
+            and states.loaded_at < {{ dbt.dateadd(
+                'hour',
+                var('allowed_lateness_hours'),
+                'invoices_ever_in_window.as_of_date'
             ) }}
 
 ),
@@ -76,14 +77,14 @@ invoices_in_window as (
         account_id,
         status,
         as_of_date,
-        {{ days_between('due_date', 'as_of_date') }} as days_before
+        {{ dbt.datediff('due_date', 'as_of_date', 'day') }} as days_before
 
     from ranked_states
 
     where
         recency = 1
         and due_date < as_of_date
-        and due_date >= {{ add_days('as_of_date', -90) }}
+        and due_date >= {{ dbt.dateadd('day', -90, 'as_of_date') }}
 
 ),
 

@@ -28,7 +28,7 @@ known_attributes as (
         attributes.*,
         as_of_dates.as_of_date,
         attributes.valid_from_batch_date
-        < {{ add_days('as_of_dates.as_of_date', -90) }}
+        < {{ dbt.dateadd('day', -90, 'as_of_dates.as_of_date') }}
             as was_known_90_days_before
 
     from attributes

@@ -90,8 +90,10 @@ accounts as (
         statuses.*,
         cast(date_trunc('month', statuses.signup_date) as date)
             as cohort_month,
-        {{ days_between(
-            'clickstream_starts.first_activity_date', 'statuses.as_of_date'
+        {{ dbt.datediff(
+            'clickstream_starts.first_activity_date',
+            'statuses.as_of_date',
+            'day'
         ) }} as days_of_clickstream
 
     from statuses
@@ -110,11 +112,15 @@ accounts_with_counts as (
         accounts.account_id,
         accounts.signup_date,
         accounts.cohort_month,
-        {{ days_between('accounts.signup_date', 'accounts.as_of_date') }}
+        {{ dbt.datediff('accounts.signup_date', 'accounts.as_of_date', 'day') }}
             as account_age_days,
-        {{ days_between('accounts.last_start_date', 'accounts.as_of_date') }}
+        {{ dbt.datediff(
+            'accounts.last_start_date', 'accounts.as_of_date', 'day'
+        ) }}
             as days_in_current_period,
-        {{ days_between('accounts.cohort_month', 'accounts.as_of_date') }}
+        {{ dbt.datediff(
+            'accounts.cohort_month', 'accounts.as_of_date', 'day'
+        ) }}
             as cohort_age_days,
         cohorts.cohort_gone_share,
         cohorts.cohort_monthly_churn,

@@ -91,7 +91,9 @@ boundaries as (
 
     select
         *,
-        {{ days_between('previous_transition_date', 'event_date') }} as days_since_transition
+        {{ dbt.datediff(
+            'previous_transition_date', 'event_date', 'day'
+        ) }} as days_since_transition
 
     from transitions
 

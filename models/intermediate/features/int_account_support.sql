@@ -30,8 +30,8 @@ calls_in_window as (
     select
         calls.*,
         as_of_dates.as_of_date,
-        {{ days_between(
-            'cast(calls.started_at as date)', 'as_of_dates.as_of_date'
+        {{ dbt.datediff(
+            'cast(calls.started_at as date)', 'as_of_dates.as_of_date', 'day'
         ) }} as days_before
 
     from calls
@@ -40,7 +40,7 @@ calls_in_window as (
         on
             cast(calls.started_at as date) < as_of_dates.as_of_date
             and cast(calls.started_at as date)
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ dbt.dateadd('day', -90, 'as_of_dates.as_of_date') }}
 
 ),
 

@@ -87,8 +87,8 @@ visitor_days_in_window as (
     select
         visitor_days.*,
         as_of_dates.as_of_date,
-        {{ days_between(
-            'visitor_days.activity_date', 'as_of_dates.as_of_date'
+        {{ dbt.datediff(
+            'visitor_days.activity_date', 'as_of_dates.as_of_date', 'day'
         ) }} as days_before
 
     from visitor_days
@@ -97,7 +97,7 @@ visitor_days_in_window as (
         on
             visitor_days.activity_date < as_of_dates.as_of_date
             and visitor_days.activity_date
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ dbt.dateadd('day', -90, 'as_of_dates.as_of_date') }}
 
 ),
 

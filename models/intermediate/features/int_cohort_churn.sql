@@ -24,9 +24,10 @@ statuses_with_cohort as (
         as_of_date,
         is_open,
         cast(date_trunc('month', signup_date) as date) as cohort_month,
-        {{ days_between(
+        {{ dbt.datediff(
             'signup_date',
-            'case when is_open then as_of_date else last_cancellation_date end'
+            'case when is_open then as_of_date else last_cancellation_date end',
+            'day'
         ) }} as days_subscribed
 
     from statuses

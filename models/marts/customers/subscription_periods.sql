@@ -56,12 +56,14 @@ periods as (
         case
             when transitions.end_date is null then null
             when
-                {{ days_between('transitions.end_date', 'transitions.restart_date') }}
+                {{ dbt.datediff(
+                    'transitions.end_date', 'transitions.restart_date', 'day'
+                ) }}
                 <= {{ var('churn_grace_days') }}
                 then 'pause'
             when
-                {{ days_between(
-                    'transitions.end_date', 'last_known.last_known_date'
+                {{ dbt.datediff(
+                    'transitions.end_date', 'last_known.last_known_date', 'day'
                 ) }} >= {{ var('churn_grace_days') }}
                 then 'churn'
             else 'pending'

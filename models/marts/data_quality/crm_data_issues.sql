@@ -219,7 +219,9 @@ expected_bounds as (
         (select min(batch_date) from delivered_dates) as first_day,
         greatest(
             (select max(batch_date) from delivered_dates),
-            (select {{ add_days('max(latest_complete_date)', -1) }} from arrivals)
+            (select {{ dbt.dateadd(
+                'day', -1, 'max(latest_complete_date)'
+            ) }} from arrivals)
         ) as last_day
 
 ),
@@ -228,17 +230,20 @@ missing_batches as (
 
     select
         cast(null as {{ dbt.type_string() }}) as account_id,
-        expected_days.day as batch_date,
+        expected_days.date_day as batch_date,
         'missing_batch' as issue,
         'no batch of this day has arrived' as detail
 
-    from {{ date_series(
-        '(select first_day from expected_bounds)',
-        '(select last_day from expected_bounds)'
-    ) }} as expected_days
+    from (
+        {{ dbt.date_spine(
+            'day',
+            '(select first_day from expected_bounds)',
+            '(select ' ~ dbt.dateadd('day', 1, 'last_day') ~ ' from expected_bounds)'
+        ) }}
+    ) as expected_days
 
     left join delivered_dates
-        on expected_days.day = delivered_dates.batch_date
+        on expected_days.date_day = delivered_dates.batch_date
 
     where delivered_dates.batch_date is null
 

@@ -27,9 +27,10 @@ event_versions as (
               if column.name not in handled %}
         events.{{ column.name }},
         {%- endfor %}
-        events.received_at < {{ add_hours(
-            add_days('cast(events.event_at as date)', 1),
-            var('allowed_lateness_hours')
+        events.received_at < {{ dbt.dateadd(
+            'hour',
+            var('allowed_lateness_hours'),
+            dbt.dateadd('day', 1, 'cast(events.event_at as date)')
         ) }} as is_on_time,
         events.is_repaired,
         events.is_clock_skewed,

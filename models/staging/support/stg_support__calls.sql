@@ -13,8 +13,8 @@ records as (
     select
         {{ parse_crm_text('call_id') }} as call_id,
         {{ parse_crm_text('account_id') }} as account_id,
-        {{ safe_cast('started_at', 'timestamp') }} as started_at,
-        {{ safe_cast('duration_seconds', 'integer') }} as duration_seconds,
+        {{ dbt.safe_cast('started_at', 'timestamp') }} as started_at,
+        {{ dbt.safe_cast('duration_seconds', 'integer') }} as duration_seconds,
         lower({{ parse_crm_text('topic') }}) as topic,
         cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
 

@@ -13,13 +13,15 @@ states as (
     select
         {{ parse_crm_text('invoice_id') }} as invoice_id,
         {{ parse_crm_text('account_id') }} as account_id,
-        {{ safe_cast('invoice_date', 'date') }} as invoice_date,
-        {{ safe_cast('due_date', 'date') }} as due_date,
-        {{ safe_cast('amount', 'double') }} as amount,
+        {{ dbt.safe_cast('invoice_date', 'date') }} as invoice_date,
+        {{ dbt.safe_cast('due_date', 'date') }} as due_date,
+        {{ dbt.safe_cast('amount', 'double') }} as amount,
         lower({{ parse_crm_text('status') }}) as status,
         cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
         {{ is_on_time_arrival(
-            'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', safe_cast('due_date', 'date')
+            'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', dbt.safe_cast(
+                'due_date', 'date'
+            )
         ) }} as is_on_time
 
     from source
