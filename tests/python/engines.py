@@ -1,7 +1,7 @@
-"""The engines that tests run the project on, each with the same few methods.
+"""The engines that tests run the project on, with a common interface.
 
 Spark runs in the test's own process, so that all commands of one file share one
-session: to start it takes longer than most of what is tested.
+session: starting Spark takes longer than most tests.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Engine:
-    """One dbt target, with a place of its own for all that is built.
+    """One dbt target, with a separate folder for all that is built.
 
     Attributes:
-        folder: Where dbt's own folders and the engine's files are.
+        folder: The folder of dbt's files and of the engine's files.
         schema: The schema of the models.
         root: The dbt project; by default this repository's.
     """
@@ -46,14 +46,14 @@ class Engine:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Name the places in the environment that dbt runs in."""
+        """Set the paths in dbt's environment."""
 
     def dbt(self, *arguments: str, check: bool = True, **variables: Any) -> Any:
-        """Run one dbt command in this process; returns dbt's result.
+        """Run one dbt command in this process and return dbt's result.
 
         Args:
             arguments: The command and its options.
-            check: Whether a failure fails the test.
+            check: Whether a failed command fails the test.
             variables: dbt's variables.
         """
         command = [*arguments, "--target", self.target]
@@ -62,26 +62,26 @@ class Engine:
         command += ["--project-dir", str(self.root), "--profiles-dir", str(ROOT)]
         if variables:
             command += ["--vars", json.dumps(variables)]
-        result, told = run_dbt(command, self.environment)
+        result, output = run_dbt(command, self.environment)
         if check and not result.success:
-            pytest.fail(f"dbt {' '.join(command)}\n{told[-8000:]}")
+            pytest.fail(f"dbt {' '.join(command)}\n{output[-8000:]}")
         return result
 
     def compiled(self, jinja: str, **variables: Any) -> str:
-        """What a piece of Jinja compiles to on this engine."""
+        """Return the SQL that a Jinja text compiles to on this engine."""
         result = self.dbt("compile", "--inline", jinja, "--quiet", **variables)
         return result.result.results[0].node.compiled_code
 
     def literal(self, text: str | None) -> str:
-        """A text as a literal of this engine."""
+        """Return a text as a literal of this engine."""
         raise NotImplementedError
 
     def rows(self, sql: str) -> pa.Table:
-        """The rows of a query; times are in UTC, without a zone."""
+        """Return the rows of a query; times are in UTC, without a zone."""
         raise NotImplementedError
 
     def keep_rows(self, table: str, condition: str) -> None:
-        """Remove the rows of a raw table for which ``condition`` does not hold."""
+        """Delete the rows of a raw table that do not match ``condition``."""
         raise NotImplementedError
 
 
@@ -107,7 +107,7 @@ class DuckdbEngine(Engine):
 
 
 class SparkEngine(Engine):
-    """Spark in this process; there is one session, and so one warehouse."""
+    """Spark in this process, with one session and one warehouse."""
 
     target = "spark"
 
@@ -118,10 +118,10 @@ class SparkEngine(Engine):
             "CHURN_SPARK_MASTER": "local[2]",
             "CHURN_SPARK_WAREHOUSE": str(self.folder / "warehouse"),
             "CHURN_SPARK_METASTORE": str(self.folder / "metastore"),
-            # All that is tested is small: what takes time is compiling code.
+            # The data is small, so compilation takes most of the time.
             "CHURN_SPARK_JAVA_OPTIONS": (
                 "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-                # Spark compiles more than the small one of that level holds.
+                # The default code cache of that level is too small for Spark.
                 "-XX:ReservedCodeCacheSize=256m "
                 f"-Dderby.stream.error.file={self.folder / 'derby.log'}"
             ),
@@ -129,12 +129,12 @@ class SparkEngine(Engine):
 
     @property
     def session(self) -> Any:
-        """The session that dbt has opened, or will use."""
+        """Return the session that dbt has opened, or opens now."""
         from pyspark import SparkContext
         from pyspark.sql import SparkSession
 
         if SparkContext._active_spark_context is None:
-            # The session is to have the settings of the profile.
+            # Compile something, so that the session gets the profile's settings.
             self.compiled("select 1")
         return SparkSession.builder.getOrCreate()
 
@@ -166,13 +166,13 @@ class SparkEngine(Engine):
         )
 
     def append(self, table: str, rows: pa.Table) -> None:
-        """Add rows to a table, which is made if there is none."""
+        """Append rows to a table, and create it if it is missing."""
         self._execute(f"create schema if not exists {table.partition('.')[0]}")
         frame, _ = as_spark_frame(self.session, rows)
         frame.write.mode("append").saveAsTable(table)
 
     def drop(self, *tables: str) -> None:
-        """Drop some of the models' tables, as before they are made anew."""
+        """Drop some of the models' tables."""
         self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
 
     @contextlib.contextmanager
@@ -218,7 +218,7 @@ class SparkEngine(Engine):
 
 
 def stop_spark() -> None:
-    """End the session of this process, and the virtual machine under it."""
+    """Stop the session of this process, and its Java virtual machine."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -241,27 +241,27 @@ def run_dbt(
         environment: Environment variables, set while it runs.
 
     Returns:
-        dbt's result, and what it has written to the terminal.
+        dbt's result, and what it wrote to the terminal.
     """
-    told = io.StringIO()
+    output = io.StringIO()
     with (
         _environment(environment),
-        contextlib.redirect_stdout(told),
-        contextlib.redirect_stderr(told),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         result = dbtRunner().invoke(command)
-    return result, told.getvalue()
+    return result, output.getvalue()
 
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     values = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **values}
-    before = {name: os.environ.get(name) for name in values}
+    previous = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:
@@ -303,6 +303,6 @@ def fetch_spark_packages() -> None:
 
 
 def require_java() -> None:
-    """Fail with a sentence where Spark cannot run."""
+    """Fail with a clear message if Spark cannot run."""
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.fail("Spark needs Java: install the extra `spark`, or a JRE of 17.")
