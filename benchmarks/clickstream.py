@@ -1,7 +1,7 @@
 """The clickstream line against the bare work it cannot avoid.
 
 The floor is what any tool on DuckDB must do: load the lines as text into a
-table, and extract the dictionary's paths from them with one call per record
+table, and extract the field mapping's paths from them with one call per record
 into another table. The line does that too, and besides types, judges,
 quarantines, repairs and deduplicates every record.
 
@@ -29,6 +29,7 @@ TO_EVENTS = [
     "base_clickstream__parsed_records",
     "base_clickstream__repaired_json",
     "base_clickstream__parsed_repaired_records",
+    "base_clickstream__new_event_versions",
     "base_clickstream__event_versions",
 ]
 TO_ACTIVITY = [*TO_EVENTS, "int_visitor_sessions", "int_visitor_activity_daily"]
@@ -195,13 +196,13 @@ def write_records(
 
 
 def dictionary_columns(target: Path) -> dict[str, list[str]]:
-    """The project's own dictionary: the JSON paths of each column.
+    """The project's field mapping: the JSON paths of each column.
 
     Args:
         target: dbt's target folder, into which the project has been parsed.
     """
     manifest = json.loads((target / "manifest.json").read_text())
-    node = manifest["nodes"]["model.churn.stg_clickstream__events"]
+    node = manifest["nodes"]["model.churn.base_clickstream__parsed_records"]
     return {
         name: column["meta"]["json_paths"]
         for name, column in node["columns"].items()

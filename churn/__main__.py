@@ -19,7 +19,7 @@ COMMANDS = {
         "one account's story, from batches to reasons",
     ),
     "report": ("churn.model_card", "the champion's model card as one HTML file"),
-    "dictionary": ("churn.field_mapping", "YAML for JSON paths nobody documented"),
+    "dictionary": ("churn.field_mapping", "YAML for JSON paths without a column"),
     "backfill": ("churn.backfill", "score past days"),
     "label_cost": ("churn.naive_label_study", "what a naive churn label would cost"),
     "docs": ("churn.docs", "the metadata dictionary as one HTML file"),
