@@ -226,12 +226,12 @@
 
 
 {#
-    Pre-hook. Deletes from `relation` the rows of the files that `source` has
-    processed since: `source` has newer rows for each of them.
+    Pre-hook of a Python model. Deletes from `relation` the rows of the files that
+    `source` has processed since: `source` has newer rows for each of them.
 #}
 {% macro delete_reloaded_files(source, relation) -%}
     {%- if is_incremental() -%}
-        {{ delete_rows(
+        {{ delete_before_python_model(
             relation,
             'source_file in (select source_file from ' ~ source
             ~ ' where processed_at > ' ~ high_watermark(relation) ~ ')'
@@ -241,8 +241,22 @@
 
 
 {#
+    Deletes rows when the hook is rendered. A returned statement would begin a
+    transaction, in which DuckDB does not see the rows that a Python model
+    writes on another connection.
+#}
+{% macro delete_before_python_model(relation, condition) -%}
+    {%- set statement = delete_rows(relation, condition) | trim -%}
+    {%- if statement -%}
+        {%- do run_query(statement) -%}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#
     Pre-hook and post-hook. Deletes from `relation`, a table of the lines of
-    files, the lines of a file that a longer version of the file replaces.
+    files, the lines of a file that a longer version of the file replaces. The
+    pre-hook repeats the delete for a killed run.
 #}
 {% macro delete_replaced_file_versions(relation) -%}
     {%- if is_incremental() -%}
@@ -261,7 +275,7 @@
             ) as file_versions
             where version_rank > 1
         {%- endset -%}
-        {{ delete_rows(
+        {{ delete_before_python_model(
             relation,
             '(source_file, file_sha256) in (' ~ replaced_versions ~ ')'
         ) }}

@@ -21,16 +21,18 @@
 
 
 {#
-    Stops a run that rebuilds a table from a scratch model without building the
-    scratch model, which then has only the rows of an earlier run.
+    Stops a run that rebuilds a table without its scratch model, which then has
+    only the rows of an earlier run.
 #}
-{% macro require_scratch_model(model_name) -%}
-    {%- if execute and flags.WHICH in ['run', 'build'] and not is_incremental()
-          and model.resource_type == 'model'
-          and node_named(model_name).unique_id not in selected_resources -%}
+{% macro require_scratch_model_for_rebuild(scratch_model) -%}
+    {%- if execute and not is_incremental()
+          and flags.WHICH in ['run', 'build'] and model.resource_type == 'model'
+          and not flags.INVOCATION_COMMAND.startswith('dbt retry')
+          and node_named(scratch_model.identifier).unique_id
+          not in selected_resources -%}
         {{ exceptions.raise_compiler_error(
-            model.name ~ ' is built from the scratch model ' ~ model_name
-            ~ ': select both, as with `dbt build -s ' ~ model_name ~ '+`.'
+            model.name ~ ' cannot be rebuilt without ' ~ scratch_model.identifier
+            ~ ': add it to --select.'
         ) }}
     {%- endif -%}
 {%- endmacro %}

@@ -9,7 +9,9 @@
     )
 }}
 
-{{- require_scratch_model('base_clickstream__new_event_versions') }}
+{{- require_scratch_model_for_rebuild(
+    ref('base_clickstream__new_event_versions')
+) }}
 
 {%- set columns = event_columns() %}
 

@@ -1,5 +1,3 @@
-{{ config(tags=['scratch']) }}
-
 {%- set columns = event_columns() %}
 {#- A `ref` would be a cycle: this model feeds the table. #}
 {%- set event_versions = existing_relation('base_clickstream__event_versions') %}
