@@ -1,7 +1,7 @@
-"""Every macro of macros/sql/ means the same on every engine.
+"""Every macro of macros/sql/ returns the same on every engine.
 
-One table of calls and of what they must give; each engine computes all of it with
-one query. An engine that is added is one more line in `ENGINES`.
+CASES lists macro calls and expected results. Each engine computes all of them in one
+query. To add an engine, add it to `ENGINES`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def time_of(text: str) -> str:
 
 
 class Text(str):
-    """An argument that is a text, which each engine writes in its own way."""
+    """A text argument, which each engine writes as its own literal."""
 
 
 def call(macro: str, *arguments: Any) -> tuple[str, tuple[Any, ...]]:
@@ -339,7 +339,7 @@ CASES = [
     (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
 ]
 
-# Objects in which a key occurs twice, a path to it, and its first text.
+# Objects with a repeated key, a path to it, and its first value.
 REPEATED_KEYS = [
     (Text(document), path, text)
     for document, path, text in [
@@ -360,7 +360,7 @@ def engine(request, tmp_path_factory) -> Engine:
 
 
 def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
-    """A call as Jinja, its texts as literals of the engine."""
+    """Return a macro call as Jinja, with texts as literals of the engine."""
 
     def written(argument: Any) -> str:
         if isinstance(argument, Text):
@@ -390,7 +390,7 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
 
 @pytest.fixture(scope="module")
 def results(engine) -> list[Any]:
-    """What the engine gives for each of the cases, from one query."""
+    """Compute all cases on the engine in one query."""
     selected = [
         f"{jinja_of(engine, macro, arguments)} as c{number}"
         for number, ((macro, arguments), _) in enumerate(CASES)
@@ -408,23 +408,24 @@ def test_every_macro_means_what_it_says(engine, results) -> None:
     assert not wrong, f"on {engine.target}:\n" + "\n".join(wrong)
 
 
-def test_of_a_key_that_occurs_twice_the_first_counts(engine) -> None:
+def test_the_first_of_repeated_keys_counts(engine) -> None:
     assert not wrongly_read_repeated_keys(engine)
 
 
 def wrongly_read_repeated_keys(engine: Engine) -> list[str]:
-    """Records that are taken for plain objects though the first does not count."""
+    """Return records read as strict objects in which the first key does not count."""
     selected = [
-        f"{jinja_of(engine, 'is_strict_json_object', (document,))} as is_plain{number}, "
+        f"{jinja_of(engine, 'is_strict_json_object', (document,))} "
+        f"as is_strict{number}, "
         f"{jinja_of(engine, 'texts_at', (document, [path], 0))} as text{number}"
         for number, (document, path, _) in enumerate(REPEATED_KEYS)
     ]
     query = engine.compiled("select\n" + ",\n".join(selected))
-    told = list(engine.rows(query).to_pylist()[0].values())
+    values = list(engine.rows(query).to_pylist()[0].values())
     return [
         f"{document}: {text}"
         for (document, _, first), is_plain, text in zip(
-            REPEATED_KEYS, told[::2], told[1::2], strict=True
+            REPEATED_KEYS, values[::2], values[1::2], strict=True
         )
         if is_plain and text != first
     ]
