@@ -29,7 +29,7 @@ TO_EVENTS = [
     "base_clickstream__parsed_records",
     "base_clickstream__repaired_json",
     "base_clickstream__parsed_repaired_records",
-    "base_clickstream__events",
+    "base_clickstream__event_versions",
 ]
 TO_ACTIVITY = [*TO_EVENTS, "int_visitor_sessions", "int_visitor_activity_daily"]
 # What is run to time all of these.

@@ -18,3 +18,37 @@
     )) -%}
     {{ return(relation if relation and not relation.is_view else none) }}
 {%- endmacro %}
+
+
+{#
+    Stops a run that rebuilds a table from a scratch model without building the
+    scratch model, which then has only the rows of an earlier run.
+#}
+{% macro require_scratch_model(model_name) -%}
+    {%- if execute and flags.WHICH in ['run', 'build'] and not is_incremental()
+          and model.resource_type == 'model'
+          and node_named(model_name).unique_id not in selected_resources -%}
+        {{ exceptions.raise_compiler_error(
+            model.name ~ ' is built from the scratch model ' ~ model_name
+            ~ ': select both, as with `dbt build -s ' ~ model_name ~ '+`.'
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#
+    Returns the `columns` of the table `relation`, qualified with its `alias`. A
+    column that the table does not have yet is a null.
+#}
+{% macro existing_columns(relation, columns, alias) -%}
+    {%- set existing = adapter.get_columns_in_relation(relation)
+        | map(attribute='name') | map('lower') | list if execute else [] -%}
+    {%- set expressions = [] -%}
+    {%- for column in columns -%}
+        {%- do expressions.append(
+            alias ~ '.' ~ column if column in existing
+            else 'null as ' ~ column
+        ) -%}
+    {%- endfor -%}
+    {{ return(expressions) }}
+{%- endmacro %}

@@ -57,7 +57,7 @@ VARIABLES = {"load_demo_seeds": False, "raw_schema": "raw_grown"}
 # Tables whose rows say that they count no more, where a visitor lost an event to
 # another.
 COUNTED = {
-    "base_clickstream__events",
+    "base_clickstream__event_versions",
     "stg_clickstream__event_versions",
     "int_visitor_sessions",
 }

@@ -198,7 +198,7 @@ class SparkEngine(Engine):
             f"insert into {sessions} select * from {sessions} "
             f"where partition_key = '{parts[-2]}'",
         )
-        for name in ("base_clickstream__events", "churn_models"):
+        for name in ("base_clickstream__event_versions", "churn_models"):
             table = f"{self.schema}.{name}"
             first = self._partitions(table)[0]
             self._execute(

@@ -37,9 +37,9 @@ DIFFERENT_BY_NATURE = {
     "partition_key",
 }
 # One scalar of those found there: which, follows how records were grouped.
-NOT_COMPARED_COLUMNS = {"base_clickstream__path_counts.example"}
+NOT_COMPARED_COLUMNS = {"stg_clickstream__json_paths.example"}
 # How a record is grouped until its paths are counted is the engine's affair; what
-# comes of it, base_clickstream__path_counts, is compared.
+# comes of it, stg_clickstream__json_paths, is compared.
 NOT_COMPARED = {"base_clickstream__record_shapes"}
 # Which lane reads a record in which a key occurs twice is the engine's affair; what
 # it reads there, base_clickstream__records, is compared.

@@ -155,7 +155,7 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
 @pytest.mark.parametrize(
     "loss",
     [
-        "delete from base_clickstream__events where event_id = 'b2'",
+        "delete from base_clickstream__event_versions where event_id = 'b2'",
         "delete from base_clickstream__parsed_records where reject_reason = "
         "'unreadable_event_time' and reject_detail = 'soon'",
         "delete from base_clickstream__parsed_repaired_records where reject_detail = 'array'",

@@ -133,11 +133,11 @@ def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
         ),
     )
     events = company.query(
-        "select count(*) from base_clickstream__events where is_current"
+        "select count(*) from base_clickstream__event_versions where is_current"
     )[0][0]
     company.dbt("run", *ALL_MODELS)
     assert company.query(
-        "select count(*) from base_clickstream__events where is_current"
+        "select count(*) from base_clickstream__event_versions where is_current"
     ) == [(events + 20,)]
     pd.testing.assert_frame_equal(before, company.frame(FEATURES))
     # Nothing new to train_and_register from, so the same model and the same scores.

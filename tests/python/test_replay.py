@@ -206,7 +206,7 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
 ) -> None:
     copied.execute(
         "create table known_events as "
-        "select received_at, event_at from base_clickstream__events "
+        "select received_at, event_at from base_clickstream__event_versions "
         "where is_current"
     )
     for table, after in AFTER.items():

@@ -38,7 +38,7 @@ union
 
 select received_date as receipt_date
 
-from {{ ref('base_clickstream__events') }}
+from {{ ref('base_clickstream__event_versions') }}
 
 where processed_at > {{ high_watermark(this) }}
 {%- endset %}

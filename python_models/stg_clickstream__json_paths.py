@@ -4,12 +4,8 @@ from churn.profile import profiled_paths
 
 
 def model(dbt, session):
-    """Count the paths of the files that were delivered since the last run."""
-    dbt.config(
-        materialized="incremental",
-        incremental_strategy="delete+insert",
-        unique_key="source_file",
-    )
+    """Count the paths of the files that were loaded since the last run."""
+    dbt.config(materialized="incremental", incremental_strategy="append")
     shapes = dbt.ref("base_clickstream__record_shapes")
     if dbt.is_incremental:
         shapes = shapes.filter(
