@@ -198,7 +198,7 @@ def test_nothing_is_lost(grown, table_type) -> None:
 def test_hive_tables_keep_the_files_of_other_partitions(cloud, grown) -> None:
     """The last run has overwritten the partitions that it had rows for, only."""
     partitions = cloud.glue.get_partitions(
-        DatabaseName="grown_hive", TableName="int_account_changes_on_time"
+        DatabaseName="grown_hive", TableName="int_account_changes"
     )["Partitions"]
     are_kept = {
         cloud.s3.list_objects_v2(
