@@ -8,7 +8,9 @@
 {% macro is_on_time_arrival(arrived_at, own_day) -%}
     coalesce(
         {{ arrived_at }}
-        < {{ add_hours(own_day, 24 + var('allowed_lateness_hours') | int) }},
+        < {{ dbt.dateadd(
+            'hour', 24 + var('allowed_lateness_hours') | int, own_day
+        ) }},
         false
     )
 {%- endmacro %}

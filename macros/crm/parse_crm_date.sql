@@ -12,7 +12,7 @@
     {%- set iso =
         '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
         ~ '([T ][0-9]{2}:[0-9:.]*( ?Z| ?[+-][0-9:]+)?)?$' -%}
-    {%- set day = safe_cast('substr(' ~ text ~ ', 1, 10)', 'date') -%}
+    {%- set day = dbt.safe_cast('substr(' ~ text ~ ', 1, 10)', 'date') -%}
     {%- set first_day = "cast('1900-01-01' as date)" -%}
     {%- set last_day = "cast('2199-12-31' as date)" -%}
     case

@@ -9,6 +9,6 @@
     case
         when
             {{ regexp_matches_text(text, '^[+-]?[0-9]{1,15}([.][0-9]*)?$') }}
-            then {{ safe_cast(text, 'double') }}
+            then {{ dbt.safe_cast(text, 'double') }}
     end
 {%- endmacro %}

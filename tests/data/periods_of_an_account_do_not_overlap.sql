@@ -29,7 +29,7 @@ where
         start_date > previous_end_date
         and (previous_end_reason = 'pause')
         = (
-            {{ days_between('previous_end_date', 'start_date') }}
+            {{ dbt.datediff('previous_end_date', 'start_date', 'day') }}
             <= {{ var('churn_grace_days') }}
         ),
         false

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['batch_date', 'loaded_at'],
         on_schema_change='fail'
     )

@@ -1,8 +1,5 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
-        unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
@@ -26,9 +23,10 @@ statuses_with_cohort as (
         as_of_date,
         is_open,
         cast(date_trunc('month', signup_date) as date) as cohort_month,
-        {{ days_between(
+        {{ dbt.datediff(
             'signup_date',
-            'case when is_open then as_of_date else last_cancellation_date end'
+            'case when is_open then as_of_date else last_cancellation_date end',
+            'day'
         ) }} as days_subscribed
 
     from statuses

@@ -222,7 +222,9 @@ expected_bounds as (
         (select min(batch_date) from batch_dates) as first_date,
         greatest(
             (select max(batch_date) from batch_dates),
-            (select {{ add_days('max(latest_complete_date)', -1) }} from watermarks)
+            (select {{ dbt.dateadd(
+                'day', -1, 'max(latest_complete_date)'
+            ) }} from watermarks)
         ) as last_date
 
 ),
@@ -231,17 +233,20 @@ missing_batches as (
 
     select
         cast(null as {{ dbt.type_string() }}) as account_id,
-        expected_dates.day as batch_date,
+        expected_dates.date_day as batch_date,
         'missing_batch' as issue,
         'no batch of this day has arrived' as detail
 
-    from {{ date_series(
-        '(select first_date from expected_bounds)',
-        '(select last_date from expected_bounds)'
-    ) }} as expected_dates
+    from (
+        {{ dbt.date_spine(
+            'day',
+            '(select first_date from expected_bounds)',
+            '(select ' ~ dbt.dateadd('day', 1, 'last_date') ~ ' from expected_bounds)'
+        ) }}
+    ) as expected_dates
 
     left join batch_dates
-        on expected_dates.day = batch_dates.batch_date
+        on expected_dates.date_day = batch_dates.batch_date
 
     where batch_dates.batch_date is null
 

@@ -5,7 +5,9 @@ with
 
 source as (
 
-    select * from {{ source_relation('salesforce', 'raw_accounts') }}
+    -- depends_on: {{ ref('raw_accounts') if var('load_demo_seeds') }}
+    select {{ source_columns('raw_accounts') }}
+    from {{ source('salesforce', 'raw_accounts') }}
 
 ),
 

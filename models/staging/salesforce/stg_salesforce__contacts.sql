@@ -3,7 +3,9 @@ with
 {% if var('has_contacts') -%}
 source as (
 
-    select * from {{ source_relation('salesforce', 'raw_contacts') }}
+    -- depends_on: {{ ref('raw_contacts') if var('load_demo_seeds') }}
+    select {{ source_columns('raw_contacts') }}
+    from {{ source('salesforce', 'raw_contacts') }}
 
 ),
 
