@@ -33,7 +33,7 @@ _SCORING_COMMAND = [
     "churn_labels",
 ]
 # Texts in the warning of `warn_if_as_of_date_not_final`.
-_REFUSALS = ("is not decided yet", "cannot be scored")
+_REFUSALS = ("is not final yet", "cannot be scored")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -114,8 +114,8 @@ def _dbt(
         return finished, "\n".join(errors) or str(finished.exception)
     for event in events:
         if any(refusal in event.info.msg for refusal in _REFUSALS):
-            sentence = event.info.msg.split(", and is scored")[0].strip(". ") + "."
-            return finished, sentence
+            sentence = event.info.msg.replace("latest final date, ", "latest one is ")
+            return finished, sentence.replace(", is scored instead", "")
     return finished, None
 
 

@@ -276,5 +276,5 @@ def test_past_days_are_scored_with_the_data_of_then(copied: DbtProject) -> None:
 def test_a_date_that_is_not_final_cannot_be_scored(copied: DbtProject) -> None:
     finished = backfill(copied, "--from=2031-01-01", "--to=2031-01-02")
     assert finished.returncode == 1
-    assert "The as_of_date 2031-01-01 is not decided yet" in finished.stderr
+    assert "The as_of_date 2031-01-01 is not final yet" in finished.stderr
     assert "is scored." not in finished.stdout
