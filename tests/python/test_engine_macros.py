@@ -50,29 +50,39 @@ def texts_at(document: str, paths: list[str], place: int) -> tuple[str, tuple]:
     return "texts_at", (Text(document), paths, place)
 
 
+def dateadd(part: str, interval: Any, start: str) -> tuple[str, tuple[Any, ...]]:
+    return call("dbt.dateadd", part, interval, start)
+
+
+def datediff(first: str, second: str) -> tuple[str, tuple[Any, ...]]:
+    return call("dbt.datediff", first, second, "day")
+
+
 NULL_TEXT = Text("\0null")
 LETTERS = ["'a'", "nullif('b', 'b')", "'c'", "'d'"]
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 
 CASES = [
-    (call("add_days", date_of("2025-02-27"), 2), day("2025-03-01")),
-    (call("add_days", date_of("2025-03-01"), -1), day("2025-02-28")),
-    (call("add_days", date_of("2025-03-01"), "cast(null as integer)"), None),
-    (call("add_hours", date_of("2025-03-01"), 30), at("2025-03-02 06:00:00")),
-    (call("add_hours", at_minute("01:30"), -2), at("2025-02-28 23:30:00")),
+    (dateadd("day", 2, date_of("2025-02-27")), day("2025-03-01")),
+    (dateadd("day", -1, date_of("2025-03-01")), day("2025-02-28")),
+    (dateadd("day", "cast(null as integer)", date_of("2025-03-01")), None),
+    (dateadd("hour", 30, date_of("2025-03-01")), at("2025-03-02 06:00:00")),
+    (dateadd("hour", -2, at_minute("01:30")), at("2025-02-28 23:30:00")),
     (
-        call("add_minutes", at_minute("00:50"), 30),
+        dateadd("minute", 30, at_minute("00:50")),
         at("2025-03-01 01:20:00"),
     ),
     (
-        call("add_minutes", at_minute("00:10"), -30),
+        dateadd("minute", -30, at_minute("00:10")),
         at("2025-02-28 23:40:00"),
     ),
-    (call("days_between", date_of("2025-02-27"), date_of("2025-03-01")), 2),
-    (call("days_between", date_of("2025-03-01"), date_of("2025-02-27")), -2),
-    (call("days_between", "cast(null as date)", date_of("2025-02-27")), None),
-    (call("days_in", date_of("2025-02-27"), date_of("2025-03-01")), 3),
+    (datediff(date_of("2025-02-27"), date_of("2025-03-01")), 2),
+    (datediff(date_of("2025-03-01"), date_of("2025-02-27")), -2),
+    (datediff("cast(null as date)", date_of("2025-02-27")), None),
+    (call("days_in", date_of("2025-02-27"), date_of("2025-03-01")), 2),
+    (call("days_in", date_of("2025-03-01"), date_of("2025-03-01")), 0),
     (call("days_in", date_of("2025-03-01"), date_of("2025-02-27")), 0),
+    (call("days_in", "cast(null as date)", date_of("2025-02-27")), 0),
     (call("days_in", "cast(null as date)", date_of("2025-02-27")), 0),
     (
         call("epoch_to_timestamp", "cast(1740823445123456 as bigint)"),
@@ -162,7 +172,7 @@ CASES = [
     (call("try_parse_date", Text("2025-03-01"), "%d/%m/%Y"), None),
     (call("try_parse_date", NULL_TEXT, "%d/%m/%Y"), None),
     *(
-        (call("safe_cast", Text(text), type_), value)
+        (call("dbt.safe_cast", Text(text), type_), value)
         for type_, values in {
             "integer": {
                 "12": 12,
@@ -370,7 +380,8 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
         path = json.dumps([arguments[1][arguments[2]]])
         return f"{{{{ restore_big_integers({text}, {document}, {path}) }}}}"
     if macro == "days_in":
-        return f"(select count(day) from {{{{ date_series({', '.join(told)}) }}}} as s)"
+        spine = f"dbt.date_spine('day', {', '.join(told)})"
+        return f"(select count(date_day) from ({{{{ {spine} }}}}) as days)"
     if macro == "first_by_of_letters":
         aggregate = f"min_by({', '.join(told)})"
         return f"(select {{{{ {aggregate} }}}} from {letters} where letter <> 'a')"

@@ -13,6 +13,9 @@ name: my_company
 version: 1.0.0
 config-version: 2
 profile: churn
+dispatch:
+  - macro_namespace: dbt
+    search_order: [my_company, churn, dbt]
 models:
   churn:
     marts:
@@ -99,3 +102,17 @@ def test_a_seed_of_the_same_name_replaces_ours(
     ).output.split()
     assert "my_company.offers" in listed
     assert "churn.offers" not in listed
+
+
+def test_a_project_without_the_search_order_is_refused_in_a_sentence(
+    my_company: DbtProject,
+) -> None:
+    """The package's overrides of dbt's macros would not be found."""
+    path = my_company.root / "dbt_project.yml"
+    text = path.read_text()
+    start, end = text.index("dispatch:"), text.index("models:")
+    path.write_text(text[:start] + text[end:])
+    finished = my_company.dbt("run", "--select", "stg_support__calls", check=False)
+    assert not finished.succeeded
+    message = " ".join(finished.told.split())
+    assert "search_order: [my_company, churn, dbt]" in message

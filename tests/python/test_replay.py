@@ -206,7 +206,7 @@ def test_no_later_row_changes_features_or_scores_of_a_day(
 ) -> None:
     copied.execute(
         "create table known_events as "
-        "select received_at, event_at from base_clickstream__events "
+        "select received_at, event_at from base_clickstream__event_versions "
         "where is_current"
     )
     for table, after in AFTER.items():
