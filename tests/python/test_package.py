@@ -114,5 +114,5 @@ def test_a_project_without_the_search_order_is_refused_in_a_sentence(
     path.write_text(text[:start] + text[end:])
     finished = my_company.dbt("run", "--select", "stg_support__calls", check=False)
     assert not finished.succeeded
-    message = " ".join(finished.told.split())
+    message = " ".join(finished.output.split())
     assert "search_order: [my_company, churn, dbt]" in message
