@@ -37,9 +37,6 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=60)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument(
-        "--format", choices=["iceberg", "hive"], default="iceberg", dest="table_type"
-    )
-    parser.add_argument(
         "--daily-runs", type=int, default=1, help="number of days to run separately"
     )
     parser.add_argument("--by-model", action="store_true", help="print bytes by model")
@@ -49,7 +46,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as scratch, LocalCloud() as cloud:
         zone = make_landing_zone(Path(scratch) / "zone", options.accounts, options.days)
-        run = _Runner(cloud, Path(scratch), options.table_type)
+        run = _Runner(cloud, Path(scratch))
         # Exclude training, because it reads no clickstream.
         models = ["run", "--exclude", "churn_models+"]
         upload(cloud, zone, "landing", _is_between("", str(daily_days[0])))
@@ -73,9 +70,7 @@ def main() -> None:
             upload(cloud, zone, "landing", _is_between(str(day), str(end)))
             bytes_by_day[day] = run(*models, print_by_model=options.by_model)
         full = run(*models, "--full-refresh", print_by_model=options.by_model)
-        print(
-            f"{options.accounts} accounts, {options.days} days, {options.table_type}:"
-        )
+        print(f"{options.accounts} accounts, {options.days} days:")
         for day, bytes_read in bytes_by_day.items():
             print(
                 f"the run of {day} reads {bytes_read:,} bytes, a full refresh "
@@ -91,7 +86,7 @@ def _is_between(first: str, end: str) -> Callable[[str], bool]:
 class _Runner:
     """Runs dbt on the local Athena and counts the bytes read."""
 
-    def __init__(self, cloud, folder: Path, table_type: str) -> None:
+    def __init__(self, cloud, folder: Path) -> None:
         self._cloud = cloud
         self._environment = {
             **os.environ,
@@ -101,9 +96,7 @@ class _Runner:
             "DBT_LOG_PATH": str(folder / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
-        self._variables = json.dumps(
-            {"load_demo_seeds": False, "athena_table_type": table_type}
-        )
+        self._variables = json.dumps({"load_demo_seeds": False})
 
     def __call__(self, *arguments: str, print_by_model: bool = False) -> int:
         """Run one dbt command and return the bytes that it read.

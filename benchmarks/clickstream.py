@@ -29,7 +29,8 @@ TO_EVENTS = [
     "base_clickstream__parsed_records",
     "base_clickstream__repaired_json",
     "base_clickstream__parsed_repaired_records",
-    "base_clickstream__events",
+    "base_clickstream__new_event_versions",
+    "base_clickstream__event_versions",
 ]
 TO_ACTIVITY = [*TO_EVENTS, "int_visitor_sessions", "int_visitor_activity_daily"]
 # Models to build for these measurements.
@@ -205,7 +206,7 @@ def mapped_columns(target: Path) -> dict[str, list[str]]:
         target: dbt's target folder of a parsed project.
     """
     manifest = json.loads((target / "manifest.json").read_text())
-    node = manifest["nodes"]["model.churn.stg_clickstream__events"]
+    node = manifest["nodes"]["model.churn.base_clickstream__parsed_records"]
     return {
         name: column["meta"]["json_paths"]
         for name, column in node["columns"].items()

@@ -317,7 +317,7 @@ def sessionize_bare(connection: duckdb.DuckDBPyConnection) -> float:
                     case when event_at - lag(event_at) over (
                         partition by visitor_id order by event_at
                     ) <= interval 30 minute then 0 else 1 end as is_start
-                from base_clickstream__events
+                from base_clickstream__event_versions
             )
         )
         group by 1, 2
@@ -334,7 +334,7 @@ def check(connection: duckdb.DuckDBPyConnection) -> None:
         """
         select
             (select sum(events) from int_visitor_sessions where is_current),
-            (select count(*) from base_clickstream__events where is_current)
+            (select count(*) from base_clickstream__event_versions where is_current)
         """
     ).fetchone()
     if in_sessions != in_events:

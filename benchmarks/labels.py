@@ -29,7 +29,7 @@ HISTORY = [
     "int_crm_batches_validated",
     "int_crm_batch_dates",
     "int_account_changes",
-    "int_account_changes_on_time",
+    "int_last_known_date",
     "int_subscription_events",
     "int_account_attributes_history",
     "int_account_users",
@@ -112,9 +112,9 @@ def measure(accounts: int, batches_kept: int) -> list[Measurement]:
                 """
                 select
                     (select count(*) from int_account_changes
-                        where change_kind != 'batch'),
+                        where batch_scope = 'all' and change_kind != 'batch'),
                     (select count(*) from int_account_changes
-                        where change_kind = 'batch'),
+                        where batch_scope = 'all' and change_kind = 'batch'),
                     (select count(*) from raw.raw_accounts),
                     (select count(distinct as_of_date) from churn_labels),
                     (select count(*) from churn_labels)
@@ -229,49 +229,48 @@ def write_history(connection: duckdb.DuckDBPyConnection) -> None:
         from range(1, {last}) as days (day), int_crm_batches as batches
         """
     )
-    for table in ("int_account_changes", "int_account_changes_on_time"):
-        connection.execute(
-            f"""
-            insert into {table} by name
-            select
-                batch_changes.* replace (
-                    batches.batch_date as batch_date,
-                    batches.loaded_at as loaded_at
-                )
-            from int_crm_batches as batches
-            cross join (
-                select * from {table} where change_kind = 'batch'
-            ) as batch_changes
-            where batches.batch_date > batch_changes.batch_date;
+    connection.execute(
+        f"""
+        insert into int_account_changes by name
+        select
+            first_batches.* replace (
+                batches.batch_date as batch_date,
+                batches.loaded_at as loaded_at
+            )
+        from int_crm_batches as batches
+        cross join (
+            select * from int_account_changes where change_kind = 'batch'
+        ) as first_batches
+        where batches.batch_date > first_batches.batch_date;
 
-            insert into {table} by name
-            select
-                first_states.* replace (
-                    date '{FIRST_DAY}' + days.day as batch_date,
-                    'changed' as change_kind,
-                    case when change_day <= days.day
-                        then 'plus' else 'basic'
-                    end as plan,
-                    case when cancellation_day <= days.day
-                        then date '{FIRST_DAY}' + cancellation_day
-                    end as cancellation_date,
-                    case when restart_day <= days.day
-                        then date '{FIRST_DAY}' + restart_day
-                    end as restart_date,
-                    md5(first_states.fingerprint || days.day) as fingerprint
-                )
-            from {table} as first_states
-            inner join (
-                select distinct
-                    account_id, change_day, cancellation_day,
-                    restart_day, unnest([
-                        change_day, cancellation_day, restart_day
-                    ]) as day
-                from simulation.accounts
-            ) as days
-                on first_states.account_id = days.account_id
-            where
-                first_states.change_kind = 'arrived'
-                and days.day between 1 and {last - 1};
-            """
-        )
+        insert into int_account_changes by name
+        select
+            first_states.* replace (
+                date '{FIRST_DAY}' + days.day as batch_date,
+                'changed' as change_kind,
+                case when change_day <= days.day
+                    then 'plus' else 'basic'
+                end as plan,
+                case when cancellation_day <= days.day
+                    then date '{FIRST_DAY}' + cancellation_day
+                end as cancellation_date,
+                case when restart_day <= days.day
+                    then date '{FIRST_DAY}' + restart_day
+                end as restart_date,
+                md5(first_states.fingerprint || days.day) as fingerprint
+            )
+        from int_account_changes as first_states
+        inner join (
+            select distinct
+                account_id, change_day, cancellation_day,
+                restart_day, unnest([
+                    change_day, cancellation_day, restart_day
+                ]) as day
+            from simulation.accounts
+        ) as days
+            on first_states.account_id = days.account_id
+        where
+            first_states.change_kind = 'arrived'
+            and days.day between 1 and {last - 1};
+        """
+    )

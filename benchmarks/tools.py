@@ -168,7 +168,7 @@ def _project_counts(folder: Path) -> tuple[int, ...]:
                 (select count(*) from int_visitor_sessions),
                 count(*),
                 count(page_path)
-            from base_clickstream__events
+            from base_clickstream__event_versions
             where is_current
             """
         ).fetchone()

@@ -70,13 +70,15 @@ class Account:
             ).fetchall()
         }
 
-    def rows(self, table: str, columns: list[str], order: str) -> list[tuple]:
+    def rows(
+        self, table: str, columns: list[str], order: str, condition: str = "true"
+    ) -> list[tuple]:
         """Return the account's rows, or none if the table lacks one of the columns."""
         if not {"account_id", *columns} <= self.columns(table):
             return []
         return self.connection.execute(
             f"""select {", ".join(columns)} from {self.schema}.{table}
-            where account_id = ? order by {order}""",
+            where account_id = ? and {condition} order by {order}""",
             [self.account_id],
         ).fetchall()
 
@@ -141,6 +143,7 @@ def timeline(account: Account) -> Iterator[str]:
             "company_name",
         ],
         "batch_date",
+        "batch_scope = 'all'",
     )
     name = next((row[5] for row in reversed(changes) if row[5]), None)
     yield f"Account {account.account_id}" + (f" ({name})" if name else "")

@@ -1,7 +1,7 @@
 """Print YAML stubs for JSON paths that the field mapping does not document.
 
 Run ``python -m churn.field_mapping``. It reads `clickstream_field_profile` and prints
-column entries to paste into `stg_clickstream__events.yml`.
+column entries to paste into `base_clickstream__parsed_records.yml`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
 # Names that no column can have, equal to the macro `reserved_column_names`.
 _RESERVED_NAMES = """
-    content content_key corrected_at record_processed_at field_mapping_version
-    document event_at event_name event_id_hash identity is_clock_skewed
-    is_current needs_repair is_known is_on_time is_readable is_repaired
-    is_revised is_unreadable stored_payload last_processed_at object_number payload
-    version_order received_at received_date received_text reject_detail
-    reject_reason repair_reject_detail repair_reject_reason source_file processed_at
-    texts visitor_id all and as between by case cast create cross current_date
-    current_timestamp delete desc distinct drop else end except exists false for
-    from full group having in inner insert intersect into is join left like
-    limit natural not null offset on or order outer right select set table then
-    to true union unique user using values when where window with
+    content corrected_at document event_at event_id_hash event_name
+    existing_content existing_version_number field_mapping_version identity
+    is_clock_skewed is_current is_existing is_on_time is_readable is_repaired
+    is_unreadable last_processed_at needs_repair object_number payload
+    processed_at received_at received_date received_text record_processed_at
+    reject_detail reject_reason repair_reject_detail repair_reject_reason
+    source_file texts version_number version_order visitor_id all and as between
+    by case cast create cross current_date current_timestamp delete desc
+    distinct drop else end except exists false for from full group having in
+    inner insert intersect into is join left like limit natural not null offset
+    on or order outer right select set table then to true union unique user
+    using values when where window with
 """
 RESERVED_NAMES = frozenset(_RESERVED_NAMES.split())
 

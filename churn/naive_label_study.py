@@ -193,7 +193,7 @@ def observed_rows(
                     false
                 ) as is_filled
             from int_account_changes
-            where change_kind != 'batch'
+            where batch_scope = 'all' and change_kind != 'batch'
         )
         select
             labels.account_id,

@@ -37,7 +37,7 @@ new_events as (
     The column of what is built on the events now: that of their latest change.
 #}
 {% macro events_stamp() %}
-    {{ return(high_watermark(ref('base_clickstream__events'))) }}
+    {{ return(high_watermark(ref('base_clickstream__event_versions'))) }}
 {% endmacro %}
 
 
@@ -157,7 +157,7 @@ new_events as (
 {# Whether all events are newer than `relation`, which was built on others. #}
 {% macro events_are_rebuilt(relation) -%}
 
-    {%- set events = ref('base_clickstream__events') -%}
+    {%- set events = ref('base_clickstream__event_versions') -%}
     {%- if not (is_built(relation) and is_built(events)) -%}
         {{ return(false) }}
     {%- endif -%}

@@ -87,9 +87,6 @@
 {%- endmacro %}
 
 {% macro athena__watermark_range_query(relation, column) -%}
-    {%- if adapter.get_glue_table_type(relation).value != 'iceberg_table' -%}
-        {{ return(default__watermark_range_query(relation, column)) }}
-    {%- endif -%}
     select
         min(data.{{ column }}."min") as first_watermark,
         max(data.{{ column }}."max") as latest_watermark

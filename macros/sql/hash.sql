@@ -44,29 +44,6 @@
 
 
 {#
-    Returns `columns` of the current table (alias `relation`). Returns a null for a
-    column that the table does not have yet because the field mapping is newer.
-#}
-{% macro existing_columns(columns, relation) %}
-
-    {%- set existing = [] -%}
-    {%- if execute -%}
-        {%- set existing = adapter.get_columns_in_relation(this)
-            | map(attribute='name') | map('lower') | list -%}
-    {%- endif -%}
-    {%- set result = [] -%}
-    {%- for column in columns -%}
-        {%- do result.append(
-            relation ~ '.' ~ column if column in existing
-            else 'null as ' ~ column
-        ) -%}
-    {%- endfor -%}
-    {{ return(result) }}
-
-{% endmacro %}
-
-
-{#
     Returns a whole number below 2^31 for the content of `columns`. The sum over many
     rows fits a bigint and does not depend on their order.
 #}

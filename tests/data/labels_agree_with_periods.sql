@@ -1,5 +1,5 @@
--- Labels whose churn is no churn of a period in the horizon, and observed ones
--- that overlook one.
+-- Observed labels whose churn date is not the first churn of a period within the
+-- horizon.
 with
 
 labels as (

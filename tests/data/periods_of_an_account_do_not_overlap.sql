@@ -1,5 +1,5 @@
--- Each period starts behind the end of the one before: after a pause of at most
--- the grace, or after a churn with a longer gap.
+-- Periods that do not start after the end of the previous one, or whose gap does not
+-- agree with its end reason: a pause is at most as long as the grace period.
 with
 
 periods as (

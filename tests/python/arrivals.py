@@ -31,7 +31,6 @@ TABLES = {
     "late_arrivals": "*",
     "int_account_users": "*",
     "int_account_changes": "*",
-    "int_account_changes_on_time": "*",
     "subscription_periods": "* exclude (updated_at)",
     "churn_labels": "* exclude (periods_updated_at)",
     "crm_data_issues": "*",

@@ -11,6 +11,9 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,13 +84,6 @@ class Engine:
         """Delete the rows of a raw table that do not match ``condition``."""
         raise NotImplementedError
 
-    def leave_interrupted(self) -> None:
-        """Put the project's tables into a state that a killed run can leave."""
-
-    def work_tables(self) -> list[str]:
-        """Return the temporary tables that a run should have dropped."""
-        return []
-
 
 class DuckdbEngine(Engine):
     """DuckDB, in a file."""
@@ -116,6 +112,7 @@ class SparkEngine(Engine):
     target = "spark"
 
     def __post_init__(self) -> None:
+        fetch_spark_packages()
         self.environment |= {
             "CHURN_SPARK_SCHEMA": self.schema,
             "CHURN_SPARK_MASTER": "local[2]",
@@ -178,44 +175,42 @@ class SparkEngine(Engine):
         """Drop some of the models' tables."""
         self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
 
-    def leave_interrupted(self) -> None:
-        """Four kills, each at another place of a write.
+    @contextlib.contextmanager
+    def killed_before(self, *statements: str) -> Iterator[list[str]]:
+        """Let dbt fail at each statement that begins with one of ``statements``.
 
-        Sessions were being replaced: the old ones are gone in part, and of the new
-        ones some are in already. Events were being deleted: of a partition that is
-        written anew only what was put aside is left; so of the registry, which
-        nothing else could bring back. A table was dropped, and not yet renamed.
+        What the same model has run before, such as a pre-hook, is committed by then.
+        Yields a list of the statements that were not run.
         """
-        sessions = f"{self.schema}.int_visitor_sessions"
-        columns = self.session.table(sessions).columns
-        columns.remove("partition_key")
-        parts = self._partitions(sessions)
+        from dbt.adapters.spark.session import Cursor
+
+        execute, failed = Cursor.execute, []
+
+        def execute_or_fail(cursor: Any, sql: str, *parameters: Any) -> None:
+            # dbt puts a comment in front.
+            bare = sql.partition("*/")[2].strip() or sql
+            if bare.startswith(statements):
+                failed.append(bare)
+                raise RuntimeError("The run was killed here.")
+            execute(cursor, sql, *parameters)
+
+        Cursor.execute = execute_or_fail
+        try:
+            yield failed
+        finally:
+            Cursor.execute = execute
+
+    def leave_behind(self, model: str, suffix: str) -> None:
+        """Leave a table beside that of a model, as a killed run does."""
+        table = f"{self.schema}.{model}"
         self._execute(
-            f"create table {sessions}__dbt_new using parquet as "
-            f"select {', '.join(columns)} from {sessions} "
-            f"where partition_key >= '{parts[-3]}'",
-            f"alter table {sessions} drop partition (partition_key = '{parts[-3]}')",
-            f"insert into {sessions} select * from {sessions} "
-            f"where partition_key = '{parts[-2]}'",
+            f"create table {table}{suffix} using iceberg as select * from {table}"
         )
-        for name in ("base_clickstream__events", "churn_models"):
-            table = f"{self.schema}.{name}"
-            first = self._partitions(table)[0]
-            self._execute(
-                f"create table {table}__dbt_kept using parquet as "
-                f"select * from {table} where partition_key = '{first}'",
-                f"alter table {table} drop partition (partition_key = '{first}')",
-            )
-        identities = f"{self.schema}.identities"
-        self._execute(f"alter table {identities} rename to {identities}__dbt_new")
 
-    def _partitions(self, table: str) -> list[str]:
-        rows = self.rows(f"select distinct partition_key from {table} order by 1")
-        return rows.column("partition_key").to_pylist()
-
-    def work_tables(self) -> list[str]:
-        tables = self.rows(f"show tables in {self.schema} like '*__dbt_*'")
-        return tables.column("tableName").to_pylist()
+    def relations(self) -> set[str]:
+        """The names of all tables and views in the schema of the models."""
+        tables = self.rows(f"show tables in {self.schema}").to_pylist()
+        return {row["tableName"] for row in tables if not row["isTemporary"]}
 
     def _execute(self, *statements: str) -> None:
         for statement in statements:
@@ -271,6 +266,40 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def fetch_spark_packages() -> None:
+    """Fetch Iceberg's library, unless it is there.
+
+    One process fetches while others wait: two downloads of the same file would disturb
+    each other.
+    """
+    import fcntl
+
+    import pyspark
+
+    sys.path.append(str(ROOT / "scripts"))
+    from spark_thrift_server import settings
+
+    def is_there() -> bool:
+        jars = Path.home().glob(".ivy2*/jars/*iceberg-spark-runtime*.jar")
+        return next(jars, None) is not None
+
+    with (Path(tempfile.gettempdir()) / "churn-spark-packages").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_there():
+            submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
+            packages = settings()["spark.jars.packages"]
+            # A class without a program, since only the packages are wanted.
+            command = [str(submit), "--packages", packages, "--class", "java.lang.Void"]
+            told = subprocess.run(
+                [*command, "spark-internal"], capture_output=True, text=True
+            )
+            if not is_there():
+                pytest.fail(
+                    f"Spark could not fetch {packages}:\n{told.stdout[-2000:]}"
+                    f"{told.stderr[-2000:]}"
+                )
 
 
 def require_java() -> None:

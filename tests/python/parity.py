@@ -33,12 +33,10 @@ DIFFERENT_BY_NATURE = {
     "training_fingerprint",
     "model_version",
     "inputs_digest",
-    # The file layout of an engine.
-    "partition_key",
 }
 # One of several examples; the choice depends on how records were grouped.
-NOT_COMPARED_COLUMNS = {"base_clickstream__path_counts.example"}
-# Record groups depend on the engine. Their result, base_clickstream__path_counts, is
+NOT_COMPARED_COLUMNS = {"stg_clickstream__json_paths.example"}
+# Record groups depend on the engine. Their result, stg_clickstream__json_paths, is
 # compared.
 NOT_COMPARED = {"base_clickstream__record_shapes"}
 # Whether the strict or the repair path reads a record with a repeated key depends on

@@ -14,7 +14,8 @@ def company(project: DbtProject) -> DbtProject:
     """Provide the tables that a timeline reads."""
     project.execute(
         """create table int_account_changes as
-            select 'a1' as account_id, date '2025-03-01' as batch_date,
+            select 'all' as batch_scope, 'a1' as account_id,
+                date '2025-03-01' as batch_date,
                 'arrived' as change_kind, 'basic' as plan, 12 as seats,
                 120.5::double as monthly_recurring_revenue,
                 'Sleepwell' as company_name""",

@@ -1,4 +1,4 @@
-"""Every clickstream scenario of SCENARIOS.md."""
+"""Every clickstream scenario of docs/reference/scenarios.md."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def read_record(line: str) -> tuple[datetime, str | None]:
 
 
 def read_scenarios() -> list[Scenario]:
-    text = (ROOT / "SCENARIOS.md").read_text().split("\n## Clickstream\n")[1]
+    page = ROOT / "docs" / "reference" / "scenarios.md"
+    text = page.read_text().split("\n## Clickstream\n")[1]
     text = text.split("\n## ")[0]
     scenarios = []
     for section in text.split("\n### ")[1:]:
@@ -155,7 +156,7 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
 @pytest.mark.parametrize(
     "loss",
     [
-        "delete from base_clickstream__events where event_id = 'b2'",
+        "delete from base_clickstream__event_versions where event_id = 'b2'",
         "delete from base_clickstream__parsed_records where reject_reason = "
         "'unreadable_event_time' and reject_detail = 'soon'",
         "delete from base_clickstream__parsed_repaired_records "

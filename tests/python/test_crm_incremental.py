@@ -13,7 +13,6 @@ TABLES = [
     "int_crm_batches",
     "int_crm_batches_validated",
     "int_account_changes",
-    "int_account_changes_on_time",
     "int_subscription_events",
     "int_account_attributes_history",
     "subscription_periods",

@@ -133,11 +133,11 @@ def test_late_records_change_no_final_feature(company: DbtProject) -> None:
         ),
     )
     events = company.query(
-        "select count(*) from base_clickstream__events where is_current"
+        "select count(*) from base_clickstream__event_versions where is_current"
     )[0][0]
     company.dbt("run", *ALL_MODELS)
     assert company.query(
-        "select count(*) from base_clickstream__events where is_current"
+        "select count(*) from base_clickstream__event_versions where is_current"
     ) == [(events + 20,)]
     pd.testing.assert_frame_equal(features, company.frame(FEATURES))
     # There are no new training rows, so model and scores are the same.

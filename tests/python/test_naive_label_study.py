@@ -25,10 +25,12 @@ def test_naive_label_is_read_from_the_last_batch_of_the_horizon() -> None:
         connection.execute(
             """
             create table int_account_changes (
-                account_id text, batch_date date, change_kind text,
-                cancellation_date date, is_cancelled boolean,
+                batch_scope text default 'all', account_id text, batch_date date,
+                change_kind text, cancellation_date date, is_cancelled boolean,
                 unreadable_cancelled_service text);
-            insert into int_account_changes values
+            insert into int_account_changes (
+                account_id, batch_date, change_kind, cancellation_date,
+                is_cancelled, unreadable_cancelled_service) values
                 (null, '2025-03-01', 'batch', null, null, null),
                 ('in_time', '2025-03-01', 'arrived', null, null, null),
                 ('in_time', '2025-03-16', 'changed', '2025-03-16', null, null),

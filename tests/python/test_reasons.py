@@ -29,10 +29,10 @@ def read_described() -> dict[str, dict]:
     described = {}
     for column in columns:
         meta = column.get("config", {}).get("meta", {})
-        if meta.get("feature") is True:
+        if "label" in meta:
             described[column["name"]] = {
                 key: " ".join(value.split()) if isinstance(value, str) else value
-                for key, value in meta.items()
+                for key, value in {"low": meta.get("high"), **meta}.items()
             }
     return described
 

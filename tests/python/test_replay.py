@@ -206,7 +206,7 @@ def test_no_later_row_changes_features_or_scores_of_a_day(
 ) -> None:
     copied.execute(
         "create table known_events as "
-        "select received_at, event_at from base_clickstream__events "
+        "select received_at, event_at from base_clickstream__event_versions "
         "where is_current"
     )
     for table, after in AFTER.items():
@@ -276,5 +276,5 @@ def test_past_days_are_scored_with_the_data_of_then(copied: DbtProject) -> None:
 def test_a_date_that_is_not_final_cannot_be_scored(copied: DbtProject) -> None:
     finished = backfill(copied, "--from=2031-01-01", "--to=2031-01-02")
     assert finished.returncode == 1
-    assert "The as_of_date 2031-01-01 is not decided yet" in finished.stderr
+    assert "The as_of_date 2031-01-01 is not final yet" in finished.stderr
     assert "is scored." not in finished.stdout

@@ -156,12 +156,12 @@ def test_every_current_subscriber_has_a_score_with_a_reason(
 
 
 def test_a_second_run_finds_nothing_new(streaming: DbtProject) -> None:
-    count = "select count(*), max(processed_at) from base_clickstream__events"
+    count = "select count(*), max(processed_at) from base_clickstream__event_versions"
     before = streaming.query(count)
     streaming.dbt(
         "run",
         "--select",
         "base_clickstream__file_records+1",
-        "base_clickstream__events",
+        "base_clickstream__event_versions",
     )
     assert streaming.query(count) == before

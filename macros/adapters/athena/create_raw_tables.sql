@@ -77,7 +77,7 @@
             'raw_events': 'clickstream', 'raw_invoices': 'billing',
             'raw_calls': 'support'
         }.get(table_name, 'salesforce') -%}
-        {%- set columns = columns_of_source(source_name, table_name) -%}
+        {%- set columns = columns_of_source(table_name) -%}
         {%- do adapter.delete_from_glue_catalog(files) -%}
         {%- do run_query(athena_files_table(
             files, columns, location ~ '/' ~ folder, day_column, days,

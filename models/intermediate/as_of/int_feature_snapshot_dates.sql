@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='as_of_date',
     )
 }}
@@ -64,15 +63,14 @@ calls as (
 {% if has_invoices -%}
 invoices as (
 
-    select * from {{ ref('base_billing__invoice_states') }}
+    select * from {{ ref('stg_billing__invoice_versions') }}
 
     where is_on_time
 
 ),
 
 {% endif -%}
-{#- A link begins, and may end. A union of the two would read links twice. #}
-
+-- A link has a start and an end. A union of both would read the links twice.
 link_moments as (
 
     select true as is_end
@@ -83,8 +81,7 @@ link_moments as (
 
 ),
 
-{#- Each input row with the first as-of date that knows it. #}
-
+-- `known_date` is the first as-of date whose features can use the row.
 input_rows as (
 
     select
@@ -209,8 +206,7 @@ inputs_per_date as (
             case when input_days.input = '{{ input }}' then content end
         ) as bigint) as content_{{ input }},
         {%- endfor %}
-        max(input_days.last_processed_at) as last_processed_at,
-        min(min(input_days.first_activity_date)) over () as first_activity_date
+        max(input_days.last_processed_at) as last_processed_at
 
     from as_of_dates
 
@@ -227,15 +223,24 @@ inputs_per_date as (
 
 ),
 
+clickstream_start as (
+
+    select min(first_activity_date) as first_activity_date from input_days
+
+),
+
 digested_dates as (
 
     select
         inputs_per_date.as_of_date,
+        clickstream_start.first_activity_date,
         {{ dbt.hash(concat_columns(
             ['first_activity_date', 'last_processed_at'] + digested_columns
         )) }} as inputs_digest
 
     from inputs_per_date
+
+    cross join clickstream_start
 
 ),
 
@@ -243,18 +248,19 @@ dates_to_finalize as (
 
     select
         digested_dates.as_of_date,
+        digested_dates.first_activity_date,
         digested_dates.inputs_digest,
         {{ run_timestamp('finalized_at') }} as finalized_at
 
     from digested_dates
 
     {% if is_incremental() -%}
-    left join {{ this }} as decided
-        on digested_dates.as_of_date = decided.as_of_date
+    left join {{ this }} as final_dates
+        on digested_dates.as_of_date = final_dates.as_of_date
 
     where
-        decided.as_of_date is null
-        or digested_dates.inputs_digest <> decided.inputs_digest
+        final_dates.as_of_date is null
+        or digested_dates.inputs_digest <> final_dates.inputs_digest
     {%- endif %}
 
 )

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['session_id', 'start_date'],
         partitioned_by=partitioned_by_month('start_date'),
         pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
