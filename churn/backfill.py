@@ -33,8 +33,8 @@ _LINE = [
     "churn_training_set",
     "churn_labels",
 ]
-# How `warn_if_as_of_date_not_final` begins to say why a day cannot be scored.
-_REFUSALS = ("is not decided yet", "cannot be scored")
+# Texts in the warning of `warn_if_as_of_date_not_final`.
+_REFUSALS = ("is not final yet", "cannot be scored")
 
 
 def main(arguments: list[str] | None = None) -> int:

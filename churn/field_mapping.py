@@ -1,7 +1,7 @@
-"""Prints the YAML of JSON paths that the data dictionary does not know yet.
+"""Print YAML stubs for JSON paths that the field mapping does not document.
 
-Run as ``python -m churn.field_mapping``, it reads `clickstream_field_profile` and writes
-column entries to paste into `stg_clickstream__events.yml`.
+Run ``python -m churn.field_mapping``. It reads `clickstream_field_profile` and prints
+column entries to paste into `base_clickstream__parsed_records.yml`.
 """
 
 from __future__ import annotations
@@ -18,30 +18,31 @@ import duckdb
 
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
-# Names that no column can have: `reserved_column_names` has the same.
-_NAMES_TAKEN = """
-    content content_key corrected_at record_processed_at field_mapping_version
-    document event_at event_name event_id_hash identity is_clock_skewed
-    is_current needs_repair is_known is_on_time is_readable is_repaired
-    is_revised is_unreadable stored_payload last_processed_at object_number payload
-    version_order received_at received_date received_text reject_detail
-    reject_reason repair_reject_detail repair_reject_reason source_file processed_at
-    texts visitor_id all and as between by case cast create cross current_date
-    current_timestamp delete desc distinct drop else end except exists false for
-    from full group having in inner insert intersect into is join left like
-    limit natural not null offset on or order outer right select set table then
-    to true union unique user using values when where window with
+# Names that no column can have, equal to the macro `reserved_column_names`.
+_RESERVED_NAMES = """
+    content corrected_at document event_at event_id_hash event_name
+    existing_content existing_version_number field_mapping_version identity
+    is_clock_skewed is_current is_existing is_on_time is_readable is_repaired
+    is_unreadable last_processed_at needs_repair object_number payload
+    processed_at received_at received_date received_text record_processed_at
+    reject_detail reject_reason repair_reject_detail repair_reject_reason
+    source_file texts version_number version_order visitor_id all and as between
+    by case cast create cross current_date current_timestamp delete desc
+    distinct drop else end except exists false for from full group having in
+    inner insert intersect into is join left like limit natural not null offset
+    on or order outer right select set table then to true union unique user
+    using values when where window with
 """
-RESERVED_NAMES = frozenset(_NAMES_TAKEN.split())
+RESERVED_NAMES = frozenset(_RESERVED_NAMES.split())
 
-# Keys that a dictionary path can address: the models refuse others.
+# Keys that a path of the field mapping can address; the models reject others.
 _KEY = r"""[A-Za-z_][A-Za-z0-9_-]*|"[^"\\'{}]+\""""
 _STEP = re.compile(rf"\.(?P<key>{_KEY})|(?P<item>\[\])")
 
 
 @dataclass(frozen=True)
 class UndocumentedPath:
-    """A path of `clickstream_field_profile` that the dictionary does not know."""
+    """A path of `clickstream_field_profile` that the field mapping lacks."""
 
     json_path: str
     records: int
@@ -49,8 +50,8 @@ class UndocumentedPath:
     example: str | None
 
     @property
-    def dictionary_path(self) -> str | None:
-        """The path as the dictionary writes it; None where it cannot."""
+    def mapping_path(self) -> str | None:
+        """Return the path in the notation of the field mapping, or ``None``."""
         steps = list(_STEP.finditer(self.json_path))
         if "$" + "".join(step.group() for step in steps) != self.json_path:
             return None
@@ -64,55 +65,59 @@ def _snake_case(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").lower()
 
 
-def column_name(json_path: str, taken: Collection[str] = ()) -> str:
-    """A snake-case name for a path, by its last key, or by more of them where needed.
+def column_name(json_path: str, used_names: Collection[str] = ()) -> str:
+    """Return an unused snake-case name from the last keys of a path.
 
-    ``$.context.osName`` is ``os_name``, or ``context_os_name`` if that is ``taken``.
+    ``$.context.osName`` becomes ``os_name``, or ``context_os_name`` if that is used.
     """
-    found = (step["key"] for step in _STEP.finditer(json_path) if step["key"])
-    keys = [name for name in map(_snake_case, found) if name] or ["unnamed"]
+    raw_keys = (step["key"] for step in _STEP.finditer(json_path) if step["key"])
+    keys = [name for name in map(_snake_case, raw_keys) if name] or ["unnamed"]
     names = ["_".join(keys[-count:]) for count in range(1, len(keys) + 1)]
     longest = f"field_{names[-1]}"
     numbered = (f"{longest}_{number}" for number in itertools.count(2))
     return next(
         name
         for name in itertools.chain(names, [longest], numbered)
-        if name not in taken and name not in RESERVED_NAMES and not name[0].isdigit()
+        if name not in used_names
+        and name not in RESERVED_NAMES
+        and not name[0].isdigit()
     )
 
 
 def column_stub(path: UndocumentedPath, name: str) -> str:
-    """The YAML entry of a column called ``name`` that reads one path."""
-    found = f"{path.records} records, {path.value_types}, such as {path.example!r}"
-    if path.dictionary_path is None:
-        return f"      # No path can address {path.json_path!r}: {found}"
+    """Return the YAML entry of a column ``name`` that reads one path."""
+    summary = f"{path.records} records, {path.value_types}, such as {path.example!r}"
+    if path.mapping_path is None:
+        return f"      # No path can address {path.json_path!r}: {summary}"
     return "\n".join(
         [
-            f"      # {found}",
+            f"      # {summary}",
             f"      - name: {name}",
             "        description: >",
-            "          TODO: say what is true of it, and when it is null.",
+            "          TODO: say what it means, its unit, and when it is null.",
             f"        data_type: {_DATA_TYPES.get(path.value_types, 'varchar')}",
             "        config:",
             "          meta:",
             "            json_paths:",
-            f"              - '{path.dictionary_path}'",
+            f"              - '{path.mapping_path}'",
         ]
     )
 
 
-def stubs(paths: Iterable[UndocumentedPath], taken: Iterable[str]) -> Iterator[str]:
-    """A stub for each path; no two have one name, and none has one of ``taken``."""
-    names = set(taken)
+def stubs(
+    paths: Iterable[UndocumentedPath], used_names: Iterable[str]
+) -> Iterator[str]:
+    """Yield a stub for each path, with names that are unique and unused."""
+    names = set(used_names)
     for path in paths:
         name = column_name(path.json_path, names)
-        if path.dictionary_path is not None:
+        if path.mapping_path is not None:
             names.add(name)
         yield column_stub(path, name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a stub for every undocumented path; the most frequent come first."""
+    """Print a stub for every undocumented path, the most frequent first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--database",
@@ -141,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     """
                 ).fetchall()
             ]
-            taken = connection.execute(
+            used_names = connection.execute(
                 """
                 select column_name from information_schema.columns
                 where table_name = 'stg_clickstream__events'
@@ -156,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
     if not paths:
-        print("The dictionary knows every path that has arrived.")
-    for stub in stubs(paths, [name for (name,) in taken]):
+        print("The field mapping documents every path that has arrived.")
+    for stub in stubs(paths, [name for (name,) in used_names]):
         print(stub)
     return 0
 

@@ -1,25 +1,21 @@
 """The lines of the clickstream files that `raw_event_files` names."""
 
 from churn.engine_io import as_batches
-from churn.event_files import TakenFile, find_event_files, new_lines
+from churn.event_files import LoadedFile, find_event_files, new_lines
 
 
 def model(dbt, session):
-    """Take the files that are new, or have grown, since the last run."""
-    dbt.config(
-        materialized="incremental",
-        incremental_strategy="delete+insert",
-        unique_key="source_file",
-    )
+    """Load the files that are new or have grown since the last run."""
+    dbt.config(materialized="incremental", incremental_strategy="append")
     files = find_event_files(dbt.config.meta_get("raw_event_files"))
-    taken = {}
+    loaded = {}
     if dbt.is_incremental:
-        about_files = session.sql(
+        loaded_files = session.sql(
             "select source_file, min(file_bytes) as bytes, "
             "min(file_sha256) as sha256, min(received_at) as modified_at, "
             f"count(*) as lines from {dbt.this} group by source_file"
         )
-        for row in as_batches(about_files).read_all().to_pylist():
+        for row in as_batches(loaded_files).read_all().to_pylist():
             name = row.pop("source_file")
-            taken[name] = TakenFile(**row)
-    return new_lines(files, taken)
+            loaded[name] = LoadedFile(**row)
+    return new_lines(files, loaded)

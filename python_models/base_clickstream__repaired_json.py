@@ -1,15 +1,11 @@
-"""Objects found in the records that are not one plain JSON object."""
+"""Objects found in the records that are not one strict JSON object."""
 
 from churn.json_repair import repaired_records
 
 
 def model(dbt, session):
-    """Take the irregular records that were delivered since the last run."""
-    dbt.config(
-        materialized="incremental",
-        incremental_strategy="delete+insert",
-        unique_key="source_file",
-    )
+    """Split and repair the records that were loaded since the last run."""
+    dbt.config(materialized="incremental", incremental_strategy="append")
     records = dbt.ref("base_clickstream__parsed_records").filter("needs_repair")
     if dbt.is_incremental:
         records = records.filter(

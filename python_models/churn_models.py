@@ -30,5 +30,5 @@ def model(dbt, session):
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
         registry=existing_rows(dbt, session) if dbt.is_incremental else None,
         settings=settings,
-        known_by=freshness["as_of_date"].max(),
+        as_of_date=freshness["as_of_date"].max(),
     )

@@ -79,9 +79,9 @@ affected_sessions as (
         on
             known_sessions.visitor_id = changes.visitor_id
             and known_sessions.started_at
-            <= {{ add_minutes('changes.event_at', timeout) }}
+            <= {{ dbt.dateadd('minute', timeout, 'changes.event_at') }}
             and known_sessions.ended_at
-            >= {{ add_minutes('changes.event_at', -timeout) }}
+            >= {{ dbt.dateadd('minute', -timeout, 'changes.event_at') }}
     {%- if events_are_rebuilt(relation) %}
 
     {#- What is known is about to be forgotten. #}

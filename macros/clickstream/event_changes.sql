@@ -37,7 +37,7 @@ new_events as (
     The column of what is built on the events now: that of their latest change.
 #}
 {% macro events_stamp() %}
-    {{ return(high_watermark(ref('base_clickstream__events'))) }}
+    {{ return(high_watermark(ref('base_clickstream__event_versions'))) }}
 {% endmacro %}
 
 
@@ -93,7 +93,9 @@ new_events as (
     {%- endif %}
     select {{ '' if last else 'distinct' }}
         visitor_id,
-        {{ add_days('cast(event_at as date)', days) }} as activity_date
+        {{ dbt.dateadd(
+            'day', days, 'cast(event_at as date)'
+        ) }} as activity_date
 
     from {{ ref('stg_clickstream__event_versions') }}
 
@@ -101,8 +103,8 @@ new_events as (
         is_on_time
         and processed_at > {{ high_watermark(this) }}
         {%- if days %}
-        and {{ add_days('cast(event_at as date)', days) }}
-        <= cast({{ add_minutes('event_at', minutes_after) }} as date)
+        and {{ dbt.dateadd('day', days, 'cast(event_at as date)') }}
+        <= cast({{ dbt.dateadd('minute', minutes_after, 'event_at') }} as date)
         {%- endif %}
     {%- endfor %}
 
@@ -122,14 +124,14 @@ new_events as (
         minutes_before + var('max_clock_skew_minutes') | int -%}
     {%- set minutes_after = var('allowed_lateness_hours') | int * 60 -%}
     {{ received_date }} >= (
-        select {{ add_days(
-            'min(activity_date)', -((minutes_before + 1439) // 1440)
+        select {{ dbt.dateadd(
+            'day', -((minutes_before + 1439) // 1440), 'min(activity_date)'
         ) }}
         from {{ days }}
     )
     and {{ received_date }} <= (
-        select {{ add_days(
-            'max(activity_date)', (minutes_after + 1439) // 1440
+        select {{ dbt.dateadd(
+            'day', (minutes_after + 1439) // 1440, 'max(activity_date)'
         ) }}
         from {{ days }}
     )
@@ -155,7 +157,7 @@ new_events as (
 {# Whether all events are newer than `relation`, which was built on others. #}
 {% macro events_are_rebuilt(relation) -%}
 
-    {%- set events = ref('base_clickstream__events') -%}
+    {%- set events = ref('base_clickstream__event_versions') -%}
     {%- if not (is_built(relation) and is_built(events)) -%}
         {{ return(false) }}
     {%- endif -%}

@@ -1,17 +1,16 @@
 {#
-    The data dictionary: the columns of `stg_clickstream__events` (or what
-    `clickstream_field_mapping_model` names in its place) that say, in
-    `config.meta.json_paths`, where trackers have put them.
+    Returns the field mapping: the columns with `config.meta.json_paths` in the
+    YAML of `base_clickstream__parsed_records`, or of the model that the variable
+    `clickstream_field_mapping_model` names. All SQL that extracts, passes on or
+    documents these columns is generated from this list.
 
-    Everything that extracts reads this list, so the documentation of a column
-    is its implementation. Each entry has `name`, `data_type`, `json_paths` in
-    order of preference and, where the YAML says so, `format`, `values` and
-    `is_required`. A column whose `json_paths` are an empty list is one that the
-    tracker does not send, and null. The list is empty while dbt parses.
+    Each entry has `name`, `data_type`, `json_paths` in order of preference,
+    `format`, `values` and `is_required`. A column with an empty list of paths
+    is null: the tracker does not send it. The list is empty while dbt parses.
 #}
 {% macro clickstream_field_mapping() %}
 
-    {%- set dictionary = [] -%}
+    {%- set mapping = [] -%}
     {%- if execute -%}
         {%- set model = node_named(var('clickstream_field_mapping_model')) -%}
         {%- for column in (model.columns.values() if model else []) -%}
@@ -19,7 +18,7 @@
                 or column.get('meta', {}) -%}
             {%- if meta.get('json_paths') is not none -%}
                 {%- do check_field_mapping_entry(column, meta) -%}
-                {%- do dictionary.append({
+                {%- do mapping.append({
                     'name': column.name,
                     'data_type': (column.data_type or 'varchar') | lower,
                     'json_paths': meta.json_paths,
@@ -30,24 +29,24 @@
                 }) -%}
             {%- endif -%}
         {%- endfor -%}
-        {#- What an event is made of, whatever else is extracted. -#}
-        {%- set names = dictionary | map(attribute='name') | list -%}
+        {#- The models use these columns by name. -#}
+        {%- set names = mapping | map(attribute='name') | list -%}
         {%- for name in [
             'event_id', 'raw_event_name', 'occurred_at', 'sent_at',
             'anonymous_id', 'user_id'
         ] if model and name not in names -%}
             {{ exceptions.raise_compiler_error(
                 var('clickstream_field_mapping_model') ~ ' needs the column `' ~ name
-                ~ '`: where no tracker sends it, give it `json_paths: []`.'
+                ~ '`. If no tracker sends it, write `json_paths: []`.'
             ) }}
         {%- endfor -%}
     {%- endif -%}
-    {{ return(dictionary) }}
+    {{ return(mapping) }}
 
 {% endmacro %}
 
 
-{# Stops with one sentence at a dictionary entry that cannot be extracted. #}
+{# Stops the run at a field mapping entry that cannot be extracted. #}
 {% macro check_field_mapping_entry(column, meta) %}
 
     {%- set where = 'The column `' ~ column.name
@@ -121,22 +120,21 @@
 
 
 {#
-    Names that a dictionary column cannot have: those that the models on the way
-    to `stg_clickstream__events` use themselves, and words of SQL that would have
-    to be quoted.
+    Returns the names that a mapped column cannot have: other columns of the
+    clickstream models, and words that SQL requires to be quoted.
 #}
 {% macro reserved_column_names() %}
 
     {{ return([
-        'content', 'content_key', 'corrected_at', 'record_processed_at',
-        'field_mapping_version', 'document', 'event_at', 'event_name',
-        'event_id_hash', 'identity', 'is_clock_skewed', 'is_current',
-        'needs_repair', 'is_existing', 'is_on_time', 'is_readable', 'is_repaired',
-        'is_revised', 'is_unreadable', 'stored_payload', 'last_processed_at',
-        'object_number', 'payload', 'version_order', 'received_at',
-        'received_date', 'received_text', 'reject_detail', 'reject_reason',
-        'repair_reject_detail', 'repair_reject_reason', 'source_file',
-        'processed_at', 'texts', 'visitor_id',
+        'content', 'corrected_at', 'document', 'event_at', 'event_id_hash',
+        'event_name', 'existing_content', 'existing_version_number',
+        'field_mapping_version', 'identity', 'is_clock_skewed', 'is_current',
+        'is_existing', 'is_on_time', 'is_readable', 'is_repaired',
+        'is_unreadable', 'last_processed_at', 'needs_repair', 'object_number',
+        'payload', 'processed_at', 'received_at', 'received_date',
+        'received_text', 'record_processed_at', 'reject_detail',
+        'reject_reason', 'repair_reject_detail', 'repair_reject_reason',
+        'source_file', 'texts', 'version_number', 'version_order', 'visitor_id',
         'all', 'and', 'as', 'between', 'by', 'case', 'cast', 'create', 'cross',
         'current_date', 'current_timestamp', 'delete', 'desc', 'distinct',
         'drop', 'else', 'end', 'except', 'exists', 'false', 'for', 'from',
@@ -150,7 +148,7 @@
 {% endmacro %}
 
 
-{# The names of the dictionary's columns, without those in `besides`. #}
+{# Returns the names of the mapped columns, without those in `besides`. #}
 {% macro field_mapping_columns(besides=[]) %}
 
     {{ return(
@@ -161,11 +159,26 @@
 {% endmacro %}
 
 
-{# All paths of the dictionary, each once, in a fixed order. #}
-{% macro field_mapping_paths(dictionary) %}
+{#
+    Returns the columns that make up the content of an event. Those that later
+    models read most come first.
+#}
+{% macro event_columns() %}
+
+    {{ return(
+        ['event_at', 'received_at', 'visitor_id']
+        + field_mapping_columns(['event_id'])
+        + ['is_repaired', 'is_clock_skewed', 'event_id', 'source_file']
+    ) }}
+
+{% endmacro %}
+
+
+{# Returns all paths of `mapping`, each once, sorted. #}
+{% macro field_mapping_paths(mapping) %}
 
     {%- set paths = [] -%}
-    {%- for column in dictionary -%}
+    {%- for column in mapping -%}
         {%- do paths.extend(column.json_paths) -%}
     {%- endfor -%}
     {{ return(paths | unique(case_sensitive=true) | sort(case_sensitive=true)
@@ -175,8 +188,8 @@
 
 
 {#
-    A fingerprint of all that decides how a record is read. Records that were
-    rejected under another fingerprint are read again.
+    Returns a hash of all configuration that affects parsing. Records that were
+    rejected with another hash are parsed again.
 #}
 {% macro field_mapping_version() %}
 
@@ -184,5 +197,56 @@
         tojson(clickstream_field_mapping(), sort_keys=true)
         ~ var('earliest_plausible_date')
     )[:12]) }}
+
+{% endmacro %}
+
+
+{# Returns whether the field mapping reads `json_path` or a path within it. #}
+{% macro is_documented_path(json_path) -%}
+
+    {%- set documented = [] -%}
+    {%- for path in field_mapping_paths(clickstream_field_mapping()) -%}
+        {%- set steps = profiled_steps(path) -%}
+        {#- $.a.b[] is within $.a.b, which is within $.a. -#}
+        {%- for count in range(1, steps | length + 1) -%}
+            {%- do documented.append('$' ~ steps[:count] | join) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+
+    {%- if documented -%}
+        {{ json_path }} in (
+            {%- for path in documented | unique(case_sensitive=true) %}
+            '{{ path }}'
+            {%- if not loop.last %},{% endif %}
+            {%- endfor %}
+        )
+    {%- else -%}
+        false
+    {%- endif -%}
+
+{%- endmacro %}
+
+
+{#
+    Returns the steps of a path as `clickstream_field_profile` writes them: `[]`
+    is any item of an array, and a key is quoted only if necessary.
+
+    profiled_steps('$."a"."b c"[0]') is ['.a', '."b c"', '[]'].
+#}
+{% macro profiled_steps(path) %}
+
+    {%- set steps = [] -%}
+    {%- for step in modules.re.findall(
+        '[.]"[^"]*"|[.][^.\\[]+|\\[[0-9]+\\]', path
+    ) -%}
+        {%- if step.startswith('[') -%}
+            {%- do steps.append('[]') -%}
+        {%- elif modules.re.match('^[.]"[A-Za-z_][A-Za-z0-9_-]*"$', step) -%}
+            {%- do steps.append(step | replace('"', '')) -%}
+        {%- else -%}
+            {%- do steps.append(step) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(steps) }}
 
 {% endmacro %}

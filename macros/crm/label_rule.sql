@@ -19,9 +19,10 @@
 {% macro label_status(as_of_date, last_known_date) -%}
     case
         when
-            {{ add_days(
-                as_of_date,
-                var('churn_horizon_days') | int + var('churn_grace_days') | int
+            {{ dbt.dateadd(
+                'day',
+                var('churn_horizon_days') | int + var('churn_grace_days') | int,
+                as_of_date
             ) }} <= {{ last_known_date }}
             then 'observed'
         else 'pending'
@@ -37,7 +38,7 @@
     case
         when
             {{ churn_date }}
-            < {{ add_days(as_of_date, var('churn_horizon_days')) }}
+            < {{ dbt.dateadd('day', var('churn_horizon_days'), as_of_date) }}
             then {{ churn_date }}
     end
 {%- endmacro %}

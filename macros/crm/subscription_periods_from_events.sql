@@ -147,7 +147,7 @@ select
     end_date,
     restart_date,
     coalesce(
-        {{ days_between('end_date', 'restart_date') }}
+        {{ dbt.datediff('end_date', 'restart_date', 'day') }}
         <= {{ var('churn_grace_days') }},
         false
     ) as is_pause
@@ -169,7 +169,7 @@ where transition = 'opens'
         when {{ end_date }} is null then null
         when {{ is_pause }} then 'pause'
         when
-            {{ days_between(end_date, last_known_date) }}
+            {{ dbt.datediff(end_date, last_known_date, 'day') }}
             >= {{ var('churn_grace_days') }}
             then 'churn'
         else 'pending'

@@ -34,7 +34,9 @@
         {{ return('false') }}
     {%- endif -%}
     {{ return(
-        column ~ ' >= ' ~ add_days("date '" ~ as_of_dates | first ~ "'", -days)
+        column ~ ' >= ' ~ dbt.dateadd(
+            'day', -days, "date '" ~ as_of_dates | first ~ "'"
+        )
         ~ ' and ' ~ column ~ " < date '" ~ as_of_dates | last ~ "'"
     ) }}
 

@@ -24,7 +24,6 @@
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'training_engine': ['local', 'spark'],
-        'athena_table_type': ['hive', 'iceberg'],
         'monotone_constraints': [true, false],
         'has_contacts': [true, false],
         'has_invoices': [true, false],

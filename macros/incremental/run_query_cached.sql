@@ -1,15 +1,23 @@
 {#
-    The rows that `query`, about the table `relation`, gives, a list. A run asks a
-    query once, however many models need the answer, and their hooks: an engine may
-    take half a second for each, or bill what it reads. So it must be one about a
-    table that is built before those models, or of the model's own, as it is found.
+    Returns the rows of `query`, which reads the table `relation`, as a list. A
+    run executes the same query once, however many models and hooks need it: an
+    engine may take half a second for each, or bill what it reads.
+
+    Only the answer about a table that is upstream of the model is shared, since
+    such a table is complete. Any other table may change during the run.
 #}
 {% macro run_query_cached(query, relation) -%}
-    {#- All that is compiled in a run shares `graph`, and maybe the next run does. -#}
+    {#- `graph` is shared by all that a run compiles, and perhaps by the next. -#}
     {%- set answers = graph.setdefault('answers', {})
         .setdefault(invocation_id, {}) -%}
-    {#- Those who read the model's own table ask when it is built. -#}
-    {%- set question = (model.unique_id if relation == this else none, query) -%}
+    {%- set upstream = [] -%}
+    {%- for id in (model.depends_on.nodes if model is defined else []) -%}
+        {%- do upstream.append(graph.nodes[id].relation_name
+            if id in graph.nodes else none) -%}
+    {%- endfor -%}
+    {%- set is_shared = model is not defined
+        or (relation != this and relation | string in upstream) -%}
+    {%- set question = (none if is_shared else model.unique_id, query) -%}
     {%- if question not in answers -%}
         {%- do answers.update({question: run_query(query).rows | list}) -%}
     {%- endif -%}

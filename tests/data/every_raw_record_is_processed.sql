@@ -11,7 +11,7 @@ raw_files as (
         coalesce(source_file, '') as source_file,
         count(*) as count_raw_records
 
-    from {{ source_relation('clickstream', 'raw_events') }}
+    from {{ ref('base_clickstream__raw_events') }}
 
     group by 1
 

@@ -1,4 +1,4 @@
-"""Clickstream runs that find nothing new, or another dictionary than before."""
+"""Clickstream runs without new records, and with a changed field mapping."""
 
 from __future__ import annotations
 
@@ -63,28 +63,30 @@ def contents(project: DbtProject) -> dict[str, list[str]]:
     }
 
 
-def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
+def test_a_run_without_new_records_changes_nothing(project: DbtProject) -> None:
     prepare(project)
     project.write("raw.raw_events", records(random.Random(3), 200))
     build(project)
     before = contents(project)
-    stamps = project.query("select max(processed_at) from int_visitor_sessions")
-    # Retention: what was taken stays when the raw table forgets it.
+    watermark = project.query("select max(processed_at) from int_visitor_sessions")
+    # Retention: loaded records remain when the raw table deletes them.
     project.execute("delete from raw.raw_events where source_file < 'file 2'")
     build(project)
     assert contents(project) == before
-    assert stamps == project.query("select max(processed_at) from int_visitor_sessions")
+    assert watermark == project.query(
+        "select max(processed_at) from int_visitor_sessions"
+    )
     assert not project.query(
         "select table_name from information_schema.tables "
         "where table_name like '%dbt_tmp%'"
     )
 
 
-@pytest.mark.parametrize("is_forgotten", [False, True])
-def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
-    tmp_path: Path, is_forgotten: bool
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
+    tmp_path: Path, is_deleted: bool
 ) -> None:
-    """The YAML is the only file that is touched."""
+    """Only the YAML is changed."""
     root = tmp_path / "project"
     shutil.copytree(
         ROOT,
@@ -93,16 +95,21 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
     )
     project = DbtProject(tmp_path, root)
     prepare(project)
-    known = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
-    unknown = {"ereignis": "login", "event_id": "unknown", "ts": 1740823445, "uid": "u"}
+    mapped = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
+    unmapped = {
+        "ereignis": "login",
+        "event_id": "unknown",
+        "ts": 1740823445,
+        "uid": "u",
+    }
     project.write(
         "raw.raw_events",
         pd.DataFrame(
             {
                 "payload": [
-                    json.dumps({**known, "campaign": {"name": "spring"}}),
-                    json.dumps({**unknown, "campaign": {"name": "autumn"}}),
-                    str({**unknown, "event_id": "repaired", "user_id": None}),
+                    json.dumps({**mapped, "campaign": {"name": "spring"}}),
+                    json.dumps({**unmapped, "campaign": {"name": "autumn"}}),
+                    str({**unmapped, "event_id": "repaired", "user_id": None}),
                     "hopeless",
                 ],
                 "received_at": pd.Timestamp("2025-03-01 10:05"),
@@ -116,8 +123,8 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
         "group by 1 order by 1"
     ) == [("missing_required_field", 2), ("not_json", 1)]
 
-    dictionary = root / "models/staging/clickstream/stg_clickstream__events.yml"
-    text = dictionary.read_text()
+    field_mapping = root / "models/staging/clickstream/stg_clickstream__events.yml"
+    text = field_mapping.read_text()
     text = text.replace(
         "              - $.event_name\n",
         "              - $.event_name\n              - $.ereignis\n",
@@ -135,16 +142,16 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
 """,
         1,
     )
-    dictionary.write_text(text)
-    if is_forgotten:
-        # Retention: the rejects are in quarantine, but the raw table is empty.
+    field_mapping.write_text(text)
+    if is_deleted:
+        # Retention: the rejects are quarantined, but the raw table is empty.
         project.execute("delete from raw.raw_events")
     build(project)
     assert project.query(
         "select event_id, campaign, is_repaired from stg_clickstream__events order by 1"
     ) == [
-        # What was read already is read anew only where it still lies.
-        ("known", None if is_forgotten else "spring", False),
+        # An event is reprocessed only if its raw record still exists.
+        ("known", None if is_deleted else "spring", False),
         ("repaired", None, True),
         ("unknown", "autumn", False),
     ]
@@ -156,5 +163,5 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
         "where json_path = '$.campaign.name'"
     ) == [(True,)]
     incremental = contents(project)
-    build(project, *([] if is_forgotten else ["--full-refresh"]))
+    build(project, *([] if is_deleted else ["--full-refresh"]))
     assert contents(project) == incremental

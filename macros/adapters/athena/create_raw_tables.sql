@@ -77,7 +77,7 @@
             'raw_events': 'clickstream', 'raw_invoices': 'billing',
             'raw_calls': 'support'
         }.get(table_name, 'salesforce') -%}
-        {%- set columns = columns_of_source(source_name, table_name) -%}
+        {%- set columns = columns_of_source(table_name) -%}
         {%- do adapter.delete_from_glue_catalog(files) -%}
         {%- do run_query(athena_files_table(
             files, columns, location ~ '/' ~ folder, day_column, days,
@@ -214,7 +214,7 @@
         {%- elif column.data_type == 'varchar' %}
         nullif({{ column.name }}, '')
         {%- else %}
-        {{ safe_cast("nullif(" ~ column.name ~ ", '')", column.data_type) }}
+        {{ dbt.safe_cast("nullif(" ~ column.name ~ ", '')", column.data_type) }}
         {%- endif %} as {{ column.name }}{{ ',' if not loop.last }}
         {%- endfor %}
         {#- By which a day is read alone. #}

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='receipt_date',
         pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
         post_hook="{{ drop_set_aside('changed_days') }}",
@@ -38,7 +37,7 @@ union
 
 select received_date as receipt_date
 
-from {{ ref('base_clickstream__events') }}
+from {{ ref('base_clickstream__event_versions') }}
 
 where processed_at > {{ high_watermark(this) }}
 {%- endset %}
@@ -88,7 +87,9 @@ changed_days as (
             where receipt_date <> {{ no_day }}
         )
         and received_at < (
-            select cast({{ add_days('max(receipt_date)', 1) }} as timestamp)
+            select cast({{ dbt.dateadd(
+                'day', 1, 'max(receipt_date)'
+            ) }} as timestamp)
             from changed_days
         )
         and cast(received_at as date) in (

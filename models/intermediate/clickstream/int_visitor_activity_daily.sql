@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['visitor_id', 'activity_date'],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
@@ -44,12 +43,13 @@ on_time_events as (
     inner join changed_visitor_dates
         on
             events.visitor_id = changed_visitor_dates.visitor_id
-            and events.event_at >= {{ add_minutes(
-                'cast(changed_visitor_dates.activity_date as timestamp)',
-                -timeout
+            and events.event_at >= {{ dbt.dateadd(
+                'minute',
+                -timeout,
+                'cast(changed_visitor_dates.activity_date as timestamp)'
             ) }}
-            and events.event_at < cast({{ add_days(
-                'changed_visitor_dates.activity_date', 1
+            and events.event_at < cast({{ dbt.dateadd(
+                'day', 1, 'changed_visitor_dates.activity_date'
             ) }} as timestamp)
 
     where
@@ -131,8 +131,8 @@ visitor_days as (
             case
                 when
                     previous_event_at is null
-                    or first_event_at > {{ add_minutes(
-                        'previous_event_at', timeout
+                    or first_event_at > {{ dbt.dateadd(
+                        'minute', timeout, 'previous_event_at'
                     ) }}
                     then 1
             end

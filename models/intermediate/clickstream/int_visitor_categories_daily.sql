@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['visitor_id', 'activity_date'],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
@@ -37,8 +36,8 @@ on_time_events as (
             events.visitor_id = changed_visitor_dates.visitor_id
             and events.event_at
             >= cast(changed_visitor_dates.activity_date as timestamp)
-            and events.event_at < cast({{ add_days(
-                'changed_visitor_dates.activity_date', 1
+            and events.event_at < cast({{ dbt.dateadd(
+                'day', 1, 'changed_visitor_dates.activity_date'
             ) }} as timestamp)
 
     where

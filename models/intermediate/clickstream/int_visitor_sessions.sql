@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['session_id', 'start_date'],
         partitioned_by=partitioned_by_month('start_date'),
         pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
@@ -37,8 +36,8 @@ whole_sessions as (
 
 first_receipt_read_again as (
 
-    select cast({{ add_minutes(
-        'min(started_at)', -(var('max_clock_skew_minutes') | int)
+    select cast({{ dbt.dateadd(
+        'minute', -(var('max_clock_skew_minutes') | int), 'min(started_at)'
     ) }} as date) as first_received_date
 
     from whole_sessions
@@ -167,14 +166,18 @@ marked_parts as (
     select
         *,
         case
-            when started_at <= {{ add_minutes('previous_ended_at', timeout) }}
+            when started_at <= {{ dbt.dateadd(
+                'minute', timeout, 'previous_ended_at'
+            ) }}
                 then 0
             else 1
         end as is_session_start,
         case
             when
                 on_time_started_at
-                <= {{ add_minutes('previous_on_time_ended_at', timeout) }}
+                <= {{ dbt.dateadd(
+                    'minute', timeout, 'previous_on_time_ended_at'
+                ) }}
                 then on_time_sessions - 1
             else on_time_sessions
         end as new_on_time_sessions
@@ -226,7 +229,7 @@ identified_sessions as (
     select
         {{ dbt.hash("visitor_id || ' ' || first_event_id") }} as session_id,
         cast(started_at as date) as start_date,
-        {{ days_between('started_at', 'ended_at') }} as midnights,
+        {{ dbt.datediff('started_at', 'ended_at', 'day') }} as midnights,
         {{ columns | join(',\n        ') }},
         case
             when late_events = 0 then null

@@ -5,21 +5,9 @@
 
 with
 
-changes as (
+on_time_changes as (
 
     select * from {{ ref('int_account_changes') }}
-
-),
-
-fingerprinted_changes as (
-
-    select
-        account_id,
-        batch_date,
-        {{ attributes | join(',\n        ') }},
-        {{ dbt.hash(concat_columns(attributes)) }} as fingerprint
-
-    from changes
 
     where
         batch_scope = 'on_time'
@@ -27,16 +15,26 @@ fingerprinted_changes as (
 
 ),
 
+changes_with_fingerprint as (
+
+    select
+        *,
+        {{ dbt.hash(concat_columns(attributes)) }} as attributes_fingerprint
+
+    from on_time_changes
+
+),
+
 changes_with_previous as (
 
     select
         *,
-        lag(fingerprint) over (
+        lag(attributes_fingerprint) over (
             partition by account_id
             order by batch_date
         ) as previous_fingerprint
 
-    from fingerprinted_changes
+    from changes_with_fingerprint
 
 ),
 
@@ -49,7 +47,9 @@ attribute_changes as (
 
     from changes_with_previous
 
-    where previous_fingerprint is null or previous_fingerprint != fingerprint
+    where
+        previous_fingerprint is null
+        or previous_fingerprint != attributes_fingerprint
 
 )
 

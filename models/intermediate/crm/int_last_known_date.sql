@@ -12,10 +12,12 @@ watermarks as (
 last_known_date as (
 
     select
-        {{ add_days(
-            'cast(' ~ add_hours(
-                'last_arrived_at', -(var('allowed_lateness_hours') | int)
-            ) ~ ' as date)', -1
+        {{ dbt.dateadd(
+            'day',
+            -1,
+            'cast(' ~ dbt.dateadd(
+    'hour', -(var('allowed_lateness_hours') | int), 'last_arrived_at'
+) ~ ' as date)'
         ) }} as last_known_date
 
     from watermarks

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['user_id', 'account_id'],
         on_schema_change='fail'
     )

@@ -16,7 +16,7 @@ known_links as (
         user_id,
         account_id,
         identified_at,
-        {{ add_days('cast(identified_at as date)', 1) }} as known_date
+        {{ dbt.dateadd('day', 1, 'cast(identified_at as date)') }} as known_date
 
     from links
 

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['visitor_id', 'user_id'],
         pre_hook=[
             "{{ delete_stale_rows_after_rebuild(this) }}",

@@ -4,9 +4,9 @@
 
 with
 
-path_counts as (
+json_paths as (
 
-    select * from {{ ref('base_clickstream__path_counts') }}
+    select * from {{ ref('stg_clickstream__json_paths') }}
 
 ),
 
@@ -23,7 +23,7 @@ paths as (
         min(first_seen_date) as first_seen_date,
         max(last_seen_date) as last_seen_date
 
-    from path_counts
+    from json_paths
 
     group by 1
 

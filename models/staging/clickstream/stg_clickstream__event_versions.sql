@@ -1,10 +1,10 @@
-{%- set handled = ['event_id', 'raw_event_name'] %}
+{%- set own_columns = ['event_id', 'raw_event_name'] %}
 
 with
 
-events as (
+event_versions as (
 
-    select * from {{ ref('base_clickstream__events') }}
+    select * from {{ ref('base_clickstream__event_versions') }}
 
 ),
 
@@ -14,35 +14,37 @@ event_names as (
 
 ),
 
-event_versions as (
+named as (
 
     select
-        events.event_id,
-        coalesce(event_names.event_name, events.raw_event_name) as event_name,
-        events.raw_event_name,
-        events.event_at,
-        events.received_at,
-        events.visitor_id,
-        {%- for column in clickstream_field_mapping()
-              if column.name not in handled %}
-        events.{{ column.name }},
+        event_versions.event_id,
+        coalesce(event_names.event_name, event_versions.raw_event_name)
+            as event_name,
+        event_versions.raw_event_name,
+        event_versions.event_at,
+        event_versions.received_at,
+        event_versions.visitor_id,
+        {%- for column in field_mapping_columns(own_columns) %}
+        event_versions.{{ column }},
         {%- endfor %}
-        events.received_at < {{ add_hours(
-            add_days('cast(events.event_at as date)', 1),
-            var('allowed_lateness_hours')
+        {{ is_on_time_arrival(
+            'event_versions.received_at',
+            'cast(event_versions.event_at as date)'
         ) }} as is_on_time,
-        events.is_repaired,
-        events.is_clock_skewed,
-        nullif(events.source_file, '') as source_file,
-        events.received_date,
-        events.is_current,
-        events.processed_at
+        event_versions.is_repaired,
+        event_versions.is_clock_skewed,
+        nullif(event_versions.source_file, '') as source_file,
+        event_versions.received_date,
+        event_versions.is_current,
+        event_versions.processed_at
 
-    from events
+    from event_versions
 
     left join event_names
-        on lower(trim(events.raw_event_name)) = event_names.raw_name
+        on
+            lower(trim(event_versions.raw_event_name))
+            = event_names.raw_name
 
 )
 
-select * from event_versions
+select * from named

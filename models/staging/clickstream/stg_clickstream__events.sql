@@ -1,5 +1,3 @@
-{%- set handled = ['event_id', 'raw_event_name'] %}
-
 with
 
 event_versions as (
@@ -17,9 +15,10 @@ events as (
         event_at,
         received_at,
         visitor_id,
-        {%- for column in clickstream_field_mapping()
-              if column.name not in handled %}
-        {{ column.name }},
+        {%- for column in field_mapping_columns(
+            ['event_id', 'raw_event_name']
+        ) %}
+        {{ column }},
         {%- endfor %}
         is_on_time,
         is_repaired,

@@ -5,7 +5,9 @@ with
 
 source as (
 
-    select * from {{ source_relation('salesforce', 'raw_accounts') }}
+    -- depends_on: {{ ref('raw_accounts') if var('load_demo_seeds') }}
+    select {{ source_columns('raw_accounts') }}
+    from {{ source('salesforce', 'raw_accounts') }}
 
 ),
 
@@ -70,8 +72,6 @@ accounts as (
                 then cast(seats_number as integer)
         end as seats,
         monthly_recurring_revenue,
-        cancelled_service,
-        new_customer,
         cancellation_date,
         restart_date,
         is_cancelled,

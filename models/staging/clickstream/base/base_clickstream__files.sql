@@ -1,12 +1,17 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='source_file',
     )
 }}
 
 with
+
+raw_events as (
+
+    select * from {{ ref('base_clickstream__raw_events') }}
+
+),
 
 raw_files as (
 
@@ -14,7 +19,7 @@ raw_files as (
         coalesce(source_file, '') as source_file,
         count(*) as count_records
 
-    from {{ source_relation('clickstream', 'raw_events') }}
+    from raw_events
 
     where {{ partition_filter_new_records() }}
 
@@ -52,7 +57,7 @@ compared_files as (
         coalesce(raw_files.source_file, existing_files.source_file)
             as source_file,
         coalesce(raw_files.count_records, 0) as count_raw_records,
-        coalesce(existing_files.count_records, 0) as count_known_records,
+        coalesce(existing_files.count_records, 0) as count_existing_records,
         existing_files.field_mapping_version,
         existing_files.last_grown_at
 
@@ -68,14 +73,14 @@ files_to_update as (
     select
         source_file,
         case
-            when count_raw_records > count_known_records
+            when count_raw_records > count_existing_records
                 then count_raw_records
-            else count_known_records
+            else count_existing_records
         end as count_records,
-        count_raw_records >= count_known_records as is_complete,
+        count_raw_records >= count_existing_records as is_complete,
         '{{ field_mapping_version() }}' as field_mapping_version,
         case
-            when count_raw_records > count_known_records
+            when count_raw_records > count_existing_records
                 then {{ run_timestamp('processed_at') }}
             else last_grown_at
         end as last_grown_at,
@@ -84,7 +89,7 @@ files_to_update as (
     from compared_files
 
     where
-        count_raw_records > count_known_records
+        count_raw_records > count_existing_records
         or field_mapping_version <> '{{ field_mapping_version() }}'
 
 )

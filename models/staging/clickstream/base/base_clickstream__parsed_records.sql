@@ -1,32 +1,30 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='source_file',
+        incremental_strategy='append',
         partitioned_by=partitioned_by_month('received_at'),
         on_schema_change='append_new_columns',
+        pre_hook=[
+            "{{ delete_reloaded_records(ref('base_clickstream__files'), this) }}",
+            "{{ delete_reprocessed_rejects(ref('base_clickstream__files'), this) }}",
+        ],
+        post_hook="{{ delete_reprocessed_rejects(
+            ref('base_clickstream__files'), this
+        ) }}",
     )
 }}
 
-{%- set columns = [
-    'payload', 'received_at', 'source_file', 'is_readable', 'needs_repair'
-] %}
-{%- set paths = field_mapping_paths(clickstream_field_mapping()) %}
-{%- set is_replay = is_incremental() and has_stale_rejects(this) %}
+{%- set files = ref('base_clickstream__files') %}
+{%- set mapping = clickstream_field_mapping() %}
+{%- set paths = field_mapping_paths(mapping) %}
+{%- set has_rejects_to_reprocess = is_incremental()
+    and has_stale_rejects(files, this) %}
 
 with
 
 raw_events as (
 
-    select
-        payload,
-        received_at,
-        coalesce(source_file, '') as source_file
-
-    from {{ source_relation('clickstream', 'raw_events') }}
-
-    where {{ partition_filter_files(files_to_load(this))
-        if is_incremental() else 'true' }}
+    select * from {{ ref('base_clickstream__raw_events') }}
 
 ),
 
@@ -34,21 +32,25 @@ raw_events as (
 
 files_to_load as (
 
-    {{ files_to_load(this) }}
+    {{ files_to_load(files, this) }}
 
 ),
 
 {% endif %}
 
-{% if is_replay %}
+new_raw_events as (
 
-files_to_reprocess as (
+    select
+        payload,
+        received_at,
+        coalesce(source_file, '') as source_file
 
-    {{ files_to_reprocess(this) }}
+    from raw_events
+
+    where {{ partition_filter_files(files_to_load(files, this))
+        if is_incremental() else 'true' }}
 
 ),
-
-{% endif %}
 
 new_records as (
 
@@ -58,14 +60,16 @@ new_records as (
         source_file,
         {{ json_prepare('payload', paths) }} as document
 
-    from raw_events
+    from new_raw_events
 
     {% if is_incremental() %}
 
     where source_file in (select source_file from files_to_load)
     {% endif %}
 
-    {% if is_replay %}
+    {% if has_rejects_to_reprocess %}
+
+    {#- The raw table no longer has all records of these files. #}
 
     union all
 
@@ -79,13 +83,13 @@ new_records as (
 
     where
         payload is not null
-        and source_file in (select source_file from files_to_reprocess)
+        and source_file in ({{ files_to_reprocess(files, this) }})
 
     {% endif %}
 
 ),
 
-classified_records as (
+classified as (
 
     select
         *,
@@ -95,73 +99,115 @@ classified_records as (
 
 ),
 
-routed_records as (
+parsed as (
 
     select
         *,
-        not is_readable as needs_repair
+        case
+            when is_readable
+                then {{ json_extract_many('document', paths) }}
+        end as texts
 
-    from classified_records
+    from classified
 
 ),
 
-{{ validated_records(
-    'routed_records', columns,
-    dbt.hash(without_trailing_space('payload'))
-) }},
+extracted as (
 
-stored_records as (
+    select
+        *,
+        {{ extracted_fields(mapping) }}
+
+    from parsed
+
+),
+
+non_null as (
+
+    select
+        *,
+        {{ non_null_fields(mapping) }}
+
+    from extracted
+
+),
+
+restored as (
+
+    select
+        payload,
+        received_at,
+        source_file,
+        is_readable,
+        {{ restored_fields(mapping) }}
+
+    from non_null
+
+),
+
+typed as (
+
+    select
+        *,
+        {{ typed_fields(mapping) }}
+
+    from restored
+
+),
+
+clock_corrected as (
+
+    select
+        *,
+        {{ clock_corrected_time() }} as corrected_at
+
+    from typed
+
+),
+
+skew_flagged as (
+
+    select
+        *,
+        {{ is_clock_skewed() }} as is_clock_skewed
+
+    from clock_corrected
+
+),
+
+validated as (
+
+    select
+        *,
+        {{ reject_reason(mapping) }} as reject_reason,
+        {{ reject_detail(mapping) }} as reject_detail
+
+    from skew_flagged
+
+),
+
+stored as (
 
     select
         case
-            when needs_repair or reject_reason is not null then payload
-        end as stored_payload,
-        *,
+            when not is_readable or reject_reason is not null then payload
+        end as payload,
+        received_at,
+        source_file,
+        not is_readable as needs_repair,
+        reject_reason,
+        reject_detail,
+        {{ stored_fields(
+            mapping, dbt.hash(without_trailing_space('payload'))
+        ) }},
+        case when is_clock_skewed then received_at else corrected_at end
+            as event_at,
+        is_clock_skewed,
         '{{ field_mapping_version() }}' as field_mapping_version,
-        {{ latest_offer() }} as processed_at
+        {{ high_watermark(files) }} as processed_at
 
-    from validated_records
+    from validated
 
 )
 
-select
-    stored_payload as payload,
-    received_at,
-    source_file,
-    needs_repair,
-    reject_reason,
-    reject_detail,
-    {%- for column in clickstream_field_mapping() %}
-    {{ column.name }},
-    {%- endfor %}
-    event_at,
-    is_clock_skewed,
-    field_mapping_version,
-    processed_at
-
-from stored_records
-
-{% if is_replay %}
-
-{#- The other records of those files, which would be deleted with them. #}
-
-union all
-
-select
-    {%- for column in existing_columns([
-        'payload', 'received_at', 'source_file', 'needs_repair',
-        'reject_reason', 'reject_detail'
-    ] + field_mapping_columns() + [
-        'event_at', 'is_clock_skewed', 'field_mapping_version', 'processed_at'
-    ], 'already_read') %}
-    {{ column }}
-    {%- if not loop.last %},{% endif %}
-    {%- endfor %}
-
-from {{ this }} as already_read
-
-where
-    payload is null
-    and source_file in (select source_file from files_to_reprocess)
-
-{% endif %}
+select * from stored

@@ -1,51 +1,24 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='source_file',
+        incremental_strategy='append',
         on_schema_change='append_new_columns',
+        pre_hook="{{ delete_reloaded_repaired_records(
+            ref('base_clickstream__repaired_json'), this
+        ) }}",
     )
 }}
 
-{%- set columns = [
-    'payload', 'received_at', 'source_file', 'received_text', 'object_number',
-    'identity', 'is_repaired', 'repair_reject_reason', 'repair_reject_detail',
-    'record_processed_at', 'is_readable'
-] %}
-{%- set paths = field_mapping_paths(clickstream_field_mapping()) %}
+{%- set mapping = clickstream_field_mapping() %}
+{%- set paths = field_mapping_paths(mapping) %}
 
 with
 
-repaired_records as (
+repaired_json as (
 
     select * from {{ ref('base_clickstream__repaired_json') }}
 
 ),
-
-{% if is_incremental() %}
-
-files_to_load as (
-
-    select source_file
-
-    from repaired_records
-
-    where processed_at > {{ high_watermark(this, 'record_processed_at') }}
-
-    union
-
-    select source_file
-
-    from {{ this }}
-
-    where
-        reject_reason is not null
-        and not is_unreadable
-        and field_mapping_version <> '{{ field_mapping_version() }}'
-
-),
-
-{% endif %}
 
 new_objects as (
 
@@ -63,36 +36,136 @@ new_objects as (
         {{ json_prepare('payload', paths) }} as document,
         payload is not null as is_readable
 
-    from repaired_records
+    from repaired_json
 
     {% if is_incremental() %}
 
-    where source_file in (select source_file from files_to_load)
+    where source_file in (
+        {{ repaired_files_to_load(
+            ref('base_clickstream__repaired_json'), this
+        ) }}
+    )
 
     {% endif %}
 
 ),
 
-{{ validated_records('new_objects', columns, 'identity') }}
+parsed as (
 
-select
-    case
-        when not is_readable or reject_reason is not null then received_text
-    end as payload,
-    received_at,
-    source_file,
-    object_number,
-    is_repaired,
-    not is_readable as is_unreadable,
-    coalesce(repair_reject_reason, reject_reason) as reject_reason,
-    coalesce(repair_reject_detail, reject_detail) as reject_detail,
-    {%- for column in clickstream_field_mapping() %}
-    {{ column.name }},
-    {%- endfor %}
-    event_at,
-    is_clock_skewed,
-    '{{ field_mapping_version() }}' as field_mapping_version,
-    record_processed_at,
-    {{ latest_offer() }} as processed_at
+    select
+        *,
+        case
+            when is_readable
+                then {{ json_extract_many('document', paths) }}
+        end as texts
 
-from validated_records
+    from new_objects
+
+),
+
+extracted as (
+
+    select
+        *,
+        {{ extracted_fields(mapping) }}
+
+    from parsed
+
+),
+
+non_null as (
+
+    select
+        *,
+        {{ non_null_fields(mapping) }}
+
+    from extracted
+
+),
+
+restored as (
+
+    select
+        received_at,
+        source_file,
+        received_text,
+        object_number,
+        identity,
+        is_repaired,
+        is_readable,
+        repair_reject_reason,
+        repair_reject_detail,
+        record_processed_at,
+        {{ restored_fields(mapping) }}
+
+    from non_null
+
+),
+
+typed as (
+
+    select
+        *,
+        {{ typed_fields(mapping) }}
+
+    from restored
+
+),
+
+clock_corrected as (
+
+    select
+        *,
+        {{ clock_corrected_time() }} as corrected_at
+
+    from typed
+
+),
+
+skew_flagged as (
+
+    select
+        *,
+        {{ is_clock_skewed() }} as is_clock_skewed
+
+    from clock_corrected
+
+),
+
+validated as (
+
+    select
+        *,
+        coalesce(repair_reject_reason, {{ reject_reason(mapping) }})
+            as reject_reason,
+        coalesce(repair_reject_detail, {{ reject_detail(mapping) }})
+            as reject_detail
+
+    from skew_flagged
+
+),
+
+stored as (
+
+    select
+        case when reject_reason is not null then received_text end as payload,
+        received_at,
+        source_file,
+        object_number,
+        is_repaired,
+        not is_readable as is_unreadable,
+        reject_reason,
+        reject_detail,
+        {{ stored_fields(mapping, 'identity') }},
+        case when is_clock_skewed then received_at else corrected_at end
+            as event_at,
+        is_clock_skewed,
+        '{{ field_mapping_version() }}' as field_mapping_version,
+        record_processed_at,
+        {{ high_watermark(ref('base_clickstream__files')) }} as processed_at
+
+    from validated
+
+)
+
+select * from stored

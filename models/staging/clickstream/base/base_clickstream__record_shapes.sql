@@ -1,30 +1,52 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='source_file',
+        incremental_strategy='append',
+        pre_hook="{{ delete_new_files(
+            ref('base_clickstream__files'),
+            ref('base_clickstream__parsed_records'),
+            this
+        ) }}",
     )
 }}
+
+{%- set new_files = new_files(
+    ref('base_clickstream__files'),
+    ref('base_clickstream__parsed_records'),
+    this
+) %}
 
 with
 
 raw_events as (
+
+    select * from {{ ref('base_clickstream__raw_events') }}
+
+),
+
+repaired_json as (
+
+    select * from {{ ref('base_clickstream__repaired_json') }}
+
+),
+
+new_files as (
+
+    {{ new_files }}
+
+),
+
+new_raw_events as (
 
     select
         payload,
         received_at,
         coalesce(source_file, '') as source_file
 
-    from {{ source_relation('clickstream', 'raw_events') }}
+    from raw_events
 
-    where {{ partition_filter_files(new_files(this))
+    where {{ partition_filter_files(new_files)
         if is_incremental() else 'true' }}
-
-),
-
-new_files as (
-
-    {{ new_files(this) }}
 
 ),
 
@@ -35,7 +57,7 @@ objects as (
         received_at,
         source_file
 
-    from raw_events
+    from new_raw_events
 
     where
         source_file in (select source_file from new_files)
@@ -48,7 +70,7 @@ objects as (
         received_at,
         source_file
 
-    from {{ ref('base_clickstream__repaired_json') }}
+    from repaired_json
 
     where
         source_file in (select source_file from new_files)

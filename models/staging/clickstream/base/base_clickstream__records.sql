@@ -21,9 +21,7 @@ parsed_repaired_records as (
 records as (
 
     select
-        {%- for column in columns %}
-        {{ column }},
-        {%- endfor %}
+        {{ columns | join(',\n        ') }},
         1 as object_number,
         false as is_repaired
 
@@ -34,18 +32,22 @@ records as (
     union all
 
     select
-        {%- for column in columns %}
-        {{ column }},
-        {%- endfor %}
+        {{ columns | join(',\n        ') }},
         object_number,
         is_repaired
 
     from parsed_repaired_records
 
+),
+
+identified as (
+
+    select
+        *,
+        coalesce(anonymous_id, user_id) as visitor_id
+
+    from records
+
 )
 
-select
-    *,
-    coalesce(anonymous_id, user_id) as visitor_id
-
-from records
+select * from identified

@@ -1,0 +1,75 @@
+{#
+    Returns the select list that reads a raw table under the column names of its
+    YAML: `*`, or expressions where the variable `<table_name>_columns` maps
+    columns.
+
+    source_columns('raw_accounts') is `id as account_id, plan, ...` if
+    `raw_accounts_columns` has `account_id: id`.
+#}
+{% macro source_columns(table_name) -%}
+
+    {%- set mapping = column_mapping(table_name) -%}
+    {#- Empty while dbt parses and in unit tests, whose rows need no mapping. -#}
+    {%- set columns = columns_of_source(table_name)
+        if mapping and execute else [] -%}
+    {%- set expressions = [] -%}
+    {%- for column in columns -%}
+        {%- do expressions.append(
+            mapped_column(mapping, column) ~ ' as ' ~ column.name
+        ) -%}
+    {%- endfor -%}
+    {{ return(expressions | join(', ') or '*') }}
+
+{%- endmacro %}
+
+
+{#
+    Returns the variable `<table_name>_columns`: for each mapped column, the
+    name or expression in the company's table. If cancellations come from events,
+    the accounts need no outcome columns.
+#}
+{% macro column_mapping(table_name) %}
+
+    {%- set mapping = {} -%}
+    {%- if table_name == 'raw_accounts'
+          and var('cancellation_source') == 'events' -%}
+        {%- do mapping.update({
+            'cancelled_service': none, 'new_customer': none
+        }) -%}
+    {%- endif -%}
+    {%- do mapping.update(var(table_name ~ '_columns')) -%}
+    {{ return(mapping) }}
+
+{% endmacro %}
+
+
+{# Returns the columns that the YAML of a raw table lists. #}
+{% macro columns_of_source(table_name) %}
+
+    {%- for node in graph.get('sources', {}).values()
+          if node.name == table_name -%}
+        {{ return(node.columns.values() | list) }}
+    {%- endfor -%}
+    {{ return([]) }}
+
+{% endmacro %}
+
+
+{#
+    Returns the expression for one column: its name, the mapped expression, or a
+    null of its type if the company has no such column.
+#}
+{% macro mapped_column(mapping, column) -%}
+
+    {%- if column.name not in mapping -%}
+        {{ column.name }}
+    {%- elif mapping[column.name] is none -%}
+        cast(null as {{
+            dbt.type_string() if column.data_type == 'varchar'
+            else column.data_type
+        }})
+    {%- else -%}
+        {{ mapping[column.name] }}
+    {%- endif -%}
+
+{%- endmacro %}
