@@ -13,6 +13,7 @@
         'base_clickstream__record_shapes',
         'base_clickstream__parsed_repaired_records',
         'base_clickstream__repaired_json',
+        'int_visitor_categories_daily',
         'subscription_periods',
     ]) }}
 {%- endmacro %}
