@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -176,8 +177,8 @@ class SparkEngine(Engine):
         self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
 
     @contextlib.contextmanager
-    def killed_before(self, *statements: str) -> Iterator[list[str]]:
-        """Let dbt fail at each statement that begins with one of ``statements``.
+    def killed_before(self, *patterns: str) -> Iterator[list[str]]:
+        """Let dbt fail at each statement in which one of ``patterns`` is found.
 
         Earlier statements of the same model, such as a pre-hook, are committed. Yields
         the list of statements that did not run.
@@ -187,10 +188,8 @@ class SparkEngine(Engine):
         execute, failed = Cursor.execute, []
 
         def execute_or_fail(cursor: Any, sql: str, *parameters: Any) -> None:
-            # dbt adds a comment before the statement.
-            bare = sql.partition("*/")[2].strip() or sql
-            if bare.startswith(statements):
-                failed.append(bare)
+            if any(re.search(pattern, sql) for pattern in patterns):
+                failed.append(sql)
                 raise RuntimeError("The run was killed here.")
             execute(cursor, sql, *parameters)
 
