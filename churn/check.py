@@ -2,7 +2,7 @@
 
 One line for each problem, with its remedy. Looks at the project in the current folder:
 open questions, raw tables and files, and whether a sample of the records says what the
-dictionary and the variables expect of it.
+field mapping and the variables expect of it.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Project:
     Attributes:
         folder: Where dbt is run.
         variables: The package's variables, with those of the project above them.
-        dictionary: The columns of the dictionary with their JSON paths.
+        field_mapping: The mapped columns with their JSON paths.
         event_names: What each event is called, by its raw name in lower case.
         is_root: Whether it is this repository itself, not a project that uses it.
     """
 
     folder: Path
     variables: dict[str, Any]
-    dictionary: dict[str, list[str]] = field(default_factory=dict)
+    field_mapping: dict[str, list[str]] = field(default_factory=dict)
     event_names: dict[str, str] = field(default_factory=dict)
     is_root: bool = False
 
@@ -58,7 +58,7 @@ class NoProjectError(Exception):
 
 
 def read_project(folder: Path) -> Project:
-    """Read a project's variables, dictionary and event names.
+    """Read a project's variables, field mapping and event names.
 
     Raises:
         NoProjectError: The folder holds none.
@@ -80,8 +80,8 @@ def read_project(folder: Path) -> Project:
     for place in (folder, ROOT):
         for file in sorted(place.glob("models/**/*.yml")):
             for model in (yaml.safe_load(file.read_text()) or {}).get("models", []):
-                if model["name"] == wanted and not project.dictionary:
-                    project.dictionary = {
+                if model["name"] == wanted and not project.field_mapping:
+                    project.field_mapping = {
                         column["name"]: column["config"]["meta"]["json_paths"]
                         for column in model["columns"]
                         if "json_paths" in column.get("config", {}).get("meta", {})
@@ -101,11 +101,11 @@ def problems(project: Project, database: Path) -> Iterator[str]:
     yield from _open_questions(project)
     if not project.is_root and not (project.folder / "dbt_packages" / "churn").exists():
         yield "The package is not installed here: run `dbt deps`."
-    if not project.dictionary:
+    if not project.field_mapping:
         yield (
             "No model is called "
             f"`{project.variables['clickstream_field_mapping_model']}`: name the one "
-            "whose YAML is your dictionary in clickstream_field_mapping_model."
+            "whose YAML is your field mapping in clickstream_field_mapping_model."
         )
     if not database.exists():
         yield (
@@ -266,7 +266,7 @@ def _sample(project: Project, tables: _Tables, size: int = 5000) -> Iterator[Any
 
 
 def _record_problems(project: Project, records: list[Any]) -> Iterator[str]:
-    """What the dictionary expects and a sample of the records does not hold."""
+    """What the field mapping expects and a sample of the records does not have."""
     if project.variables["raw_event_files"] is not None and not records:
         yield (
             f"No file is named by {project.variables['raw_event_files']}, or none "
@@ -286,13 +286,13 @@ def _record_problems(project: Project, records: list[Any]) -> Iterator[str]:
         (("occurred_at",), "a time"),
         (("user_id", "anonymous_id"), "a user or visitor"),
     ):
-        paths = [path for name in names for path in project.dictionary.get(name, [])]
+        paths = [path for name in names for path in project.field_mapping.get(name, [])]
         found = list(user_ids(objects, paths))
         if objects and len(found) < 0.5 * len(objects):
             share = len(found) / len(objects)
             yield (
                 f"Only {share:.0%} of the records have {what} where "
-                f"the dictionary looks for it ({', '.join(paths) or 'nowhere'}): "
+                f"the field mapping expects it ({', '.join(paths) or 'nowhere'}): "
                 f"correct the json_paths of {' or '.join(names)}."
             )
         if names == ("occurred_at",):
@@ -305,7 +305,7 @@ def _record_problems(project: Project, records: list[Any]) -> Iterator[str]:
     known = {name.lower() for name in project.event_names}
     seen = {
         name.strip().lower()
-        for name in user_ids(objects, project.dictionary.get("raw_event_name", []))
+        for name in user_ids(objects, project.field_mapping.get("raw_event_name", []))
     }
     if seen - known:
         yield (
@@ -323,7 +323,7 @@ def _outcome_problems(
     dialect = variables["cancellation_source"]
     if dialect == "events":
         objects = [record for record in records if isinstance(record, dict)]
-        paths = project.dictionary.get("raw_event_name", [])
+        paths = project.field_mapping.get("raw_event_name", [])
         seen = {
             project.event_names.get(name.strip().lower(), name)
             for name in user_ids(objects, paths)
@@ -368,7 +368,7 @@ def _login_problems(
         table, column = ("raw_accounts", "account_id")
     known = set(tables.values(table, column, limit=1_000_000))
     objects = [record for record in records if isinstance(record, dict)]
-    seen = set(user_ids(objects, project.dictionary.get("user_id", [])))
+    seen = set(user_ids(objects, project.field_mapping.get("user_id", [])))
     if known and seen and len(seen & known) < 0.1 * len(seen):
         yield (
             f"Of the {len(seen)} users in a sample of the clickstream "

@@ -201,7 +201,7 @@ class Guess:
 
 
 def guess_event_columns(fields: dict[str, Field], total: int) -> dict[str, Guess]:
-    """For each column of the dictionary the paths that seem to hold it.
+    """For each mapped column, the paths that seem to have its values.
 
     Args:
         fields: The fields of a sample of records.

@@ -1,6 +1,6 @@
 """Writes a first dbt project for someone's own data: ``python -m churn init``.
 
-Reads a sample, guesses what is what, and writes variables, the dictionary and the
+Reads a sample, guesses what is what, and writes variables, the field mapping and the
 event names. What it could not decide it marks as a question, where the answer goes.
 """
 
@@ -55,7 +55,7 @@ _DATE_FORMATS = {
     "%Y%m%d": r"\d{8}$",
 }
 _DATE_IN_NAME = r"\d{4}-\d{2}-\d{2}"
-# How the columns of the dictionary are described, and read.
+# Descriptions and options of the mapped columns.
 _DESCRIPTIONS = {
     "event_id": ("varchar", "The tracker's identifier of the event.", {}),
     "raw_event_name": (
@@ -188,7 +188,7 @@ def write_project(
 
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "seeds").mkdir(exist_ok=True)
-    _write_dictionary(out, draft, fields, total, guesses)
+    _write_field_mapping(out, draft, fields, total, guesses)
     _write_event_names(out, draft, names)
     _write_offers(out, draft, categories)
     _write_settings(out, draft)
@@ -403,7 +403,7 @@ def _quoted(text: str) -> str:
 # ---- What is written -----------------------------------------------------------
 
 
-def _write_dictionary(
+def _write_field_mapping(
     out: Path,
     draft: Draft,
     fields: dict[str, Field],
@@ -419,9 +419,9 @@ def _write_dictionary(
         "models:",
         f"  - name: {model}",
         "    description: >",
-        "      One row per event: the dictionary of the clickstream. Columns with",
-        "      `json_paths` are extracted from where they point to; an empty list is",
-        "      what the tracker does not send.",
+        "      One row per event. This file is the clickstream's field mapping: a",
+        "      column with `json_paths` is extracted from the first of them that has",
+        "      a value. The tracker does not send a column with an empty list.",
         "    config:",
         "      materialized: view",
         "    columns:",

@@ -1,12 +1,11 @@
 {#-
-    Days of receipt, and the total of all days, in which delivered records and
-    the objects beyond the first in them are not events, duplicates and rejects,
-    or not as many as `clickstream_daily_counts` says.
+    Returns the dates of receipt, and the total, for which raw records and the
+    further objects in them are not events, duplicates and rejects, or differ
+    from `clickstream_daily_counts`.
 
-    Everything is counted anew from the tables that people read. Duplicates are
-    counted from the receipts: an event belongs to the day of its first one, and
-    each further one is a duplicate on its own day. So an event that is lost on
-    its way is missed here.
+    Counts the tables that people read. Duplicates are counted from the records:
+    an event counts on the date of its first record, and each further record is a
+    duplicate on its own date. So a lost event is found.
 -#}
 {%- set counts = [
     'raw_records', 'extra_objects', 'events', 'duplicates', 'rejects'
@@ -166,7 +165,7 @@ both_days as (
 
 ),
 
-{#- The null day is that of records without a time of receipt. #}
+{#- Records without a time of receipt have a null day. #}
 
 days as (
 

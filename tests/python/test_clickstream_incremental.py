@@ -1,4 +1,4 @@
-"""Clickstream runs that find nothing new, or another dictionary than before."""
+"""Clickstream runs without arrivals, and runs with a changed field mapping."""
 
 from __future__ import annotations
 
@@ -81,10 +81,11 @@ def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
 
 
 @pytest.mark.parametrize("is_forgotten", [False, True])
-def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
-    tmp_path: Path, is_forgotten: bool
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
+    tmp_path: Path, is_forgotten: bool, is_killed: bool
 ) -> None:
-    """The YAML is the only file that is touched."""
+    """Only the YAML changes. A run may be killed between its delete and its append."""
     root = tmp_path / "project"
     shutil.copytree(
         ROOT,
@@ -104,9 +105,11 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
                     json.dumps({**unknown, "campaign": {"name": "autumn"}}),
                     str({**unknown, "event_id": "repaired", "user_id": None}),
                     "hopeless",
+                    json.dumps({**known, "event_id": "other"}),
+                    str({**known, "event_id": "other repaired"}),
                 ],
                 "received_at": pd.Timestamp("2025-03-01 10:05"),
-                "source_file": "file",
+                "source_file": ["file"] * 4 + ["other file"] * 2,
             }
         ),
     )
@@ -116,8 +119,10 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
         "group by 1 order by 1"
     ) == [("missing_required_field", 2), ("not_json", 1)]
 
-    dictionary = root / "models/staging/clickstream/stg_clickstream__events.yml"
-    text = dictionary.read_text()
+    field_mapping = root / (
+        "models/staging/clickstream/base/base_clickstream__parsed_records.yml"
+    )
+    text = field_mapping.read_text()
     text = text.replace(
         "              - $.event_name\n",
         "              - $.event_name\n              - $.ereignis\n",
@@ -135,16 +140,37 @@ def test_a_changed_dictionary_adds_a_column_and_replays_rejects(
 """,
         1,
     )
-    dictionary.write_text(text)
+    field_mapping.write_text(text)
     if is_forgotten:
-        # Retention: the rejects are in quarantine, but the raw table is empty.
+        # Retention: the rejects are stored, but the raw table is empty.
         project.execute("delete from raw.raw_events")
+    parsed = ["base_clickstream__parsed_records"]
+    if is_killed and is_forgotten:
+        # A killed run has stored the new rows, and not deleted the old ones.
+        project.execute(f"create table old_rows as select * from {parsed[0]}")
+        project.dbt("run", "-s", f"+{parsed[0]}", load_demo_seeds=False)
+        project.execute(
+            f"insert into {parsed[0]} by name from old_rows where payload is not null"
+        )
+    elif is_killed:
+        # Killed runs have deleted the rows of the file, and not stored new ones.
+        parsed += [
+            "base_clickstream__parsed_repaired_records",
+            "base_clickstream__repaired_json",
+            "base_clickstream__record_shapes",
+            "stg_clickstream__json_paths",
+        ]
+        project.dbt("run", "-s", "+base_clickstream__files", load_demo_seeds=False)
+        for table in parsed:
+            project.execute(f"delete from {table} where source_file = 'file'")
     build(project)
     assert project.query(
         "select event_id, campaign, is_repaired from stg_clickstream__events order by 1"
     ) == [
-        # What was read already is read anew only where it still lies.
+        # A stored event is parsed again only if the raw table still has it.
         ("known", None if is_forgotten else "spring", False),
+        ("other", None, False),
+        ("other repaired", None, True),
         ("repaired", None, True),
         ("unknown", "autumn", False),
     ]

@@ -1,4 +1,4 @@
-"""The dictionary is the code: one YAML entry is a column, its type and its docs."""
+"""The field mapping generates the code: one YAML entry is a column with its docs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from conftest import ROOT, DbtProject
 from churn import field_mapping
 from churn.field_mapping import RESERVED_NAMES, column_name
 
-YAML = "models/staging/clickstream/stg_clickstream__events.yml"
+MODEL = "base_clickstream__parsed_records"
+YAML = f"models/staging/clickstream/base/{MODEL}.yml"
 EVENT = {"event": "login", "ts": 1740823445, "user_id": "u"}
 RECORDS = [
     {
@@ -89,8 +90,8 @@ NEW_COLUMNS = """
 
 @pytest.fixture(scope="module")
 def copied_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """A copy of this project, whose dictionary a test may change."""
-    folder = tmp_path_factory.mktemp("dictionary")
+    """A copy of this project, whose field mapping a test may change."""
+    folder = tmp_path_factory.mktemp("field_mapping")
     shutil.copytree(
         ROOT,
         folder / "project",
@@ -111,7 +112,7 @@ def copied_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
     return project
 
 
-def append_to_dictionary(project: DbtProject, entries: str) -> None:
+def append_to_field_mapping(project: DbtProject, entries: str) -> None:
     path = project.root / YAML
     path.write_text(
         (ROOT / YAML).read_text().rstrip() + "\n" + entries.strip("\n") + "\n"
@@ -119,9 +120,9 @@ def append_to_dictionary(project: DbtProject, entries: str) -> None:
 
 
 def columns_of(project: DbtProject, file: str) -> dict:
-    """The columns of the events in dbt's manifest or catalog."""
+    """The columns of the parsing model in dbt's manifest or catalog."""
     text = (project.folder / "target" / file).read_text()
-    return json.loads(text)["nodes"]["model.churn.stg_clickstream__events"]["columns"]
+    return json.loads(text)["nodes"][f"model.churn.{MODEL}"]["columns"]
 
 
 def test_an_entry_is_a_column_with_its_type_and_its_documentation(
@@ -129,7 +130,7 @@ def test_an_entry_is_a_column_with_its_type_and_its_documentation(
 ) -> None:
     """Nothing but the YAML is touched."""
     project = copied_project
-    append_to_dictionary(project, NEW_COLUMNS)
+    append_to_field_mapping(project, NEW_COLUMNS)
     project.dbt(
         "run", "-s", "event_names", "+stg_clickstream__events", load_demo_seeds=False
     )
@@ -155,7 +156,7 @@ def test_an_entry_is_a_column_with_its_type_and_its_documentation(
         assert catalog[name]["type"] == entry["data_type"].upper()
     node = json.loads((project.folder / "target" / "manifest.json").read_text())[
         "nodes"
-    ]["model.churn.stg_clickstream__events"]
+    ][f"model.churn.{MODEL}"]
     assert node["config"]["contract"]["enforced"]
     assert set(catalog) == set(manifest)
 
@@ -163,7 +164,7 @@ def test_an_entry_is_a_column_with_its_type_and_its_documentation(
 def test_the_contract_refuses_a_column_that_nothing_fills(
     copied_project: DbtProject,
 ) -> None:
-    append_to_dictionary(
+    append_to_field_mapping(
         copied_project,
         """
       - name: promised
@@ -182,6 +183,23 @@ def test_the_contract_refuses_a_column_that_nothing_fills(
     assert not finished.succeeded
     assert "enforced contract that failed" in finished.told
     assert "promised" in finished.told
+
+
+def test_dbt_sees_that_the_field_mapping_has_changed(
+    copied_project: DbtProject, tmp_path: Path
+) -> None:
+    """A run of `state:modified+` builds the events after a field was added."""
+    project = copied_project
+    append_to_field_mapping(project, "")
+    project.dbt("parse")
+    shutil.copy(project.folder / "target" / "manifest.json", tmp_path)
+    selection = ("ls", "-q", "-s", "state:modified+", "--state", str(tmp_path))
+    unchanged = project.dbt(*selection, check=False).told
+    append_to_field_mapping(project, NEW_COLUMNS)
+    changed = project.dbt(*selection).told
+    for model in (MODEL, "stg_clickstream__events", "sessions"):
+        assert f".{model}\n" not in unchanged
+        assert f".{model}\n" in changed
 
 
 @pytest.mark.parametrize(
@@ -212,7 +230,7 @@ def test_an_entry_that_cannot_be_extracted_is_refused_in_a_sentence(
     meta = {key: fields.pop(key) for key in ("json_paths", "values") if key in fields}
     fields |= {"description": "Wrong.", "config": {"meta": meta}}
     listed = yaml.safe_dump([fields], sort_keys=False)
-    append_to_dictionary(
+    append_to_field_mapping(
         copied_project,
         "".join(f"      {line}" for line in listed.splitlines(keepends=True)),
     )
@@ -225,7 +243,7 @@ def test_an_entry_that_cannot_be_extracted_is_refused_in_a_sentence(
     )
     assert not finished.succeeded
     said = " ".join(finished.told.split())
-    assert f"The column `{fields['name']}` of stg_clickstream__events" in said
+    assert f"The column `{fields['name']}` of {MODEL}" in said
     assert sentence in said
 
 
@@ -233,7 +251,7 @@ def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
     copied_project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = copied_project
-    append_to_dictionary(project, "")
+    append_to_field_mapping(project, "")
     line = ("event_names", "+stg_clickstream__events", "+clickstream_field_profile")
     project.dbt("run", "--full-refresh", "-s", *line, load_demo_seeds=False)
     assert field_mapping.main(["--database", str(project.database)]) == 0
@@ -244,7 +262,7 @@ def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
     assert len(names) == len(set(names))
     assert {"depth", "sku", "cart_order", "browser", "plan"} <= set(names)
 
-    append_to_dictionary(project, printed)
+    append_to_field_mapping(project, printed)
     project.dbt("run", "--full-refresh", "-s", *line, load_demo_seeds=False)
     assert project.query(
         "select depth, sku, cart_order, a_b from stg_clickstream__events "
