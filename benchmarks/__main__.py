@@ -25,13 +25,13 @@ VERSIONS = ["dbt-core", "dbt-duckdb", "xgboost-cpu", "polars", "pandas", "pyspar
 
 
 class _Tee(io.TextIOBase):
-    """Shows what is written, and keeps it."""
+    """Writes to stdout and keeps a copy."""
 
     def __init__(self) -> None:
-        self.kept: list[str] = []
+        self.texts: list[str] = []
 
     def write(self, text: str) -> int:
-        self.kept.append(text)
+        self.texts.append(text)
         return sys.__stdout__.write(text)
 
     def flush(self) -> None:
@@ -39,17 +39,17 @@ class _Tee(io.TextIOBase):
 
 
 def main() -> None:
-    """Measure, print a table for each benchmark, and write RESULTS.md."""
+    """Measure, print a table for each benchmark, and write RESULTS.md if requested."""
     tee = _Tee()
     with contextlib.redirect_stdout(tee):
-        writes = measure_chosen()
-    if writes:
-        RESULTS.write_text(results("".join(tee.kept)))
+        is_written = measure_selected()
+    if is_written:
+        RESULTS.write_text(results("".join(tee.texts)))
         print(f"\nWritten to {RESULTS}")
 
 
 def results(printed: str) -> str:
-    """The page of results: the machine, versions, the command, and the tables."""
+    """Return the page of results: machine, versions, command and tables."""
     versions = []
     for name in VERSIONS:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -57,18 +57,16 @@ def results(printed: str) -> str:
     loads = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     command = re.sub(
-        # Where files lay for a while is nobody else's business.
+        # Omit the local scratch folder.
         r" --scratch[ =]\S+",
         "",
         f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip(),
     )
-    picture = (
-        f"\n![Raw files to sessions]({PICTURE.name})\n" if PICTURE.exists() else ""
-    )
+    image = f"\n![Raw files to sessions]({PICTURE.name})\n" if PICTURE.exists() else ""
     return f"""# Results
 
-Written by `make bench`; nothing here was typed by hand. Compare ratios, not seconds:
-all figures of a table come from one run on one machine.
+Written by `make bench`, not edited by hand. Compare ratios, not seconds: all figures of
+a table come from one run on one machine.
 
 - {datetime.now(UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, \
 {memory:.0f} GiB; load averages at the end: {loads}
@@ -79,11 +77,11 @@ all figures of a table come from one run on one machine.
 ```text
 {printed.strip()}
 ```
-{picture}"""
+{image}"""
 
 
-def measure_chosen() -> bool:
-    """Measure and print; return whether the results are to be written."""
+def measure_selected() -> bool:
+    """Measure and print; return whether to write the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "benchmarks",
@@ -95,19 +93,20 @@ def measure_chosen() -> bool:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--accounts", type=int, default=100_000)
     parser.add_argument(
-        "--rows", type=int, default=1_000_000, help="rows that the model is tried on"
+        "--rows", type=int, default=1_000_000, help="rows of the model benchmark"
     )
     parser.add_argument(
         "--batches-kept",
         type=int,
         default=7,
-        help="full CRM batches in the raw table when the measured day begins",
+        help="number of full CRM batches in the raw table on the measured day",
     )
     parser.add_argument(
         "--events-a-day",
         type=int,
         default=20_000,
-        help="of the incremental benchmark; 200000 takes 20 GB and 20 minutes",
+        help="events per day of the incremental benchmark; 200000 needs 20 GB and "
+        "20 minutes",
     )
     parser.add_argument(
         "--histories",
@@ -115,24 +114,26 @@ def measure_chosen() -> bool:
         nargs=2,
         default=[30, 365],
         metavar="DAYS",
-        help="of the incremental benchmark: the short one and the long one",
+        help="short and long history of the incremental benchmark",
     )
     parser.add_argument(
-        "--scratch", type=Path, help="folder for large databases (the system's)"
+        "--scratch",
+        type=Path,
+        help="folder for large databases (default: the system's)",
     )
     parser.add_argument(
         "--sizes",
         type=int,
         nargs="+",
         default=[1_000_000, 2_000_000, 5_000_000],
-        help="records of the comparison with other tools; 50000000 takes 60 GB",
+        help="records of the comparison with other tools; 50000000 needs 60 GB",
     )
     parser.add_argument(
-        "--write", action="store_true", help=f"write what is measured to {RESULTS.name}"
+        "--write", action="store_true", help=f"write the results to {RESULTS.name}"
     )
     options = parser.parse_args()
-    chosen = options.benchmarks or BENCHMARKS
-    for name in chosen:
+    selected = options.benchmarks or BENCHMARKS
+    for name in selected:
         if name not in BENCHMARKS:
             parser.error(f"there is no benchmark {name}: {', '.join(BENCHMARKS)}")
 
@@ -140,7 +141,7 @@ def measure_chosen() -> bool:
         f"{os.cpu_count()} cores, Python {platform.python_version()}, "
         f"DuckDB {duckdb.__version__}"
     )
-    if "clickstream" in chosen:
+    if "clickstream" in selected:
         print(f"\nClickstream, {options.records:,} records")
         print(f"{'':40}{'seconds':>10}{'floor':>10}{'ratio':>8}")
         for measured in clickstream.measure(options.records, options.repeats):
@@ -148,10 +149,10 @@ def measure_chosen() -> bool:
                 f"{measured.name:40}{measured.seconds:>10.2f}"
                 f"{measured.floor_seconds:>10.2f}{measured.ratio:>8.2f}"
             )
-    if "tools" in chosen:
+    if "tools" in selected:
         print("\nRaw files to sessions, against other tools")
         print(
-            f"{'':28}{'records':>12}{'seconds':>9}{'of CPU':>9}"
+            f"{'':28}{'records':>12}{'seconds':>9}{'CPU s':>9}"
             f"{'peak GB':>9}{'ratio':>8}"
         )
         measured_tools = tools.measure(options.sizes, options.scratch)
@@ -169,9 +170,9 @@ def measure_chosen() -> bool:
             )
         if options.write:
             tools.draw(measured_tools, PICTURE)
-    if "incremental" in chosen:
+    if "incremental" in selected:
         print(f"\nA day of {options.events_a_day:,} events on top of a history")
-        print(f"{'':51}{'measured':>9}{'against':>9}{'ratio':>8}  target")
+        print(f"{'':51}{'measured':>9}{'baseline':>9}{'ratio':>8}  target")
         ratios, histories = incremental.measure(
             options.events_a_day, *options.histories, options.scratch
         )
@@ -187,9 +188,9 @@ def measure_chosen() -> bool:
                 f"  a day on {history.days} days, slowest: "
                 + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in slowest)
             )
-    if "labels" in chosen:
+    if "labels" in selected:
         print(f"\nCRM, {options.accounts:,} accounts")
-        print(f"{'':40}{'seconds':>10}{'of CPU':>10}{'peak GB':>10}")
+        print(f"{'':40}{'seconds':>10}{'CPU s':>10}{'peak GB':>10}")
         for measured in labels.measure(options.accounts, options.batches_kept):
             print(
                 f"{measured.name:40}{measured.seconds:>10.1f}"
@@ -199,7 +200,7 @@ def measure_chosen() -> bool:
             print(f"  {measured.rows}")
             slowest = ", ".join(f"{name} {s:.1f} s" for name, s in measured.slowest)
             print(f"  slowest: {slowest}")
-    if "model" in chosen:
+    if "model" in selected:
         print(f"\nModel, {options.rows:,} rows of {model.FEATURES} features")
         print(f"{'':60}{'value':>10}{'floor':>10}{'ratio':>8}{'bound':>8}")
         for figure in model.measure(options.rows):

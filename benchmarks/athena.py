@@ -1,7 +1,8 @@
-"""What a daily run on Athena reads, as a share of what a full refresh reads.
+"""Bytes that a daily run on Athena reads, as a share of a full refresh.
 
-Amazon bills a query by the bytes that it reads from S3. Here Trino counts them, on
-the local Athena of the tests: ``python -m benchmarks.athena`` (needs `make trino`).
+Amazon bills a query by the bytes that it reads from S3. This benchmark runs on the
+local Athena of the tests, where Trino counts the bytes: ``python -m benchmarks.athena``
+(needs `make trino`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ sys.path.append(str(ROOT / "tests" / "athena"))
 
 
 def main() -> None:
-    """Build a year but for its last days, then those one by one, then all again."""
+    """Build a year without its last days, then each last day, then a full refresh."""
     from landing import make_landing_zone, upload
 
     from tests.athena_local.local import LAKE, LocalCloud
@@ -36,22 +37,19 @@ def main() -> None:
     parser.add_argument("--accounts", type=int, default=60)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument(
-        "--format", choices=["iceberg", "hive"], default="iceberg", dest="table_type"
+        "--daily-runs", type=int, default=1, help="number of days to run separately"
     )
-    parser.add_argument(
-        "--daily-runs", type=int, default=1, help="days of the year that are run alone"
-    )
-    parser.add_argument("--by-model", action="store_true", help="what each model read")
+    parser.add_argument("--by-model", action="store_true", help="print bytes by model")
     options = parser.parse_args()
     days = [FIRST_DAY + datetime.timedelta(number) for number in range(options.days)]
-    days_alone = days[-options.daily_runs :]
+    daily_days = days[-options.daily_runs :]
 
     with tempfile.TemporaryDirectory() as scratch, LocalCloud() as cloud:
         zone = make_landing_zone(Path(scratch) / "zone", options.accounts, options.days)
-        run = _Runner(cloud, Path(scratch), options.table_type)
-        # A company's bill is that of its clickstream: training reads none of it.
+        run = _Runner(cloud, Path(scratch))
+        # Exclude training, because it reads no clickstream.
         models = ["run", "--exclude", "churn_models+"]
-        upload(cloud, zone, "landing", _is_between("", str(days_alone[0])))
+        upload(cloud, zone, "landing", _is_between("", str(daily_days[0])))
         run("seed", "--select", "event_names", "offers")
         run(
             "run-operation",
@@ -61,36 +59,34 @@ def main() -> None:
             f"last_day: {days[-1] + datetime.timedelta(2)}}}",
         )
         run(*models)
-        # Which files are new is told by when they were written: each on its day, not
-        # all of a year just now.
+        # The project finds new files by modification time, so date each file on its
+        # day instead of now.
         cloud.aws.age(LAKE, "landing/")
-        daily = {}
-        # What lands after the year's end is of its last day.
+        bytes_by_day = {}
+        # Files after the end of the year belong to its last day.
         for day, end in zip(
-            days_alone, [*days_alone[1:], datetime.date.max], strict=True
+            daily_days, [*daily_days[1:], datetime.date.max], strict=True
         ):
             upload(cloud, zone, "landing", _is_between(str(day), str(end)))
-            daily[day] = run(*models, tell=options.by_model)
-        full = run(*models, "--full-refresh", tell=options.by_model)
-        print(
-            f"{options.accounts} accounts, {options.days} days, {options.table_type}:"
-        )
-        for day, read in daily.items():
+            bytes_by_day[day] = run(*models, print_by_model=options.by_model)
+        full = run(*models, "--full-refresh", print_by_model=options.by_model)
+        print(f"{options.accounts} accounts, {options.days} days:")
+        for day, bytes_read in bytes_by_day.items():
             print(
-                f"the run of {day} reads {read:,} bytes, a full refresh {full:,}: "
-                f"{read / full:.1%}"
+                f"the run of {day} reads {bytes_read:,} bytes, a full refresh "
+                f"{full:,}: {bytes_read / full:.1%}"
             )
 
 
 def _is_between(first: str, end: str) -> Callable[[str], bool]:
-    """Whether a day is `first` or later, and before `end`."""
+    """Return a function that tests whether a day is in [`first`, `end`)."""
     return lambda day: first <= day < end
 
 
 class _Runner:
-    """Runs dbt on the local Athena, and says what it read."""
+    """Runs dbt on the local Athena and counts the bytes read."""
 
-    def __init__(self, cloud, folder: Path, table_type: str) -> None:
+    def __init__(self, cloud, folder: Path) -> None:
         self._cloud = cloud
         self._environment = {
             **os.environ,
@@ -100,17 +96,15 @@ class _Runner:
             "DBT_LOG_PATH": str(folder / "logs"),
             "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
         }
-        self._variables = json.dumps(
-            {"load_demo_seeds": False, "athena_table_type": table_type}
-        )
+        self._variables = json.dumps({"load_demo_seeds": False})
 
-    def __call__(self, *arguments: str, tell: bool = False) -> int:
-        """The bytes that one dbt command reads.
+    def __call__(self, *arguments: str, print_by_model: bool = False) -> int:
+        """Run one dbt command and return the bytes that it read.
 
         Raises:
-            SystemExit: dbt failed; what it said is shown.
+            SystemExit: dbt failed; its output has been printed.
         """
-        known = set(self._cloud.athena.executions)
+        previous_ids = set(self._cloud.athena.executions)
         started = time.perf_counter()
         finished = subprocess.run(
             [
@@ -128,15 +122,15 @@ class _Runner:
             raise SystemExit(f"dbt {' '.join(arguments)} failed")
         new = [
             execution
-            for id_, execution in self._cloud.athena.executions.items()
-            if id_ not in known
+            for execution_id, execution in self._cloud.athena.executions.items()
+            if execution_id not in previous_ids
         ]
-        read = sum(execution.outcome.scanned_bytes for execution in new)
+        bytes_read = sum(execution.outcome.scanned_bytes for execution in new)
         print(
-            f"dbt {' '.join(arguments[:3])}: {read:,} bytes in "
+            f"dbt {' '.join(arguments[:3])}: {bytes_read:,} bytes in "
             f"{time.perf_counter() - started:.0f} s"
         )
-        if tell:
+        if print_by_model:
             by_model: Counter[str] = Counter()
             for execution in new:
                 comment = execution.sql.partition("\n")[0]
@@ -144,7 +138,7 @@ class _Runner:
                 by_model[name] += execution.outcome.scanned_bytes
             for name, count in by_model.most_common(15):
                 print(f"   {count:12,} {name}")
-        return read
+        return bytes_read
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The clickstream line against the bare work it cannot avoid.
+"""The clickstream pipeline against the work that it cannot avoid.
 
-The floor is what any tool on DuckDB must do: load the lines as text into a
-table, and extract the field mapping's paths from them with one call per record
-into another table. The line does that too, and besides types, judges,
-quarantines, repairs and deduplicates every record.
+The floor is the minimum for any tool on DuckDB: load the lines as text into a table,
+and extract the paths of the field mapping with one call per record into another table.
+The pipeline also converts types, validates, quarantines, repairs and deduplicates every
+record.
 
-The floor extracts from clean records only, and never looks whether they are:
-one broken record would fail it, and a guard against that would flatter the line.
+The floor extracts from clean records only and does not check them: one broken record
+would fail it, and a check would make the ratio look better.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ TO_EVENTS = [
     "base_clickstream__event_versions",
 ]
 TO_ACTIVITY = [*TO_EVENTS, "int_visitor_sessions", "int_visitor_activity_daily"]
-# What is run to time all of these.
-LINE = [
+# Models to build for these measurements.
+PIPELINE = [
     "+stg_clickstream__events",
     "+stg_clickstream__rejects",
     "+int_visitor_sessions",
@@ -44,7 +44,7 @@ LINE = [
 
 @dataclass
 class Measurement:
-    """One ratio: seconds of the line over seconds of its floor."""
+    """Seconds of the pipeline and of its floor."""
 
     name: str
     seconds: float
@@ -52,65 +52,69 @@ class Measurement:
 
     @property
     def ratio(self) -> float:
-        """How many times the floor's time the line takes."""
+        """Return the seconds of the pipeline divided by those of its floor."""
         return self.seconds / self.floor_seconds
 
 
 def measure(records: int, repeats: int) -> list[Measurement]:
     """Measure flattening, files to events, and files to daily activity.
 
-    Flattening is measured on clean records, the rest on records of which one in a
-    hundred is dirty. Line and floor take turns, so that both meet the same machine.
+    Flattening is measured on clean records, the rest on records with 1 % dirt.
+    Pipeline and floor alternate, so that load on the machine affects both.
 
     Args:
-        records: How many records to generate; about 500 bytes each.
-        repeats: How often each side runs; the fastest counts. Of the line, the
-            seconds that it takes on no records at all do not: they are dbt's own.
+        records: Number of records to generate; about 500 bytes each.
+        repeats: Number of runs of each side; the fastest counts. The pipeline's
+            seconds on an empty table are subtracted, because they are dbt's overhead.
 
     Returns:
-        One measurement a stage.
+        One measurement per stage.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         clean, dirty = folder / "clean.jsonl", folder / "dirty.jsonl"
-        write_records(clean, records, dirty_in_a_hundred=0)
-        write_records(dirty, records, dirty_in_a_hundred=1)
+        write_records(clean, records, dirty_percent=0)
+        write_records(dirty, records, dirty_percent=1)
         run_dbt(folder, "parse")
-        columns = dictionary_columns(folder / "target")
+        columns = mapped_columns(folder / "target")
         paths = sorted({path for listed in columns.values() for path in listed})
 
-        # What dbt takes for these models whatever the data.
-        load_lines(folder, clean, most=0)
-        idle = run_line(folder, *LINE)
+        # Overhead of dbt for these models, without data.
+        load_lines(folder, clean, max_lines=0)
+        idle = run_pipeline(folder, *PIPELINE)
 
         loads, extracts, sessionizes = [], [], []
         clean_runs, dirty_runs = [], []
         for _ in range(repeats):
             load_lines(folder, clean)
             extracts.append(seconds_of(lambda: extract_paths(folder, paths)))
-            clean_runs.append(run_line(folder, *(f"+{model}" for model in FLATTENING)))
+            clean_runs.append(
+                run_pipeline(folder, *(f"+{model}" for model in FLATTENING))
+            )
             extracts.append(seconds_of(lambda: extract_paths(folder, paths)))
 
             loads.append(seconds_of(lambda: load_lines(folder, dirty)))
             sessionizes.append(seconds_of(lambda: sessionize_bare(folder)))
-            dirty_runs.append(run_line(folder, *LINE))
+            dirty_runs.append(run_pipeline(folder, *PIPELINE))
         load, extract, sessionize = min(loads), min(extracts), min(sessionizes)
 
-    def line(runs: list[dict[str, float]], models: list[str]) -> float:
+    def pipeline_seconds(runs: list[dict[str, float]], models: list[str]) -> float:
         return min(
             sum(seconds[model] - idle[model] for model in models) for seconds in runs
         )
 
     return [
-        Measurement("flattening (clean)", line(clean_runs, FLATTENING), extract),
+        Measurement(
+            "flattening (clean)", pipeline_seconds(clean_runs, FLATTENING), extract
+        ),
         Measurement(
             "files to events (1 % dirty)",
-            load + line(dirty_runs, TO_EVENTS),
+            load + pipeline_seconds(dirty_runs, TO_EVENTS),
             load + extract,
         ),
         Measurement(
             "files to sessions and daily activity",
-            load + line(dirty_runs, TO_ACTIVITY),
+            load + pipeline_seconds(dirty_runs, TO_ACTIVITY),
             load + extract + sessionize,
         ),
     ]
@@ -119,16 +123,16 @@ def measure(records: int, repeats: int) -> list[Measurement]:
 def write_records(
     path: Path,
     records: int,
-    dirty_in_a_hundred: int = 1,
-    repeated_in_a_hundred: int = 0,
+    dirty_percent: int = 1,
+    repeated_percent: int = 0,
 ) -> None:
-    """Write clickstream records of three trackers, one a line.
+    """Write clickstream records of three trackers, one per line.
 
     Args:
-        path: Where.
-        records: How many.
-        dirty_in_a_hundred: How many are truncated.
-        repeated_in_a_hundred: How many are the record before once more.
+        path: The file to write.
+        records: Number of records.
+        dirty_percent: Percentage of truncated records.
+        repeated_percent: Percentage of records that repeat the one before.
     """
     filler = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
     with duckdb.connect() as connection:
@@ -139,7 +143,7 @@ def write_records(
                     select
                         hash(range) % 100 as dirt,
                         case
-                            when dirt >= {100 - repeated_in_a_hundred} and range > 0
+                            when dirt >= {100 - repeated_percent} and range > 0
                                 then range - 1
                             else range
                         end as number
@@ -149,12 +153,12 @@ def write_records(
                     select
                         *,
                         'v' || hash(number // 40) % 50000 as visitor,
-                        -- The last one was received when it happened.
+                        -- The last record is received when it happens.
                         1740873600000 - ({records} - number) * 37 as millis
                     from drawn
                 )
                 select case
-                    when dirt < {dirty_in_a_hundred}
+                    when dirt < {dirty_percent}
                         then '{{"event":"page_view","event_id":"' || number
                     when number % 3 = 0 then
                         '{{"event":"page_view","event_id":"e' || number
@@ -195,11 +199,11 @@ def write_records(
         )
 
 
-def dictionary_columns(target: Path) -> dict[str, list[str]]:
-    """The project's field mapping: the JSON paths of each column.
+def mapped_columns(target: Path) -> dict[str, list[str]]:
+    """Return the JSON paths of each column of the project's field mapping.
 
     Args:
-        target: dbt's target folder, into which the project has been parsed.
+        target: dbt's target folder of a parsed project.
     """
     manifest = json.loads((target / "manifest.json").read_text())
     node = manifest["nodes"]["model.churn.base_clickstream__parsed_records"]
@@ -211,15 +215,15 @@ def dictionary_columns(target: Path) -> dict[str, list[str]]:
 
 
 def load_lines(
-    folder: Path, lines: Path, most: int | None = None, relation: str = "table"
+    folder: Path, lines: Path, max_lines: int | None = None, relation: str = "table"
 ) -> None:
-    """Make a new database whose ``raw.raw_events`` holds the lines of a file as text.
+    """Create a database whose ``raw.raw_events`` holds the lines of a file as text.
 
     Args:
-        folder: Where the database is made.
+        folder: Folder of the database.
         lines: The file.
-        most: How many of its lines; all by default.
-        relation: ``table``, or ``view`` for one that reads the file when it is read.
+        max_lines: Maximum number of lines; ``None`` for all.
+        relation: ``table``, or ``view`` to read the file on each query.
     """
     for name in ("bench.duckdb", "bench.duckdb.wal"):
         (folder / name).unlink(missing_ok=True)
@@ -236,13 +240,13 @@ def load_lines(
                 '{lines}', columns = {{'line': 'varchar'}}, header = false,
                 auto_detect = false, delim = '\x01', quote = '', escape = ''
             )
-            {"" if most is None else f"limit {most}"}
+            {"" if max_lines is None else f"limit {max_lines}"}
             """
         )
 
 
 def extract_paths(folder: Path, paths: list[str]) -> None:
-    """Extract all paths with one call a record, coalesced, into a table."""
+    """Extract all paths with one call per record, coalesced, into a table."""
     listed = ", ".join(f"'{path}'" for path in paths)
     third = len(paths) // 12 or 1
     fields = ", ".join(
@@ -268,7 +272,7 @@ def extract_paths(folder: Path, paths: list[str]) -> None:
 
 
 def sessionize_bare(folder: Path) -> None:
-    """Sessionize the bare events with window functions, nothing else."""
+    """Sessionize the bare events with window functions only."""
     with connect(folder) as connection:
         connection.execute(
             """
@@ -304,8 +308,8 @@ def sessionize_bare(folder: Path) -> None:
         )
 
 
-def run_line(folder: Path, *selected: str) -> dict[str, float]:
-    """Build models of the line on what is loaded, from scratch.
+def run_pipeline(folder: Path, *selected: str) -> dict[str, float]:
+    """Build models of the pipeline from scratch on the loaded lines.
 
     Returns:
         Seconds by model, without dbt's rendering of the SQL.
@@ -314,7 +318,7 @@ def run_line(folder: Path, *selected: str) -> dict[str, float]:
     results = json.loads((folder / "target" / "run_results.json").read_text())
     return {
         result["unique_id"].split(".")[-1]: sum(
-            (_instant(step["completed_at"]) - _instant(step["started_at"]))
+            (_epoch_seconds(step["completed_at"]) - _epoch_seconds(step["started_at"]))
             for step in result["timing"]
             if step["name"] == "execute"
         )
@@ -322,13 +326,13 @@ def run_line(folder: Path, *selected: str) -> dict[str, float]:
     }
 
 
-def _instant(text: str) -> float:
-    """Seconds since 1970 of a time in dbt's results."""
+def _epoch_seconds(text: str) -> float:
+    """Convert a time in dbt's results to seconds since 1970."""
     return datetime.fromisoformat(text).timestamp()
 
 
 def seconds_of(work: Callable[[], None]) -> float:
-    """How long a call takes."""
+    """Return the seconds that a call takes."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started

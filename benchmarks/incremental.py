@@ -1,9 +1,9 @@
-"""What a day costs on top of a short and of a long history.
+"""Cost of a day after a short and after a long history.
 
-The history is JSON records, a file an hour: some late, some delivered twice, some
-dirty, and a few that were received earlier than what was taken for their first
-receipt. The line builds all of it at once, which is the full refresh that a day is
-compared with; the next day is of the same kind.
+The history is JSON records, one file per hour: some late, some delivered twice, some
+dirty, and a few received earlier than their first delivery so far. One run builds the
+complete history, which is the full refresh that a day is compared with. The next day
+has the same kinds of records.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import duckdb
 from benchmarks.running import DbtRun, connect, run_dbt
 
 FIRST_DAY = "2024-01-01"
-# Without a limit DuckDB keeps all that it has read: its peak would tell how much of the
-# history was looked at, not how much memory a day needs.
-MEMORY_OF_A_DAY = "400MB"
-LINE = [
+# Memory limit of DuckDB. Without it, DuckDB caches all that it has read, and the peak
+# would measure the cache instead of the memory that a day needs.
+DAY_MEMORY_LIMIT = "400MB"
+PIPELINE = [
     "+sessions",
     "+late_arrivals",
     "+clickstream_daily_counts",
@@ -35,14 +35,14 @@ SESSIONS_AND_ACTIVITY = ["int_visitor_sessions", "int_visitor_activity_daily"]
 
 @dataclass(frozen=True)
 class Measurement:
-    """Two measured figures and how they compare.
+    """Two figures and their ratio.
 
     Attributes:
-        name: What is compared.
-        measured: The figure in question.
-        compared_with: What it is a multiple of.
-        unit: Of both figures.
-        target: In words, what the ratio should be.
+        name: Description of the comparison.
+        measured: The measured figure.
+        compared_with: The figure to divide by.
+        unit: Unit of both figures.
+        target: The expected ratio, in words.
     """
 
     name: str
@@ -53,19 +53,19 @@ class Measurement:
 
     @property
     def ratio(self) -> float:
-        """How many times the other figure the first one is."""
+        """Return the measured figure divided by the other."""
         return self.measured / self.compared_with
 
 
 @dataclass(frozen=True)
 class History:
-    """What was measured on a history of some days.
+    """Measurements on a history of some days.
 
     Attributes:
         days: Length of the history.
-        refresh: From records to sessions, activity and counts, from scratch.
+        refresh: Full refresh from records to sessions, activity and counts.
         day: The next day's run.
-        bare_seconds: Sessionizing the same events with window functions alone.
+        bare_seconds: Seconds to sessionize the same events with window functions only.
     """
 
     days: int
@@ -80,49 +80,49 @@ def measure(
     """Measure a day on top of two histories, and full refreshes of both.
 
     Args:
-        events_a_day: Events of each day; the measured day has as many records.
+        events_a_day: Events of each day, including the measured day.
         short: Days of the short history, at least 21.
-        long: Days of the long one.
-        scratch: Where the databases are made; the system's temporary folder by
-            default. A year of 200,000 events a day takes some 20 GB.
+        long: Days of the long history.
+        scratch: Folder of the databases; by default the system's temporary folder. A
+            year of 200,000 events a day needs about 20 GB.
 
     Returns:
-        The ratios, and what they are made of.
+        The ratios, and the measurements that they are computed from.
     """
     histories = [_measure_on(days, events_a_day, scratch) for days in (short, long)]
     first, second = histories
     seconds = second.refresh.model_seconds
     return [
         Measurement(
-            f"a day on {long} days, against on {short}",
+            f"a day on {long} days, relative to {short} days",
             second.day.seconds,
             first.day.seconds,
             "s",
             "at most 1.15",
         ),
         Measurement(
-            "  in time of CPU, whatever else runs",
+            "  CPU seconds",
             second.day.cpu_seconds,
             first.day.cpu_seconds,
             "s",
             "at most 1.15",
         ),
         Measurement(
-            f"  its peak memory, where DuckDB may hold {MEMORY_OF_A_DAY}",
+            f"  peak memory, with DuckDB limited to {DAY_MEMORY_LIMIT}",
             second.day.peak_bytes / 1e9,
             first.day.peak_bytes / 1e9,
             "GB",
             "at most 1.15",
         ),
         Measurement(
-            f"full refresh of {long} days, against a day",
+            f"full refresh of {long} days, relative to a day",
             second.refresh.seconds,
             second.day.seconds,
             "s",
             "at least 20",
         ),
         Measurement(
-            "sessions and activity, against bare sessions",
+            "sessions and activity, relative to bare sessions",
             sum(seconds[model] for model in SESSIONS_AND_ACTIVITY),
             second.bare_seconds,
             "s",
@@ -145,19 +145,19 @@ def _measure_on(days: int, events_a_day: int, scratch: Path | None) -> History:
             create_raw_tables(connection)
             for day in range(days):
                 add_day(connection, day, events_a_day)
-        # A model at a time, so that each is measured by itself.
-        refresh = run_dbt(folder, "run", "--threads=1", "--select", *LINE)
+        # One thread, so that each model is timed separately.
+        refresh = run_dbt(folder, "run", "--threads=1", "--select", *PIPELINE)
         with connect(folder) as connection:
             bare_seconds = sessionize_bare(connection)
             add_day(connection, days, events_a_day)
-        day = run_dbt(folder, "run", "--select", *LINE, memory=MEMORY_OF_A_DAY)
+        day = run_dbt(folder, "run", "--select", *PIPELINE, memory=DAY_MEMORY_LIMIT)
         with connect(folder) as connection:
             check(connection)
     return History(days, refresh, day, bare_seconds)
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the raw tables that the line reads, all but one empty for good."""
+    """Create the raw tables that the models read, with contacts."""
     connection.execute(
         """
         create schema raw;
@@ -179,7 +179,7 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _event(number: str) -> dict[str, str]:
-    """SQL for what is true of the event `number`; ten lie in one visit."""
+    """Return SQL for the attributes of the event `number`; ten events form a visit."""
     visitor = f"hash({number} // 10) % 50000"
     return {
         "event_id": f"md5(cast({number} as varchar))",
@@ -193,13 +193,13 @@ def _event(number: str) -> dict[str, str]:
         "category": (
             f"case when hash({number}, 4) % 3 = 0 then 'pillow' else 'topper' end"
         ),
-        # Two in a hundred are late.
+        # 2 % are late.
         "is_late": f"hash({number}, 5) % 50 = 0",
     }
 
 
 def _times(number: str, events_a_day: int) -> tuple[str, str]:
-    """SQL for when the event `number` happened and was received."""
+    """Return SQL for when the event `number` happened and was received."""
     received = (
         f"timestamp '{FIRST_DAY}' + to_microseconds("
         f"cast({number} as bigint) * {86_400_000_000 // events_a_day})"
@@ -219,11 +219,10 @@ def _file(received: str) -> str:
 
 
 def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) -> None:
-    """Deliver the JSON records of one day, counted from the first.
+    """Insert the JSON records of one day, counted from the first.
 
-    One in a hundred repeats an event of the day before, one in two thousand
-    says of such an event that it was received earlier, and one in a hundred is
-    broken.
+    1 % repeat an event of the day before, one in two thousand repeats such an event
+    with an earlier time of receipt, and 1 % are truncated.
     """
     first = day * events_a_day
     number = (
@@ -234,7 +233,7 @@ def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) 
     )
     event = _event("number")
     happened, received = _times("number", events_a_day)
-    _, accepted = _times("position", events_a_day)
+    _, delivered = _times("position", events_a_day)
     connection.execute(
         f"""
         insert into raw.raw_events
@@ -254,10 +253,10 @@ def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) 
                 {happened} as happened_at,
                 case
                     when number = position then {received}
-                    when hash(position, 8) % 100 = 0 then {accepted}
+                    when hash(position, 8) % 100 = 0 then {delivered}
                     else {received} - interval 1 second
                 end as received_at,
-                {_file(accepted)} as source_file
+                {_file(delivered)} as source_file
             from numbered
         )
         select
@@ -298,7 +297,7 @@ def add_day(connection: duckdb.DuckDBPyConnection, day: int, events_a_day: int) 
 
 
 def sessionize_bare(connection: duckdb.DuckDBPyConnection) -> float:
-    """Seconds to sessionize all events with window functions, nothing else."""
+    """Return the seconds to sessionize all events with window functions only."""
     started = time.perf_counter()
     connection.execute(
         """
@@ -330,7 +329,7 @@ def sessionize_bare(connection: duckdb.DuckDBPyConnection) -> float:
 
 
 def check(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fail if the measured run did not do what it was measured for."""
+    """Raise an error if the measured run did not produce all sessions."""
     in_sessions, in_events = connection.execute(
         """
         select

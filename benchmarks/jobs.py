@@ -1,13 +1,13 @@
-"""One job, written by hand for several tools: raw files to events and sessions.
+"""One job, implemented in several tools: raw files to events and sessions.
 
 ``python -m benchmarks.jobs TOOL RECORDS.jsonl COLUMNS.json FOLDER``
 
-Each reads the same file of three trackers' records, takes every column of the
-dictionary from wherever each tracker puts it, drops lines that are not JSON, writes the
-events, cuts each visitor's events where 30 minutes pass without one, and writes the
-sessions. All but DuckDB, the floor, take an event once that was sent twice. None of
-them keeps rejects, repairs, reads other spellings of a time, or can be run again for
-what is new.
+Each job reads the same file with records of three trackers, extracts every column of
+the field mapping from any of its paths, drops lines that are not JSON, writes the
+events, splits each visitor's events into sessions after gaps of 30 minutes, and writes
+the sessions. All but DuckDB, the floor, deduplicate events. None of them stores
+rejects, repairs records, reads other time formats, or processes new records
+incrementally.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from typing import Any
 TOOLS = ("duckdb", "polars", "pandas", "pyspark")
 TIMEOUT_MINUTES = 30
 
-# A column's name, and the JSON paths that it may stand at, the first one first.
+# JSON paths of each column, in order of precedence.
 Columns = dict[str, list[str]]
 
-# What the trackers write as a count of milliseconds; other times are texts.
-COUNTED = "ts"
-# An object in the records of one tracker, and a text in those of another.
+# The field with a time in milliseconds; other times are texts.
+EPOCH_MS_FIELD = "ts"
+# An object in the records of one tracker, a text in those of another.
 OBJECT_OR_TEXT = "page"
 VISITOR = ("anonymous_id", "user_id")
 
 
 def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
-    """SQL on DuckDB, two threads, with one extraction a record, and no rules."""
+    """Run SQL on DuckDB with two threads and one extraction per record."""
     import duckdb
 
     paths = [path for listed in columns.values() for path in listed]
@@ -48,7 +48,7 @@ def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
             copy (
                 with lines as (
                     select
-                        -- `try` would read each row of a block alone if one fails.
+                        -- If one row fails, `try` repeats the block row by row.
                         case
                             when json_valid(line)
                                 then json_extract_string(line, {paths})
@@ -110,7 +110,7 @@ def with_duckdb(records: str, columns: Columns, folder: Path) -> None:
 
 
 def with_polars(records: str, columns: Columns, folder: Path) -> None:
-    """Polars, with each line parsed once into the fields that are needed."""
+    """Run Polars, parsing each line once into the required fields."""
     import polars as pl
 
     lines = pl.scan_csv(
@@ -121,9 +121,9 @@ def with_polars(records: str, columns: Columns, folder: Path) -> None:
         new_columns=["line"],
         schema_overrides=[pl.String],
     )
-    # A line that is not JSON would end the whole query, and so would a field that is
-    # an object where the schema has a text.
-    whole = lines.filter(pl.col("line").str.ends_with("}"))
+    # A line that is not JSON, or an object where the schema has a text, would fail the
+    # query.
+    complete = lines.filter(pl.col("line").str.ends_with("}"))
     has_object = pl.col("line").str.contains(f'"{OBJECT_OR_TEXT}":{{', literal=True)
 
     def schema(fields: dict[str, Any]) -> pl.Struct:
@@ -132,26 +132,26 @@ def with_polars(records: str, columns: Columns, folder: Path) -> None:
                 name: schema(inner)
                 if inner
                 else pl.Int64
-                if name == COUNTED
+                if name == EPOCH_MS_FIELD
                 else pl.String
                 for name, inner in fields.items()
             }
         )
 
     def field(steps: list[str]) -> pl.Expr:
-        found = pl.col("found")
+        value = pl.col("record")
         for step in steps:
-            found = found.struct.field(step)
-        if steps == [COUNTED]:
-            return pl.from_epoch(found, "ms").dt.cast_time_unit("us")
-        return found
+            value = value.struct.field(step)
+        if steps == [EPOCH_MS_FIELD]:
+            return pl.from_epoch(value, "ms").dt.cast_time_unit("us")
+        return value
 
     def text_to_time(text: pl.Expr) -> pl.Expr:
         return text.str.to_datetime(
             "%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us", strict=False
         )
 
-    def events_of(some: pl.LazyFrame, leads_into_object: bool) -> pl.LazyFrame:
+    def events_of(records: pl.LazyFrame, leads_into_object: bool) -> pl.LazyFrame:
         steps = {
             name: [
                 path
@@ -160,14 +160,14 @@ def with_polars(records: str, columns: Columns, folder: Path) -> None:
             ]
             for name, listed in columns.items()
         }
-        fields = fields_of(path for listed in steps.values() for path in listed)
-        return some.select(
-            pl.col("line").str.json_decode(schema(fields)).alias("found")
+        fields = nested_fields(path for listed in steps.values() for path in listed)
+        return records.select(
+            pl.col("line").str.json_decode(schema(fields)).alias("record")
         ).select(
             *(
                 pl.coalesce(
                     text_to_time(field(path))
-                    if name == "occurred_at" and path != [COUNTED]
+                    if name == "occurred_at" and path != [EPOCH_MS_FIELD]
                     else field(path)
                     for path in listed
                 ).alias(name)
@@ -178,8 +178,8 @@ def with_polars(records: str, columns: Columns, folder: Path) -> None:
     events = (
         pl.concat(
             [
-                events_of(whole.filter(~has_object), False),
-                events_of(whole.filter(has_object), True),
+                events_of(complete.filter(~has_object), False),
+                events_of(complete.filter(has_object), True),
             ]
         )
         .unique(subset="event_id")
@@ -216,14 +216,14 @@ def with_polars(records: str, columns: Columns, folder: Path) -> None:
 
 
 def with_pandas(records: str, columns: Columns, folder: Path) -> None:
-    """pandas, with each line parsed by the standard library."""
+    """Run pandas, parsing each line with the standard library."""
     import pandas as pd
 
-    def found_at(record: dict[str, Any], steps: list[str]) -> Any:
-        found: Any = record
+    def value_at(record: dict[str, Any], steps: list[str]) -> Any:
+        value: Any = record
         for step in steps:
-            found = found.get(step) if isinstance(found, dict) else None
-        return None if isinstance(found, dict) else found
+            value = value.get(step) if isinstance(value, dict) else None
+        return None if isinstance(value, dict) else value
 
     steps = {name: list(map(steps_of, listed)) for name, listed in columns.items()}
     values: dict[str, list[Any]] = {name: [] for name in columns}
@@ -234,7 +234,7 @@ def with_pandas(records: str, columns: Columns, folder: Path) -> None:
             except ValueError:
                 continue
             for name, listed in steps.items():
-                found = (found_at(record, path) for path in listed)
+                found = (value_at(record, path) for path in listed)
                 values[name].append(
                     next((value for value in found if value is not None), None)
                 )
@@ -264,7 +264,7 @@ def with_pandas(records: str, columns: Columns, folder: Path) -> None:
 
 
 def with_pyspark(records: str, columns: Columns, folder: Path) -> None:
-    """PySpark on two local cores, read with a schema."""
+    """Run PySpark on two local cores, reading with a schema."""
     from pyspark.sql import Column, SparkSession, Window, functions
 
     spark = (
@@ -277,8 +277,8 @@ def with_pyspark(records: str, columns: Columns, folder: Path) -> None:
     )
     spark.sparkContext.setLogLevel("ERROR")
     listed = [path for paths in columns.values() for path in map(steps_of, paths)]
-    fields = fields_of(listed)
-    # Spark reads an object into a text as its JSON.
+    fields = nested_fields(listed)
+    # Spark reads an object into a text column as its JSON.
     fields[OBJECT_OR_TEXT] = {}
 
     def field(steps: list[str]) -> Column:
@@ -336,22 +336,22 @@ def with_pyspark(records: str, columns: Columns, folder: Path) -> None:
 
 
 def steps_of(path: str) -> list[str]:
-    """`$.user.id` is ["user", "id"]: the dictionary's paths have no other steps."""
+    """Split `$.user.id` into ["user", "id"]; the field mapping has no other steps."""
     return path.split(".")[1:]
 
 
-def fields_of(paths: Iterable[list[str]]) -> dict[str, Any]:
-    """The fields that paths lead through, each with those within it."""
+def nested_fields(paths: Iterable[list[str]]) -> dict[str, Any]:
+    """Return the fields of some paths as a tree of dictionaries."""
     tree: dict[str, Any] = {}
     for steps in paths:
-        place = tree
+        node = tree
         for step in steps:
-            place = place.setdefault(step, {})
+            node = node.setdefault(step, {})
     return tree
 
 
 def spark_schema(fields: dict[str, Any], separator: str = " ") -> str:
-    """The fields as Spark writes a schema; what has no fields within is a text."""
+    """Format the tree of fields as a Spark schema; leaves are texts."""
     return ", ".join(
         f"`{name}`{separator}"
         + (f"struct<{spark_schema(inner, ': ')}>" if inner else "string")
@@ -368,7 +368,7 @@ JOBS: dict[str, Callable[[str, Columns, Path], None]] = {
 
 
 if __name__ == "__main__":
-    # A tool that hangs ends here, instead of holding up all others.
+    # Stop a hanging tool, so that the others can run.
     signal.alarm(60 * TIMEOUT_MINUTES)
     _, _tool, _records, _columns, _folder = sys.argv
     JOBS[_tool](_records, json.loads(Path(_columns).read_text()), Path(_folder))

@@ -1,11 +1,10 @@
-"""The CRM line at the size of a large company.
+"""CRM models at the size of a large company.
 
-One day's run on top of a year of change history, and all labels of that year. A
-year of full batches would be 365 rows an account, which nobody needs to generate
-to measure a line that never reads them again. So two real batches pass through
-dbt, the first day's and the last but one; what the days between them would have
-left in the change history is written there directly. Then the last day's batch
-is what the measured run reads.
+Measures one day's run on top of a year of change history, and all labels of that year.
+A year of full batches would be 365 rows per account, which a run does not read again,
+so they need not be generated. Instead dbt reads two batches, the first and the last but
+one, and the change history of the days between is inserted directly. The measured run
+then reads the batch of the last day.
 """
 
 from __future__ import annotations
@@ -21,16 +20,17 @@ from benchmarks.running import DbtRun, connect, run_dbt
 DAYS = 365
 FIRST_DAY = "2025-01-06"
 
-# Everything that a day's batch passes through before it becomes a label.
+# The models between a batch and its labels.
 HISTORY = [
     "stg_salesforce__accounts",
     "stg_salesforce__contacts",
     "int_source_watermarks",
     "int_crm_batches",
     "int_crm_batches_validated",
+    "int_crm_batches_accepted",
     "int_crm_batch_dates",
     "int_account_changes",
-    "int_account_changes_on_time",
+    "int_last_known_date",
     "int_subscription_events",
     "int_account_attributes_history",
     "int_account_users",
@@ -47,11 +47,11 @@ class Measurement:
     """One measured run.
 
     Attributes:
-        name: What ran.
-        seconds: By the clock, dbt's start included.
-        cpu_seconds: Of all threads together.
-        peak_bytes: The most memory that dbt held at once, DuckDB included.
-        rows: What it was about, in words.
+        name: Description of the run.
+        seconds: Wall-clock seconds, including the start of dbt.
+        cpu_seconds: CPU seconds of all threads.
+        peak_bytes: Peak memory of dbt, including DuckDB.
+        rows: Description of the data.
         slowest: The three slowest models with their seconds.
     """
 
@@ -64,7 +64,7 @@ class Measurement:
 
     @classmethod
     def of(cls, name: str, run: DbtRun, rows: str) -> Measurement:
-        """The measurement of a dbt run."""
+        """Create the measurement of a dbt run."""
         by_seconds = sorted(run.model_seconds.items(), key=lambda item: -item[1])
         return cls(
             name,
@@ -80,18 +80,18 @@ def measure(accounts: int, batches_kept: int) -> list[Measurement]:
     """Measure one day's CRM run and the labels of a year of as-of dates.
 
     Args:
-        accounts: How many accounts each batch holds.
-        batches_kept: Full batches that lie in `raw_accounts` when the measured
-            run starts, at least 2: the new one, and those before it.
+        accounts: Number of accounts in each batch.
+        batches_kept: Number of full batches in `raw_accounts` when the measured run
+            starts, at least 2: the new one and earlier ones.
 
     Returns:
-        The day's run, and the labels.
+        The measurements of the day's run and of the labels.
 
     Raises:
-        ValueError: fewer than two batches are kept.
+        ValueError: ``batches_kept`` is less than 2.
     """
     if batches_kept < 2:
-        raise ValueError("At least 2 batches are kept: the new one and the last.")
+        raise ValueError("batches_kept must be at least 2: the new and the last batch.")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with connect(folder) as connection:
@@ -113,9 +113,9 @@ def measure(accounts: int, batches_kept: int) -> list[Measurement]:
                 """
                 select
                     (select count(*) from int_account_changes
-                        where change_kind != 'batch'),
+                        where batch_scope = 'all' and change_kind != 'batch'),
                     (select count(*) from int_account_changes
-                        where change_kind = 'batch'),
+                        where batch_scope = 'all' and change_kind = 'batch'),
                     (select count(*) from raw.raw_accounts),
                     (select count(distinct as_of_date) from churn_labels),
                     (select count(*) from churn_labels)
@@ -137,10 +137,10 @@ def measure(accounts: int, batches_kept: int) -> list[Measurement]:
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection, accounts: int) -> None:
-    """Create the raw tables, and what is true of each account on each day.
+    """Create the raw tables, and a table with the state of each account by day.
 
-    In the year about one in four accounts cancels, four in ten of those come
-    back after 1 to 150 days, and six in ten accounts change plan or seats once.
+    In the year about one in four accounts cancels, four in ten of those restart after
+    1 to 150 days, and six in ten accounts change plan or seats once.
     """
     connection.execute(
         f"""
@@ -162,8 +162,8 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, accounts: int) -> N
             call_id varchar, account_id varchar, started_at timestamp,
             duration_seconds integer, topic varchar, loaded_at timestamp);
 
-        create schema made_up;
-        create table made_up.accounts as
+        create schema simulation;
+        create table simulation.accounts as
         select
             '001' || lpad(cast(number as varchar), 12, '0') as account_id,
             'Company ' || number as company_name,
@@ -173,20 +173,20 @@ def create_raw_tables(connection: duckdb.DuckDBPyConnection, accounts: int) -> N
             5 + cast(hash(number, 1) % 200 as integer) as seats,
             case when hash(number, 2) % 100 < 60
                 then cast(hash(number, 3) % {DAYS} as integer)
-            end as changed_on_day,
+            end as change_day,
             case when hash(number, 4) % 100 < 25
                 then cast(hash(number, 5) % {DAYS} as integer)
-            end as cancelled_on_day,
+            end as cancellation_day,
             case when hash(number, 6) % 100 < 40
-                then cancelled_on_day + 1 + cast(hash(number, 7) % 150 as integer)
-            end as restarted_on_day
+                then cancellation_day + 1 + cast(hash(number, 7) % 150 as integer)
+            end as restart_day
         from range({accounts}) as numbers (number);
         """
     )
 
 
 def add_batch(connection: duckdb.DuckDBPyConnection, day: int) -> None:
-    """Deliver the full batch of one day, counted from the first."""
+    """Insert the full batch of one day, counted from the first."""
     connection.execute(
         f"""
         insert into raw.raw_accounts
@@ -197,26 +197,26 @@ def add_batch(connection: duckdb.DuckDBPyConnection, day: int) -> None:
             company_name,
             industry,
             cast(signup_date as varchar),
-            case when changed_on_day <= {day} then 'plus' else 'basic' end,
+            case when change_day <= {day} then 'plus' else 'basic' end,
             cast(seats as varchar),
             cast(seats * 12.5 as varchar),
-            case when cancelled_on_day <= {day}
-                then cast(date '{FIRST_DAY}' + cancelled_on_day as varchar)
+            case when cancellation_day <= {day}
+                then cast(date '{FIRST_DAY}' + cancellation_day as varchar)
             end,
-            case when restarted_on_day <= {day}
-                then cast(date '{FIRST_DAY}' + restarted_on_day as varchar)
+            case when restart_day <= {day}
+                then cast(date '{FIRST_DAY}' + restart_day as varchar)
             end
-        from made_up.accounts
+        from simulation.accounts
         """
     )
 
 
 def write_history(connection: duckdb.DuckDBPyConnection) -> None:
-    """Leave what the days between the first and the last two batches told.
+    """Insert the change history of the days between the first and last two batches.
 
-    Each change of an account is one row, as dbt would have written it but for
-    its fingerprint, which only has to differ from the one before. The next
-    batch that dbt reads finds those accounts changed once more.
+    Each change of an account is one row as dbt writes it, except for its fingerprint,
+    which only has to differ from the one before. The next batch that dbt reads finds
+    those accounts changed again.
     """
     last = DAYS - 2
     connection.execute(
@@ -226,53 +226,52 @@ def write_history(connection: duckdb.DuckDBPyConnection) -> None:
             date '{FIRST_DAY}' + cast(day as integer) as batch_date,
             timestamp '{FIRST_DAY} 03:00:00' + to_days(cast(day as integer) + 1)
                 as loaded_at,
-            counted.* exclude (batch_date, loaded_at)
-        from range(1, {last}) as days (day), int_crm_batches as counted
+            batches.* exclude (batch_date, loaded_at)
+        from range(1, {last}) as days (day), int_crm_batches as batches
         """
     )
-    for table in ("int_account_changes", "int_account_changes_on_time"):
-        connection.execute(
-            f"""
-            insert into {table} by name
-            select
-                batches.* replace (
-                    batches.batch_date as batch_date,
-                    batches.loaded_at as loaded_at
-                )
-            from int_crm_batches as batches
-            cross join (
-                select * from {table} where change_kind = 'batch'
-            ) as batches
-            where batches.batch_date > batches.batch_date;
+    connection.execute(
+        f"""
+        insert into int_account_changes by name
+        select
+            first_batches.* replace (
+                batches.batch_date as batch_date,
+                batches.loaded_at as loaded_at
+            )
+        from int_crm_batches as batches
+        cross join (
+            select * from int_account_changes where change_kind = 'batch'
+        ) as first_batches
+        where batches.batch_date > first_batches.batch_date;
 
-            insert into {table} by name
-            select
-                first_states.* replace (
-                    date '{FIRST_DAY}' + days.day as batch_date,
-                    'changed' as change_kind,
-                    case when changed_on_day <= days.day
-                        then 'plus' else 'basic'
-                    end as plan,
-                    case when cancelled_on_day <= days.day
-                        then date '{FIRST_DAY}' + cancelled_on_day
-                    end as cancellation_date,
-                    case when restarted_on_day <= days.day
-                        then date '{FIRST_DAY}' + restarted_on_day
-                    end as restart_date,
-                    md5(first_states.fingerprint || days.day) as fingerprint
-                )
-            from {table} as first_states
-            inner join (
-                select distinct
-                    account_id, changed_on_day, cancelled_on_day,
-                    restarted_on_day, unnest([
-                        changed_on_day, cancelled_on_day, restarted_on_day
-                    ]) as day
-                from made_up.accounts
-            ) as days
-                on first_states.account_id = days.account_id
-            where
-                first_states.change_kind = 'arrived'
-                and days.day between 1 and {last - 1};
-            """
-        )
+        insert into int_account_changes by name
+        select
+            first_states.* replace (
+                date '{FIRST_DAY}' + days.day as batch_date,
+                'changed' as change_kind,
+                case when change_day <= days.day
+                    then 'plus' else 'basic'
+                end as plan,
+                case when cancellation_day <= days.day
+                    then date '{FIRST_DAY}' + cancellation_day
+                end as cancellation_date,
+                case when restart_day <= days.day
+                    then date '{FIRST_DAY}' + restart_day
+                end as restart_date,
+                md5(first_states.fingerprint || days.day) as fingerprint
+            )
+        from int_account_changes as first_states
+        inner join (
+            select distinct
+                account_id, change_day, cancellation_day,
+                restart_day, unnest([
+                    change_day, cancellation_day, restart_day
+                ]) as day
+            from simulation.accounts
+        ) as days
+            on first_states.account_id = days.account_id
+        where
+            first_states.change_kind = 'arrived'
+            and days.day between 1 and {last - 1};
+        """
+    )

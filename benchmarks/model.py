@@ -1,12 +1,10 @@
 """Training and scoring at the size of a large company.
 
-What the Python models do beyond XGBoost, told as ratios to XGBoost's own calls on
-the same rows, with the same parameters, in the same run. Each step is a process
-of its own, so that its memory is its own too: ``python -m benchmarks.model STEP
-FOLDER``.
+Measures the Python models as ratios to XGBoost's own calls on the same rows, with the
+same parameters, in the same run. Each step is a separate process, so that its memory is
+measured separately: ``python -m benchmarks.model STEP FOLDER``.
 
-Seconds are told by the clock and as the processor's own, which other work on the
-machine does not stretch as much.
+Times are wall-clock seconds and CPU seconds; CPU seconds depend less on other load.
 """
 
 from __future__ import annotations
@@ -39,14 +37,13 @@ from churn.registry import REGISTRY_SCHEMA, champion_of, model_of, train_and_reg
 from churn.train import SEARCH_SPACE, TrainingSettings
 
 FEATURES = 60
-# Half a year of weekly as-of dates.
+# A year of weekly as-of dates.
 WEEKS = 50
 GAP_DAYS = 60
-# What DuckDB may keep of the table that it reads; what it is given beyond that
-# is its own cache, and not the model's need.
+# Memory limit of DuckDB. Above it, DuckDB would only fill its cache.
 DUCKDB_MEMORY = "100MB"
 
-# The plans, their prices, and as many counts as make up the features.
+# The plans with their prices, and the count features.
 PLANS = {"basic": 200.0, "plus": 500.0, "premium": 900.0}
 COUNTS = [f"count_{number:02}" for number in range(FEATURES - 3)]
 DESCRIBED = [
@@ -84,13 +81,13 @@ UNITS = ("s", "cpu")
 
 
 class Stopwatch:
-    """Seconds since it was made, by the clock and of the processor."""
+    """Wall-clock and CPU seconds since its creation."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter(), time.process_time()
 
     def read(self) -> dict[str, float]:
-        """The seconds of each of `UNITS`."""
+        """Return the seconds of each of `UNITS`."""
         now = time.perf_counter(), time.process_time()
         return {
             unit: end - start
@@ -100,14 +97,14 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One measured figure beside what it is measured by.
+    """One measured figure and its reference.
 
     Attributes:
-        name: What was measured.
+        name: Description of the figure.
         value: Its value.
-        floor: What it is compared with.
-        unit: Of both: ``s`` by the clock, ``cpu`` of the processor, or ``MB``.
-        bound: What value through floor should not exceed.
+        floor: The value to divide by.
+        unit: Unit of both: ``s`` (wall clock), ``cpu`` (CPU seconds) or ``MB``.
+        bound: Maximum of the ratio.
     """
 
     name: str
@@ -118,12 +115,12 @@ class Ratio:
 
     @property
     def ratio(self) -> float:
-        """How many times the floor it is."""
+        """Return the value divided by the floor."""
         return self.value / self.floor
 
 
 def measure(rows: int) -> Iterator[Ratio]:
-    """Measure training on, and scoring of, so many rows."""
+    """Measure training on and scoring of a number of rows."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_rows(folder, rows)
@@ -139,7 +136,7 @@ def measure(rows: int) -> Iterator[Ratio]:
                 1.25,
             )
         yield Ratio(
-            "training, peak memory beside the matrix",
+            "training, peak memory relative to the matrix",
             trained["peak_megabytes"],
             matrix,
             "MB",
@@ -149,21 +146,21 @@ def measure(rows: int) -> Iterator[Ratio]:
         contributions = _step("bare_contributions", folder)
         for unit in UNITS:
             yield Ratio(
-                "scoring without reasons, beside 100,000 rows a second",
+                "scoring without reasons, relative to 100,000 rows a second",
                 many["without_reasons"][unit],
                 rows / 100_000 * (1 if unit == "s" else THREADS),
                 unit,
                 1.0,
             )
             yield Ratio(
-                "scoring with reasons, beside pred_contribs",
+                "scoring with reasons, relative to pred_contribs",
                 many["with_reasons"][unit],
                 contributions[unit],
                 unit,
                 1.3,
             )
         yield Ratio(
-            "scoring, peak memory beside that of a fifth of the rows",
+            "scoring, peak memory relative to a fifth of the rows",
             many["peak_megabytes"],
             few["peak_megabytes"],
             "MB",
@@ -172,16 +169,16 @@ def measure(rows: int) -> Iterator[Ratio]:
 
 
 def write_rows(folder: Path, rows: int) -> None:
-    """Write a training set whose churn follows from some of its features."""
+    """Write a training set in which churn depends on some of the features."""
     accounts = rows // WEEKS
     days = pd.date_range("2025-01-06", periods=WEEKS, freq="7D")
     generator = np.random.default_rng(7)
-    usual = generator.gamma(2.0, 5.0, accounts)
+    usual_count = generator.gamma(2.0, 5.0, accounts)
     plan = generator.choice(list(PLANS), accounts)
     with duckdb.connect(str(folder / "bench.duckdb")) as connection:
         for week, day in enumerate(days):
             counts = generator.poisson(
-                usual[:, None] * np.linspace(0.2, 5, len(COUNTS))
+                usual_count[:, None] * np.linspace(0.2, 5, len(COUNTS))
             )
             recency = generator.exponential(60 / (1 + counts[:, 10])).round()
             margin = -1.5 - 0.12 * counts[:, 10] + 0.02 * np.minimum(recency, 90)
@@ -189,7 +186,7 @@ def write_rows(folder: Path, rows: int) -> None:
             batch["plan"] = plan
             batch["monthly_recurring_revenue"] = pd.Series(plan).map(
                 PLANS
-            ) + usual.round(2)
+            ) + usual_count.round(2)
             batch["days_since_last_visit"] = np.where(recency > 90, np.nan, recency)
             batch["account_id"] = [f"A{number:07}" for number in range(accounts)]
             batch["company_name"] = batch["account_id"]
@@ -200,26 +197,26 @@ def write_rows(folder: Path, rows: int) -> None:
                 batch[f"{column}_data_through"] = day
             batch["crm_data_through"] = day.date()
             batch["is_stale"] = False
-            # The later accounts first: rows come in no order that helps.
+            # Later accounts first, so that the rows are not sorted.
             batch = pa.Table.from_pandas(batch.iloc[::-1], preserve_index=False)
             verb = "insert into rows" if week else "create table rows as"
             connection.execute(f"{verb} select * from batch")
 
 
 def train_step(folder: Path) -> dict[str, Any]:
-    """Train as ``churn_models`` does, from DuckDB's table to the registry's row."""
+    """Train as ``churn_models`` does, from a DuckDB table to a registry row."""
     search = dict.fromkeys(UNITS, 0.0)
     search_parameters = train._search
 
     def timed_search(*arguments: Any) -> Any:
         watch = Stopwatch()
-        found = search_parameters(*arguments)
+        result = search_parameters(*arguments)
         search.update(watch.read())
-        return found
+        return result
 
     train._search = timed_search
     with _connect(folder) as connection:
-        # What DuckDB keeps of a table once it has read it is DuckDB's own.
+        # Read the table once, so that DuckDB's cache is not measured.
         for _ in as_batches(connection.table("rows")):
             pass
         before = _resident_megabytes()
@@ -230,23 +227,23 @@ def train_step(folder: Path) -> dict[str, Any]:
             None,
             TrainingSettings(GAP_DAYS, seed=3, search_trials=1, threads=THREADS),
         )
-        taken = watch.read()
+        elapsed = watch.read()
     peak = _peak_megabytes() - before
     written = registry.to_pandas()
     written.to_pickle(folder / "registry.pickle")
     parameters = json.loads(champion_of(written)["parameters"])
     return {
-        **{unit: taken[unit] - search[unit] for unit in UNITS},
+        **{unit: elapsed[unit] - search[unit] for unit in UNITS},
         "rounds": parameters["rounds"],
         "peak_megabytes": peak,
     }
 
 
 def bare_train_step(folder: Path) -> dict[str, Any]:
-    """The bare calls that grow the registry's trees, on the rows it grew on.
+    """Run the plain XGBoost calls that fit the registry's trees on the same rows.
 
-    They are what a person types who has the rows in memory: an ``xgboost.DMatrix``
-    and ``xgboost.train``, whose first round puts its numbers into bins.
+    These are ``xgboost.DMatrix`` and ``xgboost.train`` on a matrix in memory. The
+    first round computes the histogram bins.
     """
     row = champion_of(pd.read_pickle(folder / "registry.pickle"))
     with _connect(folder) as connection:
@@ -254,15 +251,15 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
         training_data = read_training_data(connection.table("rows"), names)
     training_data.encode(json.loads(row["category_codes"]))
     fit_rows = slice(0, int(row["fit_rows"]))
-    told = json.loads(row["parameters"])
+    registered = json.loads(row["parameters"])
     parameters = {
         name: value
-        for name, value in told.items()
+        for name, value in registered.items()
         if name not in ("rounds", "churned_weight", "validation_log_loss")
     }
     assert set(SEARCH_SPACE) <= set(parameters)
     labels = training_data.labels[fit_rows]
-    weights = np.where(labels > 0, told["churned_weight"], 1.0)
+    weights = np.where(labels > 0, registered["churned_weight"], 1.0)
     watch = Stopwatch()
     data = xgb.DMatrix(
         training_data.matrix[fit_rows],
@@ -270,33 +267,34 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
         weight=weights,
         nthread=parameters["nthread"],
     )
-    xgb.train(parameters, data, num_boost_round=told["rounds"])
+    xgb.train(parameters, data, num_boost_round=registered["rounds"])
     return watch.read()
 
 
 def score_step(folder: Path, rows: int) -> dict[str, Any]:
-    """Score as ``int_accounts_scored`` does, into a table of DuckDB."""
+    """Score as ``int_accounts_scored`` does, batch by batch from a DuckDB table."""
     with _connect(folder) as connection:
         accounts = connection.table("rows").filter(f"rowid < {rows}")
         scorer = _scorer(folder)
-        # What DuckDB keeps of a table once it has read it is DuckDB's own.
+        # Read the table once, so that DuckDB's cache is not measured.
         for _ in as_batches(accounts):
             pass
-        taken = {}
+        elapsed = {}
         before = _resident_megabytes()
         for name, gives_reasons in (("without_reasons", False), ("with_reasons", True)):
-            told = replace(scorer, gives_reasons=gives_reasons)
+            configured_scorer = replace(scorer, gives_reasons=gives_reasons)
             watch = Stopwatch()
             scored = sum(
-                len(batch) for batch in told.score_batches(as_batches(accounts))
+                len(batch)
+                for batch in configured_scorer.score_batches(as_batches(accounts))
             )
-            taken[name] = watch.read()
+            elapsed[name] = watch.read()
             assert scored == rows
-    return {**taken, "peak_megabytes": _peak_megabytes() - before}
+    return {**elapsed, "peak_megabytes": _peak_megabytes() - before}
 
 
 def bare_contributions_step(folder: Path) -> dict[str, Any]:
-    """XGBoost's own contributions of all rows, from a matrix in memory."""
+    """Compute XGBoost's contributions of all rows, from a matrix in memory."""
     model = _scorer(folder).model
     with _connect(folder) as connection:
         batches = list(as_batches(connection.table("rows"), model.feature_names))
@@ -330,7 +328,7 @@ def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _step(name: str, folder: Path, *arguments: int) -> dict[str, Any]:
-    """Run one step in a process of its own."""
+    """Run one step in a separate process."""
     finished = subprocess.run(
         [
             sys.executable,
@@ -350,18 +348,18 @@ def _step(name: str, folder: Path, *arguments: int) -> dict[str, Any]:
 
 
 def _resident_megabytes() -> float:
-    """What this process holds now, after what it has set up."""
+    """Return the resident memory of this process."""
     pa.default_memory_pool().release_unused()
     return _status("VmRSS")
 
 
 def _peak_megabytes() -> float:
-    """The most that this process has held at once."""
+    """Return the peak memory of this process."""
     return _status("VmHWM")
 
 
 def _status(name: str) -> float:
-    """A figure of Linux about this process, in megabytes."""
+    """Return a figure of /proc/self/status, in megabytes."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024 / 1e6
@@ -369,7 +367,7 @@ def _status(name: str) -> float:
 
 
 def main() -> None:
-    """Run one step and print what it measured as JSON."""
+    """Run one step and print its measurements as JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model")
     steps = {
         "train": train_step,

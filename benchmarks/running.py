@@ -1,4 +1,4 @@
-"""Runs commands, and dbt on a benchmark's own database, and measures them."""
+"""Run and measure commands, and dbt on a benchmark's database."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2
 
 
-# Linux counts the memory of a process's parent as its own (what was held before
-# `exec` too): so something small starts what is measured.
+# Linux includes the memory that the parent held before `exec` in a process's peak. A
+# small process therefore starts the measured command.
 _STARTER = """
 import json, os, subprocess, sys, time
 started = time.perf_counter()
 process = subprocess.Popen(sys.argv[2:])
 _, status, usage = os.wait4(process.pid, 0)
-with open(sys.argv[1], "w") as told:
+with open(sys.argv[1], "w") as file:
     json.dump(
         {
             "status": os.waitstatus_to_exitcode(status),
@@ -33,21 +33,20 @@ with open(sys.argv[1], "w") as told:
             # macOS counts bytes, Linux kibibytes.
             "peak_bytes": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
         },
-        told,
+        file,
     )
 """
 
 
 @dataclass(frozen=True)
 class CommandRun:
-    """One command that has ended.
+    """Measurements of a finished command.
 
     Attributes:
-        status: Its exit code; below zero, the signal that ended it.
-        seconds: By the clock, its start included.
-        cpu_seconds: Of all threads together: what it takes whatever else runs on
-            the machine.
-        peak_bytes: The most memory that the process held at once.
+        status: Its exit code; negative for the signal that ended it.
+        seconds: Wall-clock seconds, including its start.
+        cpu_seconds: CPU seconds of all threads; depends less on other load.
+        peak_bytes: Peak memory of the process.
     """
 
     status: int
@@ -58,7 +57,7 @@ class CommandRun:
 
 @dataclass(frozen=True)
 class DbtRun(CommandRun):
-    """One dbt command that went well.
+    """Measurements of a successful dbt command.
 
     Attributes:
         model_seconds: Seconds by model.
@@ -68,7 +67,7 @@ class DbtRun(CommandRun):
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """The benchmark's database, with as many threads as dbt's profile has."""
+    """Open the benchmark's database, with as many threads as dbt's profile."""
     return duckdb.connect(str(folder / "bench.duckdb"), config={"threads": THREADS})
 
 
@@ -76,12 +75,12 @@ def run_dbt(folder: Path, *arguments: str, memory: str | None = None) -> DbtRun:
     """Run one dbt command on the benchmark's database.
 
     Args:
-        folder: Where the database is, and what dbt writes.
-        arguments: Of dbt.
-        memory: How much DuckDB may hold; the profile's default without.
+        folder: Folder of the database and of dbt's output.
+        arguments: Arguments of dbt.
+        memory: Memory limit of DuckDB; ``None`` for the profile's default.
 
     Raises:
-        RuntimeError: dbt failed; what it said is shown.
+        RuntimeError: dbt failed; its output has been printed.
     """
     run = run_command(
         [
@@ -113,19 +112,19 @@ def run_dbt(folder: Path, *arguments: str, memory: str | None = None) -> DbtRun:
 def run_command(
     command: list[str | Path], environment: dict[str, str], **options: Any
 ) -> CommandRun:
-    """Run a command in the repository's folder, and measure it.
+    """Run a command in the repository's folder and measure it.
 
     Args:
         command: The program and its arguments.
-        environment: Variables that it has besides those of this process.
-        options: Of `subprocess.run`.
+        environment: Environment variables to add to those of this process.
+        options: Options of `subprocess.run`.
     """
-    with tempfile.NamedTemporaryFile() as told:
+    with tempfile.NamedTemporaryFile() as measurements:
         subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _STARTER, told.name, *command],
+            [sys.executable, "-I", "-S", "-c", _STARTER, measurements.name, *command],
             cwd=ROOT,
             env={**os.environ, **environment},
             check=True,
             **options,
         )
-        return CommandRun(**json.load(told))
+        return CommandRun(**json.load(measurements))

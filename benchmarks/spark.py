@@ -1,8 +1,9 @@
-"""Spark: ``python -m benchmarks.spark``: the seeds, and flattening at its floor.
+"""Benchmarks on Spark: ``python -m benchmarks.spark``: the seeds, and flattening.
 
-The floor of flattening is a job written by hand: one `from_json` with a schema of
-the dictionary's paths, the columns' first texts, to Parquet. The line does that too,
-and types, judges and quarantines every record. Both run in one session, in turns.
+The floor of flattening is a job written by hand: one `from_json` with a schema of the
+field mapping's paths, the first value of each column, written to Parquet. The project
+also converts types, validates and quarantines every record, and writes an Iceberg table
+that is partitioned by month. Both run alternately in one session.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clickstream import dictionary_columns, write_records
-from benchmarks.jobs import fields_of, spark_schema, steps_of
+from benchmarks.clickstream import mapped_columns, write_records
+from benchmarks.jobs import nested_fields, spark_schema, steps_of
 from benchmarks.running import ROOT
 
 TABLE = "base_clickstream__parsed_records"
@@ -30,14 +31,14 @@ TABLE = "base_clickstream__parsed_records"
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds by the clock, and of all cores together in Spark's process."""
+    """Wall-clock seconds, and CPU seconds of all threads of Spark's process."""
 
     seconds: float
     cpu_seconds: float
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=2_000_000)
     parser.add_argument("--repeats", type=int, default=3)
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def build_seeds(folder: Path) -> None:
-    """`dbt build` of the seeds: how long, and what Spark itself takes of it."""
+    """Measure `dbt build` of the seeds, and the statements that Spark runs."""
     folder.mkdir()
     started = time.perf_counter()
     subprocess.run(
@@ -62,8 +63,8 @@ def build_seeds(folder: Path) -> None:
     seconds = time.perf_counter() - started
     results = json.loads((folder / "target" / "run_results.json").read_text())
     statements = [
-        float(told)
-        for told in re.findall(
+        float(seconds)
+        for seconds in re.findall(
             r"SQL status: OK in ([0-9.]+) seconds",
             (folder / "logs" / "dbt.log").read_text(),
         )
@@ -75,7 +76,7 @@ def build_seeds(folder: Path) -> None:
 
 
 def flatten(folder: Path, records: int, repeats: int) -> None:
-    """Flatten records by the project's own SQL, and by hand."""
+    """Flatten records with the project's SQL, and with the job written by hand."""
     folder.mkdir()
     os.environ.update(_environment(folder))
     lines = folder / "records.jsonl"
@@ -102,20 +103,22 @@ def flatten(folder: Path, records: int, repeats: int) -> None:
     )
     by_hand = _by_hand(folder)
 
-    def write(sql: str, name: str) -> Callable[[], Any]:
+    def write(sql: str, name: str, stored: str) -> Callable[[], Any]:
         def run() -> None:
-            spark.sql(f"drop table if exists {name}")
-            spark.sql(f"create table {name} using parquet as {sql}")
+            spark.sql(f"drop table if exists {name} purge")
+            spark.sql(f"create table {name} using {stored} as {sql}")
 
         return run
 
+    iceberg = "iceberg partitioned by (month(received_at))"
+
     floors, runs = [], []
     for _ in range(repeats):
-        floors.append(_cost(spark, write(by_hand, "by_hand")))
-        runs.append(_cost(spark, write(query, "flattened")))
+        floors.append(_cost(spark, write(by_hand, "by_hand", "parquet")))
+        runs.append(_cost(spark, write(query, "flattened", iceberg)))
     floor = min(floors, key=lambda cost: cost.seconds)
     run = min(runs, key=lambda cost: cost.seconds)
-    print(f"\n{records:,} records     {'seconds':>10}{'of CPU':>10}")
+    print(f"\n{records:,} records     {'seconds':>10}{'CPU s':>10}")
     print(f"by hand, `from_json`{floor.seconds:10.1f}{floor.cpu_seconds:10.1f}")
     print(f"flattening          {run.seconds:10.1f}{run.cpu_seconds:10.1f}")
     print(
@@ -125,7 +128,7 @@ def flatten(folder: Path, records: int, repeats: int) -> None:
 
 
 def _cost(spark: Any, action: Callable[[], Any]) -> Cost:
-    """What an action takes, measured at Spark's own process."""
+    """Measure an action in Spark's own process."""
     process = spark._jvm.java.lang.ProcessHandle.current()
 
     def cpu() -> float:
@@ -137,19 +140,19 @@ def _cost(spark: Any, action: Callable[[], Any]) -> Cost:
 
 
 def _by_hand(folder: Path) -> str:
-    """The job that one would write for these fields, without anything else."""
+    """Return the query of the job written by hand."""
     columns = {
         name: [steps_of(path) for path in paths]
-        for name, paths in dictionary_columns(folder / "target").items()
+        for name, paths in mapped_columns(folder / "target").items()
     }
-    # Where a field is an object too, it is read as one.
-    tree = fields_of(steps for paths in columns.values() for steps in paths)
+    # A field that is an object in some records is read as an object.
+    tree = nested_fields(steps for paths in columns.values() for steps in paths)
 
     def is_scalar(steps: list[str]) -> bool:
-        place = tree
+        node = tree
         for step in steps:
-            place = place[step]
-        return not place
+            node = node[step]
+        return not node
 
     selected = ", ".join(
         "coalesce("

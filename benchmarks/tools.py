@@ -1,11 +1,11 @@
-"""Raw files to sessions: this project's line against four tools by hand.
+"""Raw files to sessions: this project against four tools.
 
-All read the same file, one after the other on the same cores, each in a process of
-its own (the line through a view, as its raw table): events with all columns of the
-dictionary, and sessions. The floor, bare DuckDB, knows no rules; the other tools take
-an event once that was sent twice. The line does that too, and besides keeps every
-record, repairs, quarantines, and can be run again for what is new. It is measured as
-on any morning but the first: set up with `dbt seed`, which leaves the project parsed.
+All read the same file, one after the other on the same cores, each in a separate
+process (the project through a view as its raw table), and write events with all columns
+of the field mapping, and sessions. The floor, plain DuckDB, has no rules; the other
+tools deduplicate events. The project also stores, repairs and quarantines every record
+and can run incrementally. It is measured as in daily operation: `dbt seed` has run
+before, so the project is parsed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.clickstream import dictionary_columns, load_lines, write_records
+from benchmarks.clickstream import load_lines, mapped_columns, write_records
 from benchmarks.jobs import TIMEOUT_MINUTES, TOOLS
 from benchmarks.running import THREADS, connect, run_command, run_dbt
 
-LINE = "this project, on DuckDB"
+PROJECT = "this project, on DuckDB"
 FLOOR = "duckdb"
-# Beyond so many records a tool is not measured: it would need more memory than most
-# machines have, or, pandas, half an hour.
-MOST_RECORDS = {"polars": 10_000_000, "pandas": 2_000_000, "pyspark": 10_000_000}
+# Maximum records of a tool. Above them, it needs more memory than most machines have
+# or, with pandas, half an hour.
+MAX_RECORDS = {"polars": 10_000_000, "pandas": 2_000_000, "pyspark": 10_000_000}
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,12 @@ class Measurement:
     """One tool's run.
 
     Attributes:
-        tool: Which.
-        records: How many there were.
-        seconds: By the clock, the start of the tool included.
-        cpu_seconds: Of all threads; none where they run in another process.
-        peak_bytes: The most memory held at once; likewise.
+        tool: The tool.
+        records: Number of records.
+        seconds: Wall-clock seconds, including the start of the tool.
+        cpu_seconds: CPU seconds of all threads; ``None`` if they run in another
+            process.
+        peak_bytes: Peak memory; ``None`` if it is held by another process.
     """
 
     tool: str
@@ -52,19 +53,19 @@ class Measurement:
 
 
 def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
-    """Measure every tool that is installed, on each number of records.
+    """Measure every installed tool on each number of records.
 
-    On more than its `MOST_RECORDS`, a tool is left out.
+    A tool is skipped above its `MAX_RECORDS`.
 
     Args:
-        sizes: How many records to generate, about 500 bytes each.
-        scratch: Folder for files and databases; the system's by default.
+        sizes: Numbers of records to generate, about 500 bytes each.
+        scratch: Folder for files and databases; by default the system's.
 
     Returns:
-        A measurement a tool and size.
+        One measurement per tool and size.
 
     Raises:
-        RuntimeError: A tool failed, or found other sessions than the first.
+        RuntimeError: A tool failed, or its sessions differ from the project's.
     """
     tools = [name for name in TOOLS if importlib.util.find_spec(name)]
     if "pyspark" in tools and not shutil.which("java"):
@@ -74,42 +75,42 @@ def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             folder = Path(name)
             lines = folder / "records.jsonl"
-            write_records(lines, records, repeated_in_a_hundred=1)
-            measured.append(_line(folder, lines, records))
+            write_records(lines, records, repeated_percent=1)
+            measured.append(_project(folder, lines, records))
             columns = folder / "columns.json"
-            columns.write_text(json.dumps(dictionary_columns(folder / "target")))
-            expected = _found_by_line(folder)
+            columns.write_text(json.dumps(mapped_columns(folder / "target")))
+            expected = _project_counts(folder)
             for tool in tools:
-                if records > MOST_RECORDS.get(tool, records):
+                if records > MAX_RECORDS.get(tool, records):
                     continue
-                made = folder / tool
-                made.mkdir()
-                measured.append(_by_hand(tool, lines, columns, made, records))
-                found = _found(made)
-                if found != expected:
+                output = folder / tool
+                output.mkdir()
+                measured.append(_by_hand(tool, lines, columns, output, records))
+                counts = _counts(output)
+                if counts != expected:
                     raise RuntimeError(
-                        f"{tool} found {found} sessions, events and pages, and this "
+                        f"{tool} found {counts} sessions, events and pages, and this "
                         f"project {expected}"
                     )
-                shutil.rmtree(made)
+                shutil.rmtree(output)
     return measured
 
 
-def _line(folder: Path, lines: Path, records: int) -> Measurement:
-    """Build the line from the file up to sessions; dbt's start included."""
+def _project(folder: Path, lines: Path, records: int) -> Measurement:
+    """Build the project from the file up to sessions, including dbt's start."""
     load_lines(folder, lines, relation="view")
     run_dbt(folder, "seed", "--select", "event_names", "offers")
     run = run_dbt(
         folder, "run", f"--threads={THREADS}", "--select=+int_visitor_sessions"
     )
-    return Measurement(LINE, records, run.seconds, run.cpu_seconds, run.peak_bytes)
+    return Measurement(PROJECT, records, run.seconds, run.cpu_seconds, run.peak_bytes)
 
 
 def _by_hand(
-    tool: str, lines: Path, columns: Path, made: Path, records: int
+    tool: str, lines: Path, columns: Path, output: Path, records: int
 ) -> Measurement:
     run = run_command(
-        [sys.executable, "-m", "benchmarks.jobs", tool, lines, columns, made],
+        [sys.executable, "-m", "benchmarks.jobs", tool, lines, columns, output],
         {"POLARS_MAX_THREADS": str(THREADS)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -119,7 +120,7 @@ def _by_hand(
             f"`python -m benchmarks.jobs {tool}` failed, or took more than "
             f"{TIMEOUT_MINUTES} minutes: run it by hand to see why."
         )
-    # Spark works in a process of its own, which nobody here waits for.
+    # Spark runs in a separate process that is not measured.
     is_elsewhere = tool == "pyspark"
     return Measurement(
         f"{tool}, by hand",
@@ -130,19 +131,19 @@ def _by_hand(
     )
 
 
-def _found(made: Path) -> tuple[int, ...]:
-    """How many sessions, different events, and pages of them a tool wrote.
+def _counts(output: Path) -> tuple[int, ...]:
+    """Count sessions, distinct events, and events with a page in a tool's output.
 
     Raises:
         RuntimeError: It wrote an event twice, and is not the floor.
     """
     # Spark writes folders of files.
     files = [
-        f"{place}/*.parquet" if place.is_dir() else str(place)
-        for place in (made / "sessions.parquet", made / "events.parquet")
+        f"{path}/*.parquet" if path.is_dir() else str(path)
+        for path in (output / "sessions.parquet", output / "events.parquet")
     ]
     with duckdb.connect() as connection:
-        *found, rows = connection.execute(
+        *counts, rows = connection.execute(
             """
             select
                 (select count(*) from read_parquet($1)),
@@ -153,13 +154,13 @@ def _found(made: Path) -> tuple[int, ...]:
             """,
             files,
         ).fetchone()
-    if made.name != FLOOR and rows != found[1]:
-        raise RuntimeError(f"{made.name} wrote {rows} rows for {found[1]} events")
-    return tuple(found)
+    if output.name != FLOOR and rows != counts[1]:
+        raise RuntimeError(f"{output.name} wrote {rows} rows for {counts[1]} events")
+    return tuple(counts)
 
 
-def _found_by_line(folder: Path) -> tuple[int, ...]:
-    """The same of the line."""
+def _project_counts(folder: Path) -> tuple[int, ...]:
+    """Count the same in the project's tables."""
     with connect(folder) as connection:
         return connection.execute(
             """
@@ -174,9 +175,9 @@ def _found_by_line(folder: Path) -> tuple[int, ...]:
 
 
 def draw(measured: list[Measurement], path: Path) -> None:
-    """Draw seconds against records, a line a tool, if matplotlib is installed."""
+    """Draw seconds and memory by records, if matplotlib is installed."""
     if not importlib.util.find_spec("matplotlib"):
-        print("No picture is drawn: matplotlib is not installed.")
+        print("No chart is drawn: install matplotlib.")
         return
     import matplotlib
 
@@ -185,12 +186,12 @@ def draw(measured: list[Measurement], path: Path) -> None:
 
     figure, (clock, memory) = pyplot.subplots(1, 2, figsize=(11, 4.5))
     for tool in dict.fromkeys(each.tool for each in measured):
-        own = [each for each in measured if each.tool == tool]
-        millions = [each.records / 1e6 for each in own]
-        style = {"marker": "o", "linewidth": 2.5 if tool == LINE else 1.5}
-        clock.plot(millions, [each.seconds for each in own], label=tool, **style)
-        if own[0].peak_bytes is not None:
-            peaks = [each.peak_bytes / 1e9 for each in own]
+        tool_runs = [each for each in measured if each.tool == tool]
+        millions = [each.records / 1e6 for each in tool_runs]
+        style = {"marker": "o", "linewidth": 2.5 if tool == PROJECT else 1.5}
+        clock.plot(millions, [each.seconds for each in tool_runs], label=tool, **style)
+        if tool_runs[0].peak_bytes is not None:
+            peaks = [each.peak_bytes / 1e9 for each in tool_runs]
             memory.plot(millions, peaks, label=tool, **style)
     for axes, title in ((clock, "seconds by the clock"), (memory, "peak memory, GB")):
         axes.set_title(f"Raw files to sessions: {title}")

@@ -1,1 +1,1 @@
-"""From raw records to churn scores: the Python behind the dbt project."""
+"""Python package of the dbt project: from raw records to churn scores."""

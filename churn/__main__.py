@@ -1,41 +1,41 @@
-"""The project's commands: ``python -m churn COMMAND``."""
+"""Dispatch the project's commands: ``python -m churn COMMAND``."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 
-# In the order in which a newcomer meets them: the module and what it does. Each
-# module can also be run itself, as `python -m churn.load`.
+# Module and description of each command, in the order in which a new user needs them.
+# Each module can also be run alone, such as `python -m churn.load`.
 COMMANDS = {
-    "run": ("churn.run", "make up a company, build everything, show who leaves"),
-    "demo": ("churn.demo.__main__", "make up a company's raw data"),
-    "init": ("churn.init", "look at your own data and write a first project for it"),
-    "check": ("churn.check", "say what is missing before the first run"),
+    "run": ("churn.run", "generate a demo company, build all, print the summary"),
+    "demo": ("churn.demo.__main__", "generate the raw data of a demo company"),
+    "init": ("churn.init", "write a first project for your own data"),
+    "check": ("churn.check", "list what is missing before the first run"),
     "load": ("churn.load", "load a landing zone into the raw tables, each file once"),
-    "summary": ("churn.summary", "show who is about to leave, and why"),
-    "explain": (
-        "churn.account_timeline",
-        "one account's story, from batches to reasons",
-    ),
-    "report": ("churn.model_card", "the champion's model card as one HTML file"),
-    "dictionary": ("churn.field_mapping", "YAML for JSON paths without a column"),
+    "summary": ("churn.summary", "show the accounts most likely to leave, and why"),
+    "explain": ("churn.account_timeline", "show the timeline of one account"),
+    "report": ("churn.model_card", "write the champion's model card as HTML"),
+    "dictionary": ("churn.field_mapping", "print YAML for undocumented JSON paths"),
     "backfill": ("churn.backfill", "score past days"),
-    "label_cost": ("churn.naive_label_study", "what a naive churn label would cost"),
-    "docs": ("churn.docs", "the metadata dictionary as one HTML file"),
+    "label_cost": (
+        "churn.naive_label_study",
+        "measure the cost of training on a naive label",
+    ),
+    "docs": ("churn.docs", "write the docs site as one HTML file"),
 }
 
 
 def usage() -> str:
-    """What can be asked for."""
+    """Return the list of commands."""
     lines = ["usage: python -m churn COMMAND [options]", ""]
     lines += [f"  {name:<12}{does}" for name, (_, does) in COMMANDS.items()]
-    lines += ["", "python -m churn COMMAND --help tells more of each."]
+    lines += ["", "Run python -m churn COMMAND --help for the options of a command."]
     return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Hand the arguments on to the command that they begin with."""
+    """Run the command that the arguments begin with."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         print(usage())
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     if name not in COMMANDS:
         print(f"There is no command `{name}`.\n\n{usage()}", file=sys.stderr)
         return 2
-    # Only what is asked for is imported: some of it is slow to.
+    # Import only this command's module, because some imports are slow.
     return importlib.import_module(COMMANDS[name][0]).main(rest) or 0
 
 

@@ -1,4 +1,4 @@
-"""Prints one account's timeline, to answer "why does it say that?".
+"""Print the timeline of one account, from CRM batches to the reasons of its score.
 
 python -m churn.account_timeline ACCOUNT
 """
@@ -14,30 +14,30 @@ from pathlib import Path
 
 import duckdb
 
-# What the starts and cancellations of int_subscription_events did, in words.
-EFFECTS = {
+# Text for each transition of int_subscription_events.
+TRANSITION_TEXTS = {
     "opens": "became a customer",
     "closes": "cancelled",
     "plan_change": "changed the plan (cancelled and restarted on this day)",
-    "restates_start": "named again as a start; nothing new",
-    "repeats": "already in that state; changes nothing, a issue",
-    "never_started": "cancelled without ever having started; a issue",
-    "before_signup": "dated before the signup; changes nothing, a issue",
-    "corrected_signup": "a signup date that another batch corrects; a issue",
-    "only_on_time": "told only by a batch that does not count any more",
+    "restates_start": "start repeated; no change",
+    "repeats": "state repeated; no change, a data issue",
+    "never_started": "cancelled without a start; a data issue",
+    "before_signup": "dated before the signup; no change, a data issue",
+    "corrected_signup": "a signup date that another batch corrects; a data issue",
+    "only_on_time": "only in a batch that is no longer accepted",
 }
 
 
 class TimelineError(Exception):
-    """Why there is nothing to print, as one sentence that says what to do."""
+    """Report why no timeline can be printed, in one sentence that says what to do."""
 
 
 def connect(database: Path) -> duckdb.DuckDBPyConnection:
-    """Open the project's database, for reading only."""
+    """Open the project's database read-only."""
     if not database.exists():
         raise TimelineError(
             f"There is no database {database}: run `make run`, or set "
-            "CHURN_DUCKDB_PATH to where yours is."
+            "CHURN_DUCKDB_PATH to your database."
         )
     try:
         connection = duckdb.connect(str(database), read_only=True)
@@ -50,7 +50,7 @@ def connect(database: Path) -> duckdb.DuckDBPyConnection:
 
 
 class Account:
-    """What the tables of one database hold of one account."""
+    """One account in the tables of a database."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, schema: str, account_id: str
@@ -60,7 +60,7 @@ class Account:
         self.account_id = account_id
 
     def columns(self, table: str) -> set[str]:
-        """The columns of a table; none if the table does not exist."""
+        """Return the columns of a table, empty if it does not exist."""
         return {
             name
             for (name,) in self.connection.execute(
@@ -70,26 +70,28 @@ class Account:
             ).fetchall()
         }
 
-    def rows(self, table: str, columns: list[str], order: str) -> list[tuple]:
-        """The account's rows of a table, or none if it lacks what is asked for."""
+    def rows(
+        self, table: str, columns: list[str], order: str, condition: str = "true"
+    ) -> list[tuple]:
+        """Return the account's rows, or none if the table lacks one of the columns."""
         if not {"account_id", *columns} <= self.columns(table):
             return []
         return self.connection.execute(
             f"""select {", ".join(columns)} from {self.schema}.{table}
-            where account_id = ? order by {order}""",
+            where account_id = ? and {condition} order by {order}""",
             [self.account_id],
         ).fetchall()
 
     def visits_per_week(self) -> list[tuple]:
-        """Week, visits, page views, hovers over and clicks on subscribe."""
-        needed = {
+        """Return week, visits, page views, subscribe hovers and clicks of each week."""
+        required = {
             "account_id",
             "started_at",
             "page_views",
             "subscribe_hovers",
             "subscribe_clicks",
         }
-        if not needed <= self.columns("sessions"):
+        if not required <= self.columns("sessions"):
             return []
         weeks = self.connection.execute(
             f"""select cast(date_trunc('week', started_at) as date), count(*),
@@ -98,7 +100,7 @@ class Account:
             group by 1 order by 1""",
             [self.account_id],
         ).fetchall()
-        # A week without a visit says something too.
+        # Add the weeks without visits.
         filled: list[tuple] = []
         for week in weeks:
             while filled and filled[-1][0] + timedelta(weeks=1) < week[0]:
@@ -106,8 +108,8 @@ class Account:
             filled.append(week)
         return filled
 
-    def like(self) -> list[str]:
-        """Some accounts that do exist."""
+    def similar_ids(self) -> list[str]:
+        """Return up to three existing account ids with the most similar spelling."""
         return [
             name
             for (name,) in self.connection.execute(
@@ -119,8 +121,8 @@ class Account:
         ]
 
 
-def known(value: object) -> str:
-    """A value for people: whole numbers without decimals, a dash for nothing."""
+def display(value: object) -> str:
+    """Format a value: whole numbers without decimals, a dash for null."""
     if value is None:
         return "-"
     if isinstance(value, float) and value.is_integer():
@@ -129,7 +131,7 @@ def known(value: object) -> str:
 
 
 def timeline(account: Account) -> Iterator[str]:
-    """The lines of an account's timeline, by section."""
+    """Yield the lines of an account's timeline, by section."""
     changes = account.rows(
         "int_account_changes",
         [
@@ -141,18 +143,20 @@ def timeline(account: Account) -> Iterator[str]:
             "company_name",
         ],
         "batch_date",
+        "batch_scope = 'all'",
     )
     name = next((row[5] for row in reversed(changes) if row[5]), None)
     yield f"Account {account.account_id}" + (f" ({name})" if name else "")
 
     yield "\nBatches"
-    for batch, kind, plan, seats, revenue, _ in changes:
-        terms = (
-            ""
-            if kind == "vanished"
-            else f": plan {known(plan)}, {known(seats)} seats, {known(revenue)} a month"
-        )
-        yield f"  {batch}  {kind}{terms}"
+    for batch, change_kind, plan, seats, revenue, _ in changes:
+        terms = ""
+        if change_kind != "vanished":
+            terms = (
+                f": plan {display(plan)}, {display(seats)} seats, "
+                f"{display(revenue)} a month"
+            )
+        yield f"  {batch}  {change_kind}{terms}"
 
     yield "\nStarts and cancellations"
     for day, column, transition, batch in account.rows(
@@ -160,22 +164,21 @@ def timeline(account: Account) -> Iterator[str]:
         ["event_date", "source_column", "transition", "first_known_in_batch"],
         "event_date, order_in_day",
     ):
-        told = "received on" if column.endswith("_event") else "told by the batch of"
-        yield (
-            f"  {day}  {EFFECTS.get(transition, transition)} ({column}, {told} {known(batch)})"
-        )
+        source = "received on" if column.endswith("_event") else "in the batch of"
+        text = TRANSITION_TEXTS.get(transition, transition)
+        yield f"  {day}  {text} ({column}, {source} {display(batch)})"
 
-    yield "\nSpells"
-    for number, start, end, kind, winback in account.rows(
+    yield "\nSubscription periods"
+    for number, start, end, reason, winback in account.rows(
         "subscription_periods",
         ["period_number", "start_date", "end_date", "end_reason", "is_winback"],
         "period_number",
     ):
-        until = f"until {end}: {kind}" if end else "until today"
+        until = f"until {end}: {reason}" if end else "until today"
         yield f"  {number}  from {start} {until}{', won back' if winback else ''}"
 
     yield "\nLabels"
-    yield from runs_of_labels(
+    yield from label_ranges(
         account.rows(
             "churn_labels",
             ["as_of_date", "label_status", "is_churned", "churn_date"],
@@ -185,16 +188,16 @@ def timeline(account: Account) -> Iterator[str]:
 
     sections = [
         (
-            "Findings in the CRM",
+            "Data issues in the CRM",
             account.rows(
                 "crm_data_issues", ["batch_date", "issue", "detail"], "batch_date"
             ),
             "{}  {}: {}",
         ),
         (
-            "Visits by week (from Monday on)",
+            "Visits by week (starting on Monday)",
             account.visits_per_week(),
-            "{}  {} visits, {} page views, {} hovers over and {} clicks on subscribe",
+            "{}  {} visits, {} page views, {} subscribe hovers, {} subscribe clicks",
         ),
         (
             "Support calls",
@@ -216,40 +219,42 @@ def timeline(account: Account) -> Iterator[str]:
         ),
         ("Scores", scores(account), "{}  {:.1%}, {}: {}"),
     ]
-    for title, rows, form in sections:
+    for title, rows, row_format in sections:
         yield f"\n{title}"
         if not rows:
             yield "  none"
         for row in rows:
-            yield "  " + form.format(
+            yield "  " + row_format.format(
                 row[0],
                 *(
-                    v if isinstance(v, float) and ".1%" in form else known(v)
-                    for v in row[1:]
+                    value
+                    if isinstance(value, float) and ".1%" in row_format
+                    else display(value)
+                    for value in row[1:]
                 ),
             )
 
 
-def runs_of_labels(labels: list[tuple]) -> Iterator[str]:
-    """Labels as runs of as-of dates with the same outcome."""
-    runs: list[tuple[str, date, date, int]] = []
+def label_ranges(labels: list[tuple]) -> Iterator[str]:
+    """Yield ranges of as-of dates with the same outcome."""
+    ranges: list[tuple[str, date, date, int]] = []
     for day, status, is_churned, churn_date in labels:
         outcome = "pending"
         if status == "observed":
             outcome = f"churns on {churn_date}" if is_churned else "stays"
-        if runs and runs[-1][0] == outcome:
-            runs[-1] = (outcome, runs[-1][1], day, runs[-1][3] + 1)
+        if ranges and ranges[-1][0] == outcome:
+            ranges[-1] = (outcome, ranges[-1][1], day, ranges[-1][3] + 1)
         else:
-            runs.append((outcome, day, day, 1))
-    if not runs:
+            ranges.append((outcome, day, day, 1))
+    if not ranges:
         yield "  none: the account was in no open period as of any day"
-    for outcome, first, last, count in runs:
+    for outcome, first, last, count in ranges:
         days = f"as of {first}" if count == 1 else f"as of {first} to {last}"
         yield f"  {days}  {outcome} ({count} {'date' if count == 1 else 'dates'})"
 
 
 def scores(account: Account) -> list[tuple]:
-    """The account's scores so far, with their reasons in one text."""
+    """Return the account's scores by date, with their reasons joined."""
     columns = ["as_of_date", "churn_probability", "risk_band"]
     reasons = ["reason_1", "reason_2", "reason_3"]
     for table in ("churn_score_history", "churn_scores"):
@@ -266,29 +271,29 @@ def scores(account: Account) -> list[tuple]:
 
 
 def explain(database: Path, schema: str, account_id: str) -> str:
-    """An account's timeline as text."""
+    """Return an account's timeline as text."""
     with connect(database) as connection:
         account = Account(connection, schema, account_id)
         if not account.columns("int_account_changes"):
             raise TimelineError(
-                f"The database {database} holds no tables of this project in the "
-                f"schema `{schema}`: run `dbt build` first."
+                f"The schema `{schema}` of the database {database} holds no tables of "
+                "this project: run `dbt build` first."
             )
         if not account.rows("int_account_changes", ["batch_date"], "batch_date"):
-            alike = account.like()
+            similar = account.similar_ids()
             raise TimelineError(
                 f"No batch holds an account `{account_id}`"
-                + (f"; there are, for example, {', '.join(alike)}." if alike else ".")
+                + (f"; similar ids are {', '.join(similar)}." if similar else ".")
             )
         return "\n".join(timeline(account))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the timeline of the account that is named on the command line."""
+    """Print the timeline of the account given on the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m churn.account_timeline",
-        description="Prints the timeline of one account: what the CRM told of it, "
-        "its periods and labels, visits, calls, invoices and scores.",
+        description="Print the timeline of one account: its CRM records, "
+        "periods and labels, visits, calls, invoices and scores.",
     )
     parser.add_argument("account", help="the account's identifier in Salesforce")
     parser.add_argument(

@@ -1,6 +1,6 @@
-"""What a model must beat: rules and models that need no boosting.
+"""Baselines that a model must beat: prevalence, a recency rule, a linear model.
 
-Each baseline is fitted on the training rows and gives probabilities.
+Each baseline is fitted to the training rows and predicts probabilities.
 """
 
 from __future__ import annotations
@@ -12,38 +12,39 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-# Rows that are standardised at once, so that a long matrix is not copied whole.
-_ROWS_AT_ONCE = 20_000
+# Rows that are standardised at once, so that a long matrix is not copied completely.
+_BLOCK_ROWS = 20_000
 
 RECENCY_FEATURE = "days_since_last_visit"
 
 
 @dataclass
 class Prevalence:
-    """The share of the training rows that churned, for everyone."""
+    """Predicts the churned share of the training rows for every row."""
 
     share: float = 0.0
 
     def fit(
         self,
-        matrix: np.ndarray,  # noqa: ARG002 - every baseline is fitted alike
+        matrix: np.ndarray,  # noqa: ARG002 - same signature as the other baselines
         labels: np.ndarray,
         weights: np.ndarray | None = None,
     ) -> Prevalence:
-        """Take the share of the labels that are true."""
+        """Compute the weighted share of churned rows."""
         self.share = float(np.average(labels, weights=weights))
         return self
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """The same probability for each row, of shape (n_rows,)."""
+        """Return the same probability for each row, of shape (n_rows,)."""
         return np.full(len(matrix), self.share)
 
 
 class LogisticRegression:
-    """Logistic regression on standardised features.
+    """Ridge-penalised logistic regression on standardised features.
 
-    A missing value is replaced by the training median and marked by a column of
-    its own. The ridge penalty keeps collinear windows and separable data finite.
+    A missing value is replaced by the training median and marked in an indicator
+    column. The ridge penalty keeps weights finite for collinear windows and
+    separable data.
 
     Args:
         ridge: Weight of the squared coefficients, in rows.
@@ -58,7 +59,7 @@ class LogisticRegression:
         labels: np.ndarray,
         weights: np.ndarray | None = None,
     ) -> LogisticRegression:
-        """Fit to a matrix of shape (n_rows, n_features), by the rows' weights."""
+        """Fit to a matrix of shape (n_rows, n_features), with optional row weights."""
         [fitted] = self.fit_each([self.ridge], matrix, labels, weights)
         self._weights = fitted._weights
         return self
@@ -70,23 +71,23 @@ class LogisticRegression:
         labels: np.ndarray,
         weights: np.ndarray | None = None,
     ) -> list[LogisticRegression]:
-        """Fit with each of some penalties, each beginning where the last one ended.
+        """Fit with several penalties, each starting from the previous solution.
 
         Args:
-            ridges: The penalties; neighbours should lie beside each other.
+            ridges: The penalties, in ascending or descending order.
             matrix: Of shape (n_rows, n_features).
             labels: Whether each row churned, of shape (n_rows,).
-            weights: Of each row; by default all weigh the same.
+            weights: Row weights; ``None`` for equal weights.
 
         Returns:
             A fitted regression for each penalty.
         """
         matrix = np.asarray(matrix, dtype=float)
         missing = np.isnan(matrix)
-        known = ~missing.all(axis=0)
+        has_values = ~missing.all(axis=0)
         self._median = np.zeros(matrix.shape[1])
-        self._median[known] = np.nanmedian(matrix[:, known], axis=0)
-        self._has_gaps = missing.any(axis=0) & known
+        self._median[has_values] = np.nanmedian(matrix[:, has_values], axis=0)
+        self._has_gaps = missing.any(axis=0) & has_values
         columns = self._fill(matrix)
         self._mean = columns.mean(axis=0)
         spread = columns.std(axis=0)
@@ -107,8 +108,8 @@ class LogisticRegression:
         return fitted
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """The probability of each row, of shape (n_rows,)."""
-        blocks = np.array_split(matrix, len(matrix) // _ROWS_AT_ONCE + 1)
+        """Return the probability of each row, of shape (n_rows,)."""
+        blocks = np.array_split(matrix, len(matrix) // _BLOCK_ROWS + 1)
         return np.concatenate(
             [
                 sigmoid(self._design(np.asarray(block, dtype=float)) @ self._weights)
@@ -125,17 +126,17 @@ class LogisticRegression:
         scaled = self._fill(matrix)[:, self._varies]
         scaled -= self._mean[self._varies]
         scaled /= self._spread[self._varies]
-        # Later data may lie far outside of what was learnt from.
+        # Later data can be far outside the range of the training rows.
         np.clip(scaled, -5, 5, out=scaled)
         return np.hstack([np.ones((len(matrix), 1)), scaled])
 
 
 class RecencyRule:
-    """The longer nobody of an account has come, the likelier it leaves.
+    """Predicts churn from the days since the last visit only.
 
     Args:
-        position: The column of the matrix that holds the days since the last
-            visit; ``None`` if there is none.
+        position: The matrix column with the days since the last visit; ``None`` if
+            there is none.
     """
 
     def __init__(self, position: int | None) -> None:
@@ -148,14 +149,14 @@ class RecencyRule:
         labels: np.ndarray,
         weights: np.ndarray | None = None,
     ) -> RecencyRule:
-        """Turn days into probabilities."""
+        """Fit a logistic regression on the days since the last visit."""
         days = self._days(matrix)
         self._longest = float(np.nanmax(days)) if not np.isnan(days).all() else 0.0
         self._regression.fit(self._filled(days), labels, weights)
         return self
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """The probability of each row, of shape (n_rows,)."""
+        """Return the probability of each row, of shape (n_rows,)."""
         return self._regression.predict_proba(self._filled(self._days(matrix)))
 
     def _days(self, matrix: np.ndarray) -> np.ndarray:
@@ -164,12 +165,12 @@ class RecencyRule:
         return np.asarray(matrix[:, self.position], dtype=float)
 
     def _filled(self, days: np.ndarray) -> np.ndarray:
-        # No visit at all is longer ago than any visit.
+        # An account without visits ranks after the longest absence.
         return np.where(np.isnan(days), self._longest + 1, days)[:, None]
 
 
 def sigmoid(margins: np.ndarray) -> np.ndarray:
-    """The probability of each log-odds."""
+    """Return the probability of each log-odds."""
     return 1 / (1 + np.exp(-np.clip(margins, -50, 50)))
 
 
@@ -180,14 +181,14 @@ def _fit_line(
     ridge: float,
     start: np.ndarray,
 ) -> np.ndarray:
-    """The ridge-penalised logistic weights; the first column is not penalised.
+    """Return the ridge-penalised logistic weights; the intercept is not penalised.
 
-    Found by Newton's steps within a trust region, which cannot overshoot where few
-    rows weigh much.
+    Uses Newton steps within a trust region, which cannot overshoot if few rows
+    have large weights.
     """
     penalty = np.full(design.shape[1], ridge)
     penalty[0] = 0.0
-    # Per unit of weight, so that the tolerance means the same for any rows.
+    # Divide by the total weight, so that the tolerance does not depend on row count.
     total = row_weights.sum()
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -204,7 +205,7 @@ def _fit_line(
         bends = row_weights * probabilities * (1 - probabilities)
         return ((design * bends[:, None]).T @ design + np.diag(penalty)) / total
 
-    found = minimize(
+    solution = minimize(
         loss,
         start,
         jac=True,
@@ -212,4 +213,4 @@ def _fit_line(
         method="trust-exact",
         options={"gtol": 1e-8},
     )
-    return found.x
+    return solution.x

@@ -1,8 +1,8 @@
-"""Small charts as SVG, to be written into an HTML page.
+"""Draw small charts as SVG for an HTML page.
 
-They take their colours from the page's custom properties (``--line-1`` to
-``--line-4``, ``--muted``), and their text from its font, so that they follow its
-light and dark scheme. All are as wide as a phone, `WIDTH` units, and scale up.
+Colours come from CSS custom properties of the page (``--line-1`` to ``--line-4``,
+``--muted``) and the font from the page, so charts follow its light and dark scheme.
+All charts are `WIDTH` units wide, the width of a phone, and scale up.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from html import escape
 import numpy as np
 
 WIDTH = 380
-# Of a character of the charts' font, on average.
+# Mean width of a character, in units.
 _CHARACTER = 6.1
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a chart, with an interval at each point if it has one."""
+    """A line of a chart, optionally with an interval at each point."""
 
     name: str
     x: Sequence[float]
@@ -33,12 +33,12 @@ class Curve:
 
 
 def percent(value: float) -> str:
-    """A share with as many digits as it needs."""
+    """Format a share with as many digits as needed."""
     return f"{value:.0%}" if abs(value) >= 0.0995 or value == 0 else f"{value:.1%}"
 
 
 def plain(value: float) -> str:
-    """A number with three digits that count."""
+    """Format a number with three significant digits."""
     if value and abs(value) < 0.001:
         return f"{value:.0e}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
@@ -54,7 +54,7 @@ def line_chart(
     height: int = 270,
     from_zero: bool = True,
 ) -> str:
-    """Curves over one pair of axes, with a legend if there are several."""
+    """Draw curves over one pair of axes, with a legend if there are several."""
     left, right, top = 46, 20, 14
     names = [curve for curve in curves if curve.name]
     bottom = 44 + (18 * ((len(names) + 1) // 2) if len(names) > 1 else 0)
@@ -125,7 +125,7 @@ def bar_chart(
     format_value: Callable[[float], str] = plain,
     mark: float | None = None,
 ) -> str:
-    """Horizontal bars with their names above them; ``mark`` is a line across."""
+    """Draw horizontal bars with names above; ``mark`` adds a vertical line."""
     row = 34
     top = 6
     height = top + row * len(bars) + 4
@@ -150,10 +150,10 @@ def interval_chart(
     title: str,
     mark: float | None = None,
 ) -> str:
-    """A value with its interval in each row; ``mark`` is a line across."""
+    """Draw a value with its interval in each row; ``mark`` adds a vertical line."""
     row, top = 38, 8
     height = top + row * len(rows) + 22
-    numbers = [n for _, *told in rows for n in told if n is not None]
+    numbers = [n for _, *values in rows for n in values if n is not None]
     numbers += [mark] if mark is not None else []
     ticks = _ticks(min(numbers), max(numbers), 5)
     left, right = 14, 60
@@ -186,13 +186,13 @@ def interval_chart(
 
 
 def span_chart(spans: Sequence[tuple[str, str, float, float, int]], title: str) -> str:
-    """Stretches of time, one below the other.
+    """Draw time ranges below each other.
 
     Args:
-        spans: Name, note, start and end as shares of the whole, and colour.
-        title: What is shown.
+        spans: Name, note, start and end as shares of the width, and colour.
+        title: Description of the chart.
     """
-    # Each has its text above, and its bar nearer to it than to the next text.
+    # Text is above its bar, and closer to it than to the bar before.
     row, bar, thickness = 50, 22, 10
     parts = []
     for number, (name, note, start, end, color) in enumerate(spans):
@@ -219,7 +219,7 @@ class Node:
 
 
 def tree_chart(root: Node, title: str) -> str:
-    """A tree from top to bottom, one row a node, children set in."""
+    """Draw a tree from top to bottom, one row per node, children indented."""
     row, step = 24, 20
     rows: list[tuple[Node, int, int]] = []
 
@@ -274,13 +274,13 @@ def _line(x: float, y: float, to_x: float, to_y: float, name: str) -> str:
 
 
 def _shortened(text: str, room: float) -> str:
-    """A text that fits into so many units."""
-    most = int(room / _CHARACTER)
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+    """Shorten a text to a width in units."""
+    max_length = int(room / _CHARACTER)
+    return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
 
 
 def _ticks(low: float, high: float, count: int = 6) -> list[float]:
-    """Round numbers around an interval, at most about ``count`` of them."""
+    """Return round numbers around an interval, about ``count`` at most."""
     if not high > low:
         high = low + (abs(low) or 1.0) * 0.1
     rough = (high - low) / (count - 1)

@@ -1,7 +1,7 @@
-"""Guesses which field of someone's data is which column of this project.
+"""Infer which field of foreign data is which column of this project.
 
-Names decide first, values must not contradict them, and what remains open is said as
-a question instead of being decided in silence.
+Names are compared first, and the values must not contradict them. Undecided columns
+become questions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from churn.profile import paths_of
 
-# What trackers and CRMs call our columns, likeliest first; compared without regard
-# to case and separators.
+# Names that trackers and CRMs use for our columns, the likeliest first. Compared
+# without case and separators.
 EVENT_COLUMNS: dict[str, list[str]] = {
     "event_id": ["event_id", "message_id", "insert_id", "uuid", "id", "eid"],
     "raw_event_name": [
@@ -56,7 +56,7 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
         "company_name": ["company_name", "company", "account_name", "name"],
         "industry": ["industry", "sector", "segment", "country"],
         "signup_date": [
-            *["signup_date", "signup_date", "joined_on", "created_date"],
+            *["signup_date", "signed_up_on", "joined_on", "created_date"],
             *["created_at", "start_date", "registered_at"],
         ],
         "plan": ["plan", "tier", "product", "package", "subscription_type"],
@@ -66,12 +66,12 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
             *["price_euros", "amount"],
         ],
         "cancelled_service": [
-            *["cancelled_service", "cancellation_date", "cancelled_at", "canceled_at"],
-            *["cancellation_date", "closed_on", "churn_date", "end_date"],
+            *["cancelled_service", "cancelled_on", "cancelled_at", "canceled_at"],
+            *["cancellation_date", "closed_on", "churned_on", "end_date"],
             *["is_cancelled", "cancelled"],
         ],
         "new_customer": [
-            *["new_customer", "restart_date", "reactivated_at", "restart_date"],
+            *["new_customer", "restarted_on", "reactivated_at", "restart_date"],
             *["reactivation_date", "is_new_customer"],
         ],
     },
@@ -100,8 +100,8 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
         "loaded_at": ["loaded_at", "exported_at", "extracted_at", "ingested_at"],
     },
 }
-# Without these the line has nothing to work with.
-NEEDED = {
+# Columns that a source must have.
+REQUIRED_COLUMNS = {
     "raw_accounts": ["batch_date", "loaded_at", "account_id"],
     "raw_contacts": ["user_id", "account_id", "batch_date", "loaded_at"],
     "raw_invoices": ["invoice_id", "account_id", "due_date", "status", "loaded_at"],
@@ -110,7 +110,7 @@ NEEDED = {
 
 _TIMES = {"occurred_at", "sent_at", "received_at"}
 _ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2})?")
-_DISTINCT_KEPT = 2000
+_MAX_DISTINCT_VALUES = 2000
 _PLAUSIBLE_YEARS = range(2005, 2101)
 _FLAGS = {"y", "n", "1", "0", "true", "false"}
 
@@ -121,10 +121,10 @@ class Field:
 
     Attributes:
         path: ``$.user.id``, or the column's name.
-        count: In how many records it holds something.
-        types: What it holds: text, number, boolean, object, array.
-        values: Its values as texts, with how often they occur; the first few
-            thousand different ones.
+        count: Number of records with a value.
+        types: Counts by JSON type: text, number, boolean, object, array.
+        values: Counts of the values as texts; the first `_MAX_DISTINCT_VALUES`
+            distinct ones.
     """
 
     path: str
@@ -134,31 +134,31 @@ class Field:
 
     @property
     def key(self) -> str:
-        """The last part of the path, for comparison: ``userId`` is ``userid``."""
-        return plain(re.split(r"[.\]]", self.path.rstrip("]"))[-1])
+        """Return the last part of the path, normalised: ``userId`` is ``userid``."""
+        return normalise_name(re.split(r"[.\]]", self.path.rstrip("]"))[-1])
 
     @property
     def is_scalar(self) -> bool:
-        """Whether it holds values that a column can."""
+        """Return whether all its values are scalars."""
         return bool(self.types) and not set(self.types) & {"object", "array"}
 
     def share(self, total: int) -> float:
-        """In which share of the records it holds something."""
+        """Return the share of the records with a value."""
         return self.count / total if total else 0.0
 
     def holds_times(self) -> bool:
-        """Whether nearly all of its values are instants of our days."""
+        """Return whether at least 95 % of its values are plausible times."""
         values = list(self.values)[:200]
         return bool(values) and sum(map(is_time, values)) >= 0.95 * len(values)
 
 
-def plain(name: str) -> str:
-    """A name without case and separators."""
+def normalise_name(name: str) -> str:
+    """Return a name in lower case, without separators."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def is_time(text: str) -> bool:
-    """Whether a text is an ISO time, or a count since 1970 that lies in our days."""
+    """Return whether a text is an ISO time or a plausible Unix time in s to ns."""
     if _ISO_TIME.match(text):
         return True
     try:
@@ -172,8 +172,8 @@ def is_time(text: str) -> bool:
     return False
 
 
-def fields_of(records: Iterable[Any]) -> tuple[dict[str, Field], int]:
-    """The fields of parsed records, and how many records there were."""
+def collect_fields(records: Iterable[Any]) -> tuple[dict[str, Field], int]:
+    """Collect the fields of parsed records, and count the records."""
     fields: dict[str, Field] = {}
     total = 0
     for record in records:
@@ -186,62 +186,64 @@ def fields_of(records: Iterable[Any]) -> tuple[dict[str, Field], int]:
             each.count += 1
             each.types.update(types - {"null"})
             if example is not None and (
-                example in each.values or len(each.values) < _DISTINCT_KEPT
+                example in each.values or len(each.values) < _MAX_DISTINCT_VALUES
             ):
                 each.values[example] += 1
     return fields, total
 
 
 @dataclass
-class Guess:
-    """What stands for one of our columns, and what is not sure about it."""
+class InferredColumn:
+    """The fields that hold one of our columns, and an open question about it."""
 
     fields: list[Field]
     question: str | None = None
 
 
-def guess_event_columns(fields: dict[str, Field], total: int) -> dict[str, Guess]:
-    """For each mapped column, the paths that seem to have its values.
+def infer_event_columns(
+    fields: dict[str, Field], total: int
+) -> dict[str, InferredColumn]:
+    """Infer the JSON paths of each column of the field mapping.
 
     Args:
         fields: The fields of a sample of records.
-        total: How many records it has.
+        total: Number of records in the sample.
     """
     scalars = [
         each for each in fields.values() if each.is_scalar and "[]" not in each.path
     ]
-    taken: set[str] = set()
-    guesses: dict[str, Guess] = {}
+    used_paths: set[str] = set()
+    inferred: dict[str, InferredColumn] = {}
     for column, names in EVENT_COLUMNS.items():
-        ranks = {plain(name): rank for rank, name in enumerate(names)}
+        ranks = {normalise_name(name): rank for rank, name in enumerate(names)}
         found = sorted(
             (
                 each
                 for each in scalars
-                if each.path not in taken
+                if each.path not in used_paths
                 and each.key in ranks
                 and _fits(column, each, total)
             ),
             key=lambda each: (ranks[each.key], each.path.count("."), -each.count),
         )
-        guesses[column] = Guess(found)
-        taken |= {each.path for each in found}
-    rest = [each for each in scalars if each.path not in taken]
-    _guess_by_value(guesses, rest, total)
+        inferred[column] = InferredColumn(found)
+        used_paths |= {each.path for each in found}
+    rest = [each for each in scalars if each.path not in used_paths]
+    _infer_by_value(inferred, rest, total)
     for column in ("raw_event_name", "occurred_at"):
-        if not guesses[column].fields:
-            guesses[
+        if not inferred[column].fields:
+            inferred[
                 column
             ].question = f"no field looks like `{column}`: which one is it?"
-    if not guesses["user_id"].fields and not guesses["anonymous_id"].fields:
-        guesses[
+    if not inferred["user_id"].fields and not inferred["anonymous_id"].fields:
+        inferred[
             "user_id"
         ].question = "no field looks like a user or a visitor: which one is it?"
-    return guesses
+    return inferred
 
 
 def _fits(column: str, each: Field, total: int) -> bool:
-    """Whether a field's values can be what its name says."""
+    """Return whether a field's values are plausible for the column."""
     if column in _TIMES:
         return each.holds_times()
     if column == "raw_event_name":
@@ -251,24 +253,24 @@ def _fits(column: str, each: Field, total: int) -> bool:
             and not each.holds_times()
         )
     if column == "event_id":
-        return len(each.values) >= 0.9 * min(each.count, _DISTINCT_KEPT)
+        return len(each.values) >= 0.9 * min(each.count, _MAX_DISTINCT_VALUES)
     if column == "product_category":
         return "number" not in each.types and len(each.values) <= 100
     return not each.holds_times()
 
 
-def _guess_by_value(
-    guesses: dict[str, Guess], rest: Sequence[Field], total: int
+def _infer_by_value(
+    inferred: dict[str, InferredColumn], rest: Sequence[Field], total: int
 ) -> None:
-    """What no name told: the only field with such values, with a question."""
-    if not guesses["occurred_at"].fields:
+    """Infer columns without a known name by their values, with a question."""
+    if not inferred["occurred_at"].fields:
         times = [each for each in rest if each.holds_times()]
         if times:
             best = max(times, key=lambda each: each.count)
-            guesses["occurred_at"] = Guess(
-                [best], f"is {best.path} when the event happened?"
+            inferred["occurred_at"] = InferredColumn(
+                [best], f"does {best.path} hold the time of the event?"
             )
-    if not guesses["raw_event_name"].fields:
+    if not inferred["raw_event_name"].fields:
         names = [
             each
             for each in rest
@@ -279,39 +281,41 @@ def _guess_by_value(
         ]
         if names:
             best = max(names, key=lambda each: (each.count, -len(each.values)))
-            guesses["raw_event_name"] = Guess(
-                [best], f"is {best.path} what the event is called?"
+            inferred["raw_event_name"] = InferredColumn(
+                [best], f"does {best.path} hold the name of the event?"
             )
 
 
-def guess_table_columns(
+def infer_table_columns(
     table: str, columns: Sequence[Field]
 ) -> dict[str, tuple[Field | None, str | None]]:
-    """For each column of a raw table the column of someone's own, if any.
+    """Infer the source column of each column of a raw table.
 
     Returns:
-        For each of our columns theirs, and a question where one is needed.
+        For each of our columns, the source column or ``None``, and an open question
+        or ``None``.
     """
     by_key = {each.key: each for each in columns}
-    guesses: dict[str, tuple[Field | None, str | None]] = {}
-    taken: set[str] = set()
+    inferred: dict[str, tuple[Field | None, str | None]] = {}
+    used_columns: set[str] = set()
     for column, names in TABLE_COLUMNS[table].items():
         found = [
-            by_key[plain(name)]
+            by_key[normalise_name(name)]
             for name in names
-            if plain(name) in by_key and by_key[plain(name)].path not in taken
+            if normalise_name(name) in by_key
+            and by_key[normalise_name(name)].path not in used_columns
         ]
         question = None
         if found:
-            taken.add(found[0].path)
-        elif column in NEEDED[table]:
+            used_columns.add(found[0].path)
+        elif column in REQUIRED_COLUMNS[table]:
             question = f"no column looks like `{column}`, which is needed: which is it?"
-        guesses[column] = (found[0] if found else None, question)
-    return guesses
+        inferred[column] = (found[0] if found else None, question)
+    return inferred
 
 
 def cancellation_source(cancelled: Field | None) -> str | None:
-    """``dates`` or ``flags``, by what a cancellation column holds; none if empty."""
+    """Return ``dates`` or ``flags`` by the values of a column, ``None`` if empty."""
     if cancelled is None:
         return None
     values = {

@@ -1,4 +1,4 @@
-"""The observed rows that models learn from, as arrays in one order."""
+"""Observed labels and features as sorted arrays."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ LABEL = "is_churned"
 ACCOUNT = "account_id"
 AS_OF_DATE = "as_of_date"
 
-# Columns of the matrix that are put in order at once: a line of the processor's
-# cache, so that no memory is read twice and little is needed beside the matrix.
-_COLUMNS_AT_ONCE = 16
+# Number of matrix columns that are sorted at once. 16 float32 values fill one 64-byte
+# cache line, so each line is read once and little extra memory is needed.
+_SORT_BLOCK_COLUMNS = 16
 
 
 @dataclass
 class TrainingData:
-    """Observed labels with their features, by as-of date and account.
+    """Observed labels with their features, sorted by as-of date and account.
 
     Attributes:
-        account_names: The accounts that occur, sorted.
-        accounts: The number of each row's account, of shape (n_rows,).
-        days: The as-of date of each row, as ``datetime64[D]``, ascending.
+        account_names: The distinct accounts, sorted.
+        accounts: Index of each row's account in ``account_names``, of shape
+            (n_rows,).
+        days: As-of date of each row, as ``datetime64[D]``, ascending.
         labels: 1.0 for each row that churned, else 0.0.
-        revenue: What each row's account pays per month, NaN where not known.
+        revenue: Monthly recurring revenue of each row's account, NaN if unknown.
         names: The features, sorted.
-        matrix: Their values as float32, of shape (n_rows, n_features). Text
-            features are NaN until `encode` has numbered their values.
-        texts: The different values of each text feature, sorted.
-        text_of_row: For each text feature the number of each row's value in
-            `texts`, -1 where there is none.
+        matrix: Feature values as float32, of shape (n_rows, n_features). Text
+            features are NaN until `encode` writes their codes.
+        texts: The distinct values of each text feature, sorted.
+        text_of_row: For each text feature, the index of each row's value in
+            ``texts``, or -1 for a missing value.
     """
 
     account_names: list[str]
@@ -55,7 +56,7 @@ class TrainingData:
         return len(self.labels)
 
     def until(self, day: Any) -> TrainingData:
-        """The rows up to an as-of date, without copying any."""
+        """Return the rows up to an as-of date, as views."""
         end = int(
             np.searchsorted(self.days, np.datetime64(pd.Timestamp(day), "D"), "right")
         )
@@ -69,19 +70,18 @@ class TrainingData:
             text_of_row={name: rows[:end] for name, rows in self.text_of_row.items()},
         )
 
-    def learn_codes(
+    def fit_codes(
         self, rows: np.ndarray, names: Sequence[str]
     ) -> dict[str, dict[str, float]]:
         """Number the values of the text features among ``names``.
 
-        The values of such a feature, the plans say, are ranked by what their
-        accounts pay on average, values of equal price by name. A price order
-        lets a tree split between cheap and dear plans, and does not depend on
-        the order of the rows.
+        The values of a text feature, such as the plan, are ranked by the mean revenue
+        of their accounts, ties by name. A price order lets a tree split between cheap
+        and expensive plans, and does not depend on the order of the rows.
 
         Args:
-            rows: The rows whose values get numbers.
-            names: The features that a model learns from.
+            rows: The rows that define the codes.
+            names: The features of the model.
 
         Returns:
             For each text feature, the number of each of its values.
@@ -96,7 +96,7 @@ class TrainingData:
             priced = (values >= 0) & ~np.isnan(revenue)
             paid = np.bincount(values[priced], revenue[priced], minlength=size)
             count = np.bincount(values[priced], minlength=size)
-            # Rounded, so that the order of summation cannot decide a rank.
+            # Rounded, so that the order of summation cannot change a rank.
             price = np.round(paid / np.maximum(count, 1), 6)
             ranked = sorted(
                 (price[number], text)
@@ -107,7 +107,7 @@ class TrainingData:
         return codes
 
     def encode(self, codes: Mapping[str, Mapping[str, float]]) -> None:
-        """Write the numbers of the text features' values into the matrix."""
+        """Write the codes of the text features into the matrix."""
         for name in codes:
             self.matrix[:, self.names.index(name)] = self._encoded(
                 name, codes[name], slice(None)
@@ -119,10 +119,10 @@ class TrainingData:
         names: Sequence[str],
         codes: Mapping[str, Mapping[str, float]],
     ) -> np.ndarray:
-        """The matrix of some rows as another model sees it.
+        """Return the matrix of some rows with the features and codes of a model.
 
         Raises:
-            UnknownFeatureError: That model has a feature that is not here.
+            UnknownFeatureError: The model needs a feature that is missing.
         """
         absent = [name for name in names if name not in self.names]
         if absent:
@@ -130,16 +130,16 @@ class TrainingData:
                 f"the model needs the feature{'s' * (len(absent) > 1)} "
                 f"{', '.join(absent)}, which account_features no longer has"
             )
-        found = self.matrix[rows][:, [self.names.index(name) for name in names]]
+        selected = self.matrix[rows][:, [self.names.index(name) for name in names]]
         for position, name in enumerate(names):
             if name in self.texts:
-                found[:, position] = self._encoded(name, codes.get(name, {}), rows)
+                selected[:, position] = self._encoded(name, codes.get(name, {}), rows)
             elif name in codes:
-                found[:, position] = np.nan
-        return np.ascontiguousarray(found)
+                selected[:, position] = np.nan
+        return np.ascontiguousarray(selected)
 
     def fingerprint(self, names: Sequence[str]) -> str:
-        """A digest of keys, labels and features that no order of rows can change."""
+        """Return a digest of keys, labels and features, independent of row order."""
         digest = hashlib.sha256("\n".join([*names, ""]).encode())
         digest.update(np.ascontiguousarray(self.days))
         digest.update(np.ascontiguousarray(self.labels))
@@ -149,13 +149,15 @@ class TrainingData:
             if name in self.texts
         ]
         for values, rows in texts:
-            # Only what occurs counts: other rows may have brought other values.
+            # Hash only values that occur in these rows.
             occurring, numbers = np.unique(rows, return_inverse=True)
-            told = [values[number] if number >= 0 else "\0" for number in occurring]
-            digest.update("\n".join([*told, ""]).encode())
+            texts_in_use = [
+                values[number] if number >= 0 else "\0" for number in occurring
+            ]
+            digest.update("\n".join([*texts_in_use, ""]).encode())
             digest.update(numbers.astype(np.int32))
         positions = [self.names.index(name) for name in names if name not in self.texts]
-        # In blocks, since a block of chosen columns is a copy.
+        # In blocks, because selecting columns copies them.
         for start in range(0, len(self), 100_000):
             block = self.matrix[start : start + 100_000]
             digest.update(np.take(block, positions, axis=1))
@@ -165,30 +167,32 @@ class TrainingData:
         self, name: str, codes: Mapping[str, float], rows: np.ndarray | slice
     ) -> np.ndarray:
         numbers = [codes.get(text, np.nan) for text in self.texts[name]]
-        # The last one is that of -1, which is no value.
+        # The last entry is for index -1, a missing value.
         table = np.array([*numbers, np.nan], dtype=np.float32)
         return table[self.text_of_row[name][rows]]
 
 
 class _Texts:
-    """Texts as they come, to be numbered in their order."""
+    """Collects batches of texts and dictionary-encodes them in sorted order."""
 
     def __init__(self) -> None:
         self._parts: list[pa.Array] = []
 
     def add(self, column: pa.Array) -> None:
-        """Keep one batch of texts, and nothing of the batch that they came in."""
+        """Add one batch. Only the dictionary-encoded copy is kept in memory."""
         self._parts.append(column.cast(pa.string()).dictionary_encode())
 
     def sorted(self) -> tuple[list[str], np.ndarray]:
-        """The different texts in order, and the number of each row's."""
-        kind = pa.dictionary(pa.int32(), pa.string())
+        """Return the distinct texts, sorted, and the index of each row's text."""
+        encoded_type = pa.dictionary(pa.int32(), pa.string())
         encoded = (
-            pa.chunked_array(self._parts, kind).unify_dictionaries().combine_chunks()
+            pa.chunked_array(self._parts, encoded_type)
+            .unify_dictionaries()
+            .combine_chunks()
         )
         texts = encoded.dictionary.to_pylist()
         in_order = sorted(range(len(texts)), key=texts.__getitem__)
-        # The last one is that of -1, which is no value.
+        # The last entry is for index -1, a missing value.
         renumbered = np.full(len(texts) + 1, -1, dtype=np.int32)
         renumbered[in_order] = np.arange(len(texts))
         numbers = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
@@ -196,28 +200,27 @@ class _Texts:
 
 
 def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
-    """Read observed rows into arrays, in one order whatever order they came in.
+    """Read observed rows into arrays sorted by as-of date and account.
 
-    Batches are read one after the other into one matrix that grows in place, and
-    that is put in order a few columns at a time: little more memory is needed
-    than the matrix itself takes.
+    Batches are appended to one matrix that grows in place and is then sorted a few
+    columns at a time, so peak memory is little more than the matrix.
 
     Args:
-        rows: ``churn_training_set``, as `as_batches` takes it.
+        rows: ``churn_training_set``, as accepted by `as_batches`.
         names: The features to read.
 
     Raises:
         UnknownFeatureError: The rows lack some of the features.
     """
     names = sorted(set(names))
-    known = set(column_names(rows))
-    absent = [name for name in names if name not in known]
+    available = set(column_names(rows))
+    absent = [name for name in names if name not in available]
     if absent:
         raise UnknownFeatureError(
             f"churn_training_set has no column {', '.join(absent)}, which "
             "feature_dictionary describes as a feature: run `dbt build`."
         )
-    has_revenue = PRICE_COLUMN in known
+    has_revenue = PRICE_COLUMN in available
     columns = [ACCOUNT, AS_OF_DATE, LABEL, *names]
     if has_revenue and PRICE_COLUMN not in names:
         columns.append(PRICE_COLUMN)
@@ -245,7 +248,7 @@ def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
             else np.full(len(batch), np.nan)
         )
         start = len(matrix)
-        # The memory grows where it is: nothing is copied.
+        # Grow the memory in place, without a copy.
         matrix.resize((start + len(batch), len(names)), refcheck=False)
         for position, name in enumerate(names):
             column = batch.column(name)
@@ -258,8 +261,8 @@ def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
     account_names, account_of_row = accounts.sorted()
     day_of_row = np.concatenate(days)
     order = np.lexsort((account_of_row, day_of_row))
-    for start in range(0, len(names), _COLUMNS_AT_ONCE):
-        group = matrix[:, start : start + _COLUMNS_AT_ONCE]
+    for start in range(0, len(names), _SORT_BLOCK_COLUMNS):
+        group = matrix[:, start : start + _SORT_BLOCK_COLUMNS]
         group[:] = group[order]
     sorted_texts = {name: text.sorted() for name, text in texts.items()}
     return TrainingData(
@@ -275,15 +278,15 @@ def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
     )
 
 
-def in_one_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows by as-of date and account, whatever order they came in."""
+def sort_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows by as-of date and account."""
     return rows.sort_values([AS_OF_DATE, ACCOUNT], ignore_index=True)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_text(data_type: pa.DataType) -> bool:
     return (
-        pa.types.is_string(kind)
-        or pa.types.is_large_string(kind)
-        or pa.types.is_string_view(kind)
-        or pa.types.is_dictionary(kind)
+        pa.types.is_string(data_type)
+        or pa.types.is_large_string(data_type)
+        or pa.types.is_string_view(data_type)
+        or pa.types.is_dictionary(data_type)
     )

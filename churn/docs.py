@@ -1,13 +1,18 @@
-"""Writes the metadata dictionary as one HTML file: ``python -m churn docs``.
+"""Writes the docs site as one HTML file: ``churn docs``.
 
-dbt documents what the YAML names. Of the features that a company does not have,
-because a source of theirs is switched off, the YAML still names the columns: here
-they are taken out again, so that the docs show the tables as they are.
+dbt shows only the columns that a model's own YAML names. This command corrects
+dbt's manifest before it writes the page:
+
+- A model with ``config.meta.columns_from`` gets the columns of the models named
+  there, so that a column is described in one file only.
+- Features of a source that the company does not have are removed, because no table
+  has these columns.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -18,48 +23,98 @@ from typing import Any
 FEATURES = "account_features"
 
 
-def without_absent_features(
+def origins_of(node: dict[str, Any]) -> list[str]:
+    """Return the names of the models whose columns ``node`` inherits."""
+    origins = node["config"].get("meta", {}).get("columns_from") or []
+    return [origins] if isinstance(origins, str) else origins
+
+
+def inherit_columns(manifest: dict[str, Any], catalog: dict[str, Any]) -> None:
+    """Add inherited columns to the models that name ``columns_from``.
+
+    A column that the model's own YAML lists stays as it is. If several origins have
+    a column, the first one is used. A column that the model's table lacks is not
+    added. Tests stay with the origin, because they run there.
+
+    Args:
+        manifest: dbt's manifest; changed in place.
+        catalog: dbt's catalog of the tables that exist.
+    """
+    models = {
+        node["name"]: node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+    }
+    documented: dict[str, dict[str, Any]] = {}
+
+    def columns_of(name: str) -> dict[str, Any]:
+        """Return all columns that a model documents or inherits."""
+        if name not in models:
+            return {}
+        if name not in documented:
+            documented[name] = dict(models[name]["columns"])
+            for origin in origins_of(models[name]):
+                for key, column in columns_of(origin).items():
+                    if key not in documented[name]:
+                        inherited = copy.deepcopy(column)
+                        inherited["meta"].setdefault("inherited_from", origin)
+                        documented[name][key] = inherited
+        return documented[name]
+
+    for unique_id, node in manifest["nodes"].items():
+        if node["resource_type"] != "model" or not origins_of(node):
+            continue
+        columns = dict(columns_of(node["name"]))
+        if unique_id in catalog["nodes"]:
+            existing = {name.lower() for name in catalog["nodes"][unique_id]["columns"]}
+            for name in set(columns) - set(node["columns"]) - existing:
+                del columns[name]
+        node["columns"] = columns
+
+
+def remove_absent_features(
     manifest: dict[str, Any], catalog: dict[str, Any]
 ) -> list[str]:
-    """Take the features that ``account_features`` does not have out of the docs.
+    """Remove the features that the table ``account_features`` lacks from the docs.
 
     Args:
         manifest: dbt's manifest; changed in place.
         catalog: dbt's catalog of the tables that exist.
 
     Returns:
-        The names of those features, sorted; none if the table does not exist.
+        The names of these features, sorted; empty if the table does not exist.
     """
     nodes = manifest["nodes"]
-    found = {
+    existing = {
         unique_id: {name.lower() for name in table["columns"]}
         for unique_id, table in catalog["nodes"].items()
     }
     absent: set[str] = set()
     for unique_id, node in nodes.items():
-        if node["name"] == FEATURES and unique_id in found:
-            absent |= set(node["columns"]) - found[unique_id]
+        if node["name"] == FEATURES and unique_id in existing:
+            absent |= set(node["columns"]) - existing[unique_id]
     for unique_id, node in nodes.items():
-        for name in absent & set(node["columns"]) - found.get(unique_id, absent):
+        for name in absent & set(node["columns"]) - existing.get(unique_id, absent):
             del node["columns"][name]
     return sorted(absent)
 
 
 def write_static_page(target: Path) -> list[str]:
-    """Write ``static_index.html`` from what ``dbt docs generate`` left.
+    """Write ``static_index.html`` from the files that ``dbt docs generate`` wrote.
 
     Args:
         target: dbt's target folder, with manifest and catalog.
 
     Returns:
-        The features that were taken out.
+        The features that were removed.
     """
-    # dbt is slow to import, and only needed here.
+    # Importing dbt takes seconds, so only this function does.
     from dbt.task.docs import DOCS_INDEX_FILE_PATH
 
     manifest = json.loads((target / "manifest.json").read_text())
     catalog = json.loads((target / "catalog.json").read_text())
-    absent = without_absent_features(manifest, catalog)
+    absent = remove_absent_features(manifest, catalog)
+    inherit_columns(manifest, catalog)
     (target / "manifest.json").write_text(json.dumps(manifest))
     page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
     for placeholder, data in (("MANIFEST", manifest), ("CATALOG", catalog)):
@@ -69,23 +124,23 @@ def write_static_page(target: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run ``dbt docs generate`` with the arguments given, and mend its page."""
+    """Run ``dbt docs generate`` with these arguments and write the page."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn docs",
-        description="Writes target/static_index.html, the docs as one file. All "
-        "arguments are handed to `dbt docs generate`, such as --vars.",
+        prog="churn docs",
+        description="Writes the docs site as one file, target/static_index.html. All "
+        "arguments are passed to `dbt docs generate`, such as --vars.",
     )
-    _, handed_on = parser.parse_known_args(arguments)
+    _, dbt_arguments = parser.parse_known_args(arguments)
     dbt = Path(sys.executable).parent / "dbt"
-    finished = subprocess.run(
-        [str(dbt), "--quiet", "docs", "generate", *handed_on], check=False
+    completed = subprocess.run(
+        [str(dbt), "--quiet", "docs", "generate", *dbt_arguments], check=False
     )
-    if finished.returncode:
-        return finished.returncode
+    if completed.returncode:
+        return completed.returncode
     target = Path(os.environ.get("DBT_TARGET_PATH", "target"))
     absent = write_static_page(target)
     if absent:
-        print(f"Left out, since this company does not have them: {', '.join(absent)}")
+        print(f"Features without a source, left out: {', '.join(absent)}")
     print(f"The docs are in {target / 'static_index.html'}")
     return 0
 

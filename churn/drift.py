@@ -1,4 +1,4 @@
-"""How far today's accounts are from those that a model learnt from."""
+"""Feature drift of accounts against a model's training rows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 from churn.engine_io import as_batches
 from churn.features import Feature, as_matrix
 
-# Bins of equally many training rows; fewer where values repeat.
+# Number of quantile bins; fewer if values repeat.
 BINS = 10
-# Added to the rows of every bin, so that an empty one has a logarithm.
+# Added to the count of every bin, so that an empty one has a logarithm.
 _SMOOTHING = 0.5
 
 DRIFT_SCHEMA = pa.schema(
@@ -36,47 +36,47 @@ DRIFT_SCHEMA = pa.schema(
 )
 
 
-def learn_bins(
+def fit_bins(
     matrix: np.ndarray, names: Sequence[str]
 ) -> dict[str, dict[str, list[float]]]:
-    """Bins of each feature, and how many of the training rows are in each.
+    """Compute quantile bins of each feature and the shares of rows in them.
 
     Args:
-        matrix: Rows that the trees grew on, of shape (n_rows, n_features).
+        matrix: Rows that the trees were fitted to, of shape (n_rows, n_features).
         names: The features.
 
     Returns:
-        For each feature its ``edges``, upper bounds of all bins but the last;
-        the ``shares`` of the rows, first of those without a value, then of each
-        bin; its ``mean``, NaN-free; and the number of ``rows``, all as lists.
+        For each feature, as lists: ``edges``, the upper bounds of all bins but the
+        last; ``shares`` of the rows, first those with a missing value, then each
+        bin; ``mean`` of the values that are not missing; and the number of ``rows``.
     """
     bins = {}
     for position, name in enumerate(names):
         values = matrix[:, position]
-        # Sorted once, each bin is a run; what is missing comes last.
-        known = np.sort(values)
-        known = known[: np.searchsorted(known, np.nan)]
+        # After one sort, each bin is a contiguous range; NaN sorts last.
+        present = np.sort(values)
+        present = present[: np.searchsorted(present, np.nan)]
         edges = np.array([], dtype=np.float32)
-        if len(known):
+        if len(present):
             levels = np.linspace(0, 1, BINS + 1)[1:-1]
-            edges = np.unique(np.quantile(known, levels, method="higher"))
-        ends = [0, *np.searchsorted(known, edges, side="right"), len(known)]
-        counts = np.array([len(values) - len(known), *np.diff(ends)])
+            edges = np.unique(np.quantile(present, levels, method="higher"))
+        ends = [0, *np.searchsorted(present, edges, side="right"), len(present)]
+        counts = np.array([len(values) - len(present), *np.diff(ends)])
         bins[name] = {
             "edges": [float(edge) for edge in edges],
             "shares": [float(share) for share in counts / max(len(values), 1)],
-            "mean": [float(known.mean(dtype=np.float64))] if len(known) else [],
+            "mean": [float(present.mean(dtype=np.float64))] if len(present) else [],
             "rows": [len(values)],
         }
     return bins
 
 
 def stability_index(expected: np.ndarray, actual: np.ndarray) -> float:
-    """The population stability index of two distributions over the same bins.
+    """Return the population stability index of two distributions over the same bins.
 
-    The sum of ``(a - e) * ln(a / e)`` over the shares of the bins: 0 if they are
-    equal; symmetric, and the sum of both Kullback-Leibler divergences (Kullback
-    and Leibler 1951 call it J).
+    It is the sum of ``(a - e) * ln(a / e)`` over the shares of the bins: 0 for
+    equal distributions, symmetric, and the sum of both Kullback-Leibler divergences
+    (J in Kullback and Leibler 1951).
 
     Args:
         expected: Rows in each bin, of shape (n_bins,).
@@ -95,24 +95,24 @@ def measure_drift(
     features: Sequence[Feature],
     measured_days: Sequence[Any] = (),
 ) -> pa.Table:
-    """Compare the accounts of each day with the rows that a model learnt from.
+    """Compare the accounts of each date with a model's training rows.
 
     Args:
-        accounts: ``account_features``: days after those that it learnt from.
-        model: The model's row of ``churn_models``, ``None`` if there is none.
-        features: The features, with their themes.
-        measured_days: As-of dates of which nothing is asked.
+        accounts: ``account_features`` of dates after the training rows.
+        model: The model's row of ``churn_models``, or ``None``.
+        features: The features with their themes.
+        measured_days: As-of dates to skip.
 
     Returns:
-        One row per day and feature, of `DRIFT_SCHEMA`; none without a model, or
-        if the registry does not hold what it learnt from.
+        One row per date and feature, of `DRIFT_SCHEMA`. Empty without a model or if
+        its registry row has no bins.
     """
     if model is None:
         return DRIFT_SCHEMA.empty_table()
     if not isinstance(model["drift_bins"], str):
         print(
-            f"cannot measure drift: the registry keeps no bins of "
-            f"{model['model_version']}, which an older version trained"
+            f"Cannot measure drift of {model['model_version']}: it was trained by a "
+            "version that stored no drift bins. Train a new model."
         )
         return DRIFT_SCHEMA.empty_table()
     names = json.loads(model["feature_names"])
@@ -120,7 +120,7 @@ def measure_drift(
     bins = json.loads(model["drift_bins"])
     counts: dict[date, list[np.ndarray]] = {}
     sums: dict[date, np.ndarray] = {}
-    done = {pd.Timestamp(day).date() for day in measured_days}
+    skipped = {pd.Timestamp(day).date() for day in measured_days}
     for batch in as_batches(accounts, list(dict.fromkeys(["as_of_date", *names]))):
         days = (
             batch.column("as_of_date")
@@ -129,21 +129,21 @@ def measure_drift(
         )
         matrix = as_matrix(batch, names, codes)
         for day in np.unique(days):
-            if day.item() in done:
+            if day.item() in skipped:
                 continue
             rows = matrix[days == day]
-            found = [
+            bin_counts = [
                 np.bincount(
                     _bin_of(rows[:, position], np.array(bins[name]["edges"])),
                     minlength=len(bins[name]["shares"]),
                 )
                 for position, name in enumerate(names)
             ]
-            before = counts.get(day.item())
+            previous = counts.get(day.item())
             counts[day.item()] = (
-                found
-                if before is None
-                else [x + y for x, y in zip(before, found, strict=True)]
+                bin_counts
+                if previous is None
+                else [x + y for x, y in zip(previous, bin_counts, strict=True)]
             )
             totals = np.nansum(rows, axis=0, dtype=np.float64)
             sums[day.item()] = sums.get(day.item(), 0) + totals
@@ -151,12 +151,12 @@ def measure_drift(
     measured = []
     for day in sorted(counts):
         for position, name in enumerate(names):
-            actual, learnt = counts[day][position], bins[name]
-            size, learnt_size = int(actual.sum()), learnt["rows"][0]
-            expected = np.array(learnt["shares"]) * learnt_size
-            known, learnt_known = actual[1:].sum(), expected[1:].sum()
-            is_known = known > 0 and learnt_known > 0
-            used = np.count_nonzero(expected[1:] + actual[1:])
+            actual, training = counts[day][position], bins[name]
+            size, training_size = int(actual.sum()), training["rows"][0]
+            expected = np.array(training["shares"]) * training_size
+            present, training_present = actual[1:].sum(), expected[1:].sum()
+            is_defined = present > 0 and training_present > 0
+            used_bins = np.count_nonzero(expected[1:] + actual[1:])
             measured.append(
                 {
                     "model_version": model["model_version"],
@@ -165,24 +165,26 @@ def measure_drift(
                     "theme": theme_of.get(name, name),
                     "count_accounts": size,
                     "population_stability_index": (
-                        stability_index(expected[1:], actual[1:]) if is_known else None
+                        stability_index(expected[1:], actual[1:])
+                        if is_defined
+                        else None
                     ),
-                    # Its mean if both were drawn from one distribution.
+                    # Expected index if both samples have the same distribution.
                     "expected_psi": (
-                        (used - 1) * (1 / known + 1 / learnt_known)
-                        if is_known
+                        (used_bins - 1) * (1 / present + 1 / training_present)
+                        if is_defined
                         else None
                     ),
                     "missing_share": float(actual[0] / size),
-                    "training_missing_share": learnt["shares"][0],
-                    "mean_value": sums[day][position] / known if known else None,
-                    "training_mean_value": next(iter(learnt["mean"]), None),
+                    "training_missing_share": training["shares"][0],
+                    "mean_value": sums[day][position] / present if present else None,
+                    "training_mean_value": next(iter(training["mean"]), None),
                 }
             )
     return pa.Table.from_pylist(measured, schema=DRIFT_SCHEMA)
 
 
 def _bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The bin of each value: 0 for a missing one, then by rising value."""
-    found = np.searchsorted(edges, values, side="left") + 1
-    return np.where(np.isnan(values), 0, found)
+    """Return the bin of each value: 0 if missing, then by ascending value."""
+    bin_number = np.searchsorted(edges, values, side="left") + 1
+    return np.where(np.isnan(values), 0, bin_number)

@@ -1,7 +1,7 @@
-"""A dbt-duckdb plugin: a second run on a DuckDB file is refused in a sentence.
+"""dbt-duckdb plugin that refuses a second run on a DuckDB file with a clear message.
 
-DuckDB lets one process write a file. Without this, dbt ends a second run with a
-page of its own stack, in which the reason is one line.
+DuckDB allows one process to write to a file. Without this plugin, dbt reports the lock
+within a long stack trace.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 
 
 class DatabaseInUseError(RuntimeError):
-    """Another process has the database; the message is one sentence."""
+    """Report that another process uses the database; the message is one sentence."""
 
 
 class Plugin(BasePlugin):
-    """Looks whether the database is free before dbt connects to it."""
+    """Check that the database is not locked before dbt connects to it."""
 
     def update_connection_config(
         self,
@@ -37,8 +37,8 @@ def refuse_if_in_use(path: str) -> None:
         path: The file, which need not exist, or ``:memory:``.
 
     Raises:
-        DatabaseInUseError: It is open elsewhere. Other problems are left to
-            whoever connects next.
+        DatabaseInUseError: Another process has the file open. Other errors are
+            ignored here; the next connection reports them.
     """
     try:
         duckdb.connect(path).close()
@@ -46,7 +46,7 @@ def refuse_if_in_use(path: str) -> None:
         holder = re.search(r"lock is held in .*\(PID (\d+)", str(error))
         if holder:
             raise DatabaseInUseError(
-                f"The database {path} is in use by process {holder[1]}, which may be "
+                f"The database {path} is in use by process {holder[1]}, possibly "
                 "another dbt run: wait until it has ended, then run again."
             ) from None
     except duckdb.Error:

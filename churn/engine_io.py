@@ -1,7 +1,7 @@
-"""What dbt hands to a Python model, as pandas data frames or Arrow batches.
+"""Convert between dbt relations and pandas data frames or Arrow batches.
 
-The one place that knows what the engines' frames are like: DuckDB's relations,
-Spark's frames, and those of ``dbt_local_python`` that are read through SQL.
+The only module that knows the relation types of the engines: DuckDB relations, Spark
+data frames, and the relations of ``dbt_local_python`` that are read through SQL.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    # Models that pass batches need no pandas, which takes a second to load.
+    # Models that pass batches do not need pandas, which takes a second to import.
     import pandas as pd
 
 Batches = Iterable[pa.RecordBatch]
 
-# Enough rows that the cost of a batch does not matter, and few enough that a
-# hundred columns of them take some tens of megabytes.
+# Large enough that the cost per batch is negligible; a hundred columns of these rows
+# need some tens of megabytes.
 ROWS_PER_BATCH = 20_000
 
 
 def as_frame(relation: Any) -> pd.DataFrame:
-    """The rows of what ``dbt.ref`` returned, whichever engine runs."""
-    if _is_of_spark(relation):
-        return _table_of_spark(relation).to_pandas(date_as_object=False)
+    """Read a relation from ``dbt.ref`` into a data frame, on any engine."""
+    if _is_spark_frame(relation):
+        return _collect_spark_table(relation).to_pandas(date_as_object=False)
     for method in ("df", "toPandas", "to_pandas"):
         if hasattr(relation, method):
             return getattr(relation, method)()
@@ -35,21 +35,20 @@ def as_frame(relation: Any) -> pd.DataFrame:
 def as_batches(
     relation: Any, columns: Sequence[str] | None = None, rows: int = ROWS_PER_BATCH
 ) -> pa.RecordBatchReader:
-    """The rows of what ``dbt.ref`` returned, batch by batch.
+    """Read a relation from ``dbt.ref`` batch by batch.
 
     Args:
-        relation: A DuckDB relation or a Spark frame, which is read as the batches
-            are taken, or rows that are in memory already. Of a Spark frame this
-            process never holds more than one batch.
-        columns: The columns to read; all by default.
-        rows: The most rows of a batch.
+        relation: A DuckDB relation or a Spark frame, read lazily, or rows in memory.
+            At most one batch of a Spark frame is held in this process.
+        columns: The columns to read; ``None`` for all.
+        rows: Maximum rows per batch.
     """
     if hasattr(relation, "to_arrow_reader"):
         if columns is not None:
             relation = relation.select(*columns)
         return relation.to_arrow_reader(rows)
-    if _is_of_spark(relation):
-        return _batches_of_spark(
+    if _is_spark_frame(relation):
+        return _stream_spark_batches(
             relation if columns is None else relation.select(*columns), rows
         )
     if not isinstance(relation, pa.Table | pa.RecordBatch):
@@ -64,7 +63,7 @@ def as_batches(
 
 
 def column_names(relation: Any) -> list[str]:
-    """The columns of what ``dbt.ref`` returned."""
+    """Return the column names of a relation from ``dbt.ref``."""
     if isinstance(relation, pa.Table | pa.RecordBatch):
         return relation.schema.names
     if hasattr(relation, "columns"):
@@ -80,36 +79,37 @@ def map_batches(
     sorted_by: str | None = None,
     rows: int = ROWS_PER_BATCH,
 ) -> Any:
-    """What ``function`` makes of the rows of what ``dbt.ref`` returned.
+    """Apply ``function`` to the batches of a relation.
 
-    On Spark it runs in the executors, on every partition by itself, as the rows are
-    written. Spark sends it to them once: of more than a megabyte, such as a model,
-    it makes a broadcast. Elsewhere it runs here, while the rows are read.
+    On Spark it runs in the executors, once per partition, when the rows are written.
+    Spark sends a function larger than a megabyte, such as one with a model, as a
+    broadcast. On other engines it runs in this process, while the rows are read.
 
     Args:
-        relation: The rows, as `as_batches` takes them, or a Spark frame.
-        function: Makes batches of ``schema`` out of batches; it must be picklable.
-        schema: What it makes; times are without a zone, in UTC.
-        columns: The columns that it gets; by default all.
-        sorted_by: A column whose equal values it gets one after the other.
-        rows: The most rows of a batch, but on Spark, which has a setting for that.
+        relation: A relation that `as_batches` accepts.
+        function: Maps an iterable of batches to batches of ``schema``. Must be
+            picklable.
+        schema: The schema of the result; times are in UTC, without a zone.
+        columns: The columns that the function receives; ``None`` for all.
+        sorted_by: Column to sort by. On Spark, equal values share a partition.
+        rows: Maximum rows per batch. Ignored on Spark, which has a setting for it.
 
     Returns:
-        A frame that a Python model may return.
+        A frame that a dbt Python model can return.
     """
-    if _is_of_spark(relation):
+    if _is_spark_frame(relation):
         frame = relation if columns is None else relation.select(*columns)
         if sorted_by is not None:
             frame = frame.repartition(sorted_by).sortWithinPartitions(sorted_by)
         return frame.mapInArrow(_SparkTask(function, schema), _spark_schema(schema))
     if sorted_by is not None:
         relation = relation.order(sorted_by)
-    made = function(as_batches(relation, columns, rows))
-    return pa.RecordBatchReader.from_batches(schema, made)
+    mapped = function(as_batches(relation, columns, rows))
+    return pa.RecordBatchReader.from_batches(schema, mapped)
 
 
 class _SparkTask:
-    """Runs a function of batches in an executor: Spark's times have a zone."""
+    """Picklable task for Spark executors; converts times from and to UTC with zone."""
 
     def __init__(self, function: Callable[[Batches], Any], schema: pa.Schema) -> None:
         self._function = function
@@ -141,10 +141,10 @@ def _with_zone(schema: pa.Schema) -> pa.Schema:
     return _with_times(schema, pa.timestamp("us", tz="UTC"))
 
 
-def _with_times(schema: pa.Schema, type_: pa.DataType) -> pa.Schema:
+def _with_times(schema: pa.Schema, data_type: pa.DataType) -> pa.Schema:
     return pa.schema(
         [
-            field.with_type(type_) if pa.types.is_timestamp(field.type) else field
+            field.with_type(data_type) if pa.types.is_timestamp(field.type) else field
             for field in schema
         ]
     )
@@ -156,16 +156,17 @@ def _spark_schema(schema: pa.Schema) -> Any:
     return from_arrow_schema(_with_zone(schema))
 
 
-def _table_of_spark(frame: Any) -> pa.Table:
-    """The rows, collected: Spark's way to pandas depends on the machine's zone."""
+def _collect_spark_table(frame: Any) -> pa.Table:
+    """Collect as Arrow, because ``toPandas`` depends on the machine's time zone."""
     table = frame.toArrow()
     return table.cast(_without_zone(table.schema))
 
 
-def _batches_of_spark(frame: Any, rows: int) -> pa.RecordBatchReader:
-    """The rows of a Spark frame, of which one batch at a time comes here.
+def _stream_spark_batches(frame: Any, rows: int) -> pa.RecordBatchReader:
+    """Stream a Spark frame to this process, one batch at a time.
 
-    Spark sends whole partitions to its driver; so they are made as small as a batch.
+    Spark sends complete partitions to the driver, so the frame is repartitioned to
+    the size of a batch.
     """
     from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -175,7 +176,7 @@ def _batches_of_spark(frame: Any, rows: int) -> pa.RecordBatchReader:
         frame = frame.repartition(partitions)
     packed = frame.mapInArrow(_pack, "batch binary")
     batches = (
-        # Rows are dealt out to partitions in turns, and not quite evenly.
+        # Repartitioning is not exact, so a partition can exceed ``rows``.
         _cast(batch.slice(start, rows), schema)
         for row in packed.toLocalIterator()
         for batch in pa.ipc.open_stream(row.batch)
@@ -185,7 +186,7 @@ def _batches_of_spark(frame: Any, rows: int) -> pa.RecordBatchReader:
 
 
 def _pack(batches: Batches) -> Iterator[pa.RecordBatch]:
-    """Each batch as one row that holds its bytes."""
+    """Serialise each batch into one binary row."""
     for batch in batches:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, batch.schema) as stream:
@@ -195,36 +196,36 @@ def _pack(batches: Batches) -> Iterator[pa.RecordBatch]:
         )
 
 
-def _is_of_spark(relation: Any) -> bool:
+def _is_spark_frame(relation: Any) -> bool:
     return hasattr(relation, "mapInArrow")
 
 
 def existing_relation(dbt: Any, session: Any) -> Any | None:
-    """The table of the running model, ``None`` if there is none.
+    """Return the table of the running model, or ``None`` if it does not exist.
 
     Args:
-        dbt: The object that dbt hands to a Python model.
+        dbt: The ``dbt`` object of a Python model.
         session: The engine's session: a DuckDB connection or a Spark session.
     """
     if hasattr(session, "catalog") and not session.catalog.tableExists(str(dbt.this)):
-        # Spark would write an error to its log.
+        # Check the catalog, because Spark would log an error for a missing table.
         return None
     try:
         relation = session.sql(f"select * from {dbt.this}")
         if hasattr(relation, "query"):
-            # Read through SQL when asked for: whether it can be is to be known now.
+            # Such relations are read lazily, so read the schema to test for the table.
             relation.filter("1 = 0").arrow()
         return relation
     except Exception as error:
-        # Each engine has an exception of its own; all of them say it in words.
-        words = str(error).lower()
-        if any(told in words for told in _NO_SUCH_TABLE):
+        # Engines raise different exception types, so compare the message.
+        message = str(error).lower()
+        if any(text in message for text in _NO_SUCH_TABLE):
             return None
         raise
 
 
 def existing_rows(dbt: Any, session: Any) -> pd.DataFrame | None:
-    """What the table of the running model holds, ``None`` if there is no table."""
+    """Return the rows of the running model's table, or ``None`` without a table."""
     relation = existing_relation(dbt, session)
     return None if relation is None else as_frame(relation)
 

@@ -1,8 +1,8 @@
-"""Reads clickstream files that a glob names, each file once.
+"""Read the clickstream files that a glob matches, each file once.
 
-Plain, gzip and zstd files of one record a line, on this machine or in an object
-storage that pyarrow reads (``s3://…``). What was taken is told by the table that the
-lines went to: each line there carries its file's size, time and checksum.
+Supports plain, gzip and zstd files with one record per line, local or in object storage
+that pyarrow can read (``s3://…``). The target table records what was loaded: each line
+carries the size, modification time and checksum of its file.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ SCHEMA = pa.schema(
 
 
 class NoFilesError(ValueError):
-    """The glob names no file; the message is one sentence."""
+    """Report that a glob matches no file; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class EventFile:
-    """One file that the glob names.
+    """One file that the glob matches.
 
     Attributes:
-        name: Its path below the glob's fixed part, so that it is the same from
-            wherever dbt is run.
-        location: Where it is.
+        name: Its path relative to the fixed part of the glob, so that it does not
+            depend on the working directory.
+        location: Its path or URI.
         bytes: Its size.
         modified_at: When it was last written, in UTC.
     """
@@ -54,8 +54,15 @@ class EventFile:
 
 
 @dataclass(frozen=True)
-class TakenFile:
-    """What the table holds of one file."""
+class LoadedFile:
+    """A file in the target table.
+
+    Attributes:
+        bytes: Its size when it was loaded.
+        sha256: Its checksum when it was loaded.
+        modified_at: Its modification time when it was loaded, in UTC.
+        lines: Number of its lines in the table.
+    """
 
     bytes: int
     sha256: str
@@ -64,14 +71,14 @@ class TakenFile:
 
 
 def find_event_files(pattern: str) -> list[EventFile]:
-    """All files that a glob names, by name.
+    """List the files that a glob matches, sorted by name.
 
     Args:
         pattern: A path with ``*``, ``?``, ``[…]`` or, for any depth, ``**``; or a
             URI such as ``s3://bucket/clicks/*/*.gz``.
 
     Raises:
-        NoFilesError: There is none.
+        NoFilesError: No file matches.
     """
     base = _fixed_part(pattern)
     if "://" in pattern:
@@ -84,40 +91,44 @@ def find_event_files(pattern: str) -> list[EventFile]:
         ]
     if not files:
         raise NoFilesError(
-            f"No file is named by `raw_event_files`, which is {pattern}: correct it "
-            "in dbt_project.yml or in --vars."
+            f"No file matches `raw_event_files`, which is {pattern}: correct it in "
+            "dbt_project.yml or in --vars."
         )
     return files
 
 
 def new_lines(
     files: list[EventFile],
-    taken: dict[str, TakenFile],
-    say: Callable[[str], None] = print,
+    loaded_files: dict[str, LoadedFile],
+    report: Callable[[str], None] = print,
 ) -> pa.RecordBatchReader:
-    """The lines of the files that are to be taken, one batch a file.
+    """Read the lines of new and grown files, one batch per file.
 
-    A file is taken if it was not before, or if it has more lines than then, as one
-    that had been half written. One that changed otherwise is said and left alone; so
-    is one that cannot be unpacked to its end, until it can.
+    A new file is loaded. A file with more lines than before is reloaded completely,
+    so a half-written file does no harm. A file that changed otherwise is reported and
+    skipped. A truncated archive is reported and retried on the next run.
 
     Args:
-        files: All files there are.
-        taken: What was taken before, by name.
-        say: Takes one sentence for each file that is not simply taken.
+        files: All matching files.
+        loaded_files: The files in the target table, by name.
+        report: Receives one sentence for each file that is skipped or reloaded.
 
     Returns:
-        Batches of ``SCHEMA``, read as they are taken. ``received_at`` is when the
-        file was last written.
+        Batches of ``SCHEMA``, read lazily. ``received_at`` is when the file was last
+        written.
     """
-    return pa.RecordBatchReader.from_batches(SCHEMA, _batches(files, taken, say))
+    return pa.RecordBatchReader.from_batches(
+        SCHEMA, _batches(files, loaded_files, report)
+    )
 
 
 def _batches(
-    files: list[EventFile], taken: dict[str, TakenFile], say: Callable[[str], None]
+    files: list[EventFile],
+    loaded_files: dict[str, LoadedFile],
+    report: Callable[[str], None],
 ) -> Iterator[pa.RecordBatch]:
     for file in files:
-        previous = taken.get(file.name)
+        previous = loaded_files.get(file.name)
         if previous and (previous.bytes, previous.modified_at) == (
             file.bytes,
             file.modified_at,
@@ -127,9 +138,9 @@ def _batches(
             packed = _read(file.location)
             content = _unpack(file.name, packed)
         except (OSError, EOFError) as error:
-            say(
-                f"{file.name} cannot be read to its end, and will be taken once it "
-                f"can: {error}"
+            report(
+                f"{file.name} cannot be read to its end and is skipped; the next run "
+                f"retries it: {error}"
             )
             continue
         sha256 = hashlib.sha256(packed).hexdigest()
@@ -138,12 +149,12 @@ def _batches(
         lines = read_lines(content)
         if previous:
             if len(lines) <= previous.lines:
-                say(
-                    f"{file.name} changed after it was taken, and is left as it was: "
-                    "deliver changes as new files."
+                report(
+                    f"{file.name} changed after it was loaded and is skipped: deliver "
+                    "changes as new files."
                 )
                 continue
-            say(f"{file.name} has grown after it was taken, and is taken anew.")
+            report(f"{file.name} has grown since it was loaded and is reloaded.")
         yield pa.record_batch(
             [
                 lines,
@@ -157,59 +168,59 @@ def _batches(
 
 
 def _fixed_part(pattern: str) -> str:
-    """The folder before the first wildcard, with a slash at its end."""
-    before = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
-    return before[: before.rfind("/") + 1]
+    """Return the folder before the first wildcard, with a trailing slash."""
+    prefix = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return prefix[: prefix.rfind("/") + 1]
 
 
 def _local_file(path: Path, base: str) -> EventFile:
-    about = path.stat()
+    stat = path.stat()
     return EventFile(
         name=path.as_posix().removeprefix(base),
         location=str(path),
-        bytes=about.st_size,
-        modified_at=_microseconds(datetime.fromtimestamp(about.st_mtime, UTC)),
+        bytes=stat.st_size,
+        modified_at=_microseconds(datetime.fromtimestamp(stat.st_mtime, UTC)),
     )
 
 
 def _remote_files(pattern: str, base: str) -> list[EventFile]:
     scheme = pattern.split("://", 1)[0]
     storage, folder = pyarrow.fs.FileSystem.from_uri(base)
-    wanted = _as_regular_expression(pattern.split("://", 1)[1])
+    path_pattern = _as_regular_expression(pattern.split("://", 1)[1])
     return [
         EventFile(
-            name=found.path.removeprefix(folder).lstrip("/"),
-            location=f"{scheme}://{found.path}",
-            bytes=found.size,
-            modified_at=_microseconds(found.mtime),
+            name=info.path.removeprefix(folder).lstrip("/"),
+            location=f"{scheme}://{info.path}",
+            bytes=info.size,
+            modified_at=_microseconds(info.mtime),
         )
-        for found in sorted(
+        for info in sorted(
             storage.get_file_info(pyarrow.fs.FileSelector(folder, recursive=True)),
-            key=lambda found: found.path,
+            key=lambda info: info.path,
         )
-        if found.type == pyarrow.fs.FileType.File and wanted.fullmatch(found.path)
+        if info.type == pyarrow.fs.FileType.File and path_pattern.fullmatch(info.path)
     ]
 
 
 def _as_regular_expression(pattern: str) -> re.Pattern[str]:
-    """What `glob.glob` means by a pattern: ``*`` stays in its folder, ``**`` not."""
-    meanings = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    told = ""
-    for piece in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
-        if piece.startswith("[") and piece.endswith("]"):
-            told += piece.replace("[!", "[^")
+    """Convert a glob to a regular expression: only ``**`` crosses folders."""
+    wildcards = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = ""
+    for part in re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern):
+        if part.startswith("[") and part.endswith("]"):
+            expression += part.replace("[!", "[^")
         else:
-            told += meanings.get(piece, re.escape(piece))
-    return re.compile(told)
+            expression += wildcards.get(part, re.escape(part))
+    return re.compile(expression)
 
 
 def _microseconds(instant: datetime) -> datetime:
-    """UTC without its zone, as the table keeps it."""
+    """Convert to UTC without a zone, as stored in the table."""
     return instant.astimezone(UTC).replace(tzinfo=None)
 
 
 def _read(location: str) -> bytes:
-    """The bytes of a file, as they lie there."""
+    """Read the bytes of a file, without unpacking."""
     if "://" not in location:
         return Path(location).read_bytes()
     storage, path = pyarrow.fs.FileSystem.from_uri(location)
@@ -218,15 +229,15 @@ def _read(location: str) -> bytes:
 
 
 def _unpack(name: str, packed: bytes) -> bytes:
-    """The text of a file, by the ending of its name.
+    """Unpack a file by its extension.
 
     Raises:
-        EOFError: It ends before its packed content does.
-        OSError: It is not packed as its name says.
+        EOFError: The archive is truncated.
+        OSError: The file is not packed as its extension says.
     """
-    kind = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}.get(Path(name).suffix)
-    if kind is None:
+    compression = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}.get(Path(name).suffix)
+    if compression is None:
         return packed
-    # pyarrow unpacks several packed parts in one file, as gzip does.
-    with pa.CompressedInputStream(pa.BufferReader(packed), kind) as stream:
+    # CompressedInputStream reads concatenated gzip members, too.
+    with pa.CompressedInputStream(pa.BufferReader(packed), compression) as stream:
         return stream.read()

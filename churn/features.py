@@ -1,4 +1,4 @@
-"""What a feature is, how its value is put into words, how rows become numbers."""
+"""Features: their description, their values in words and as numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# What an account pays, by which text features are numbered too.
+# Monthly revenue of an account. Text features are ranked by it.
 PRICE_COLUMN = "monthly_recurring_revenue"
 
 RAISES_RISK = "raises"
@@ -23,28 +23,27 @@ LOWERS_RISK = "lowers"
 
 
 class UnknownFeatureError(ValueError):
-    """A model asks for a feature that the data does not have."""
+    """Report a feature that a model needs and the data does not have."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature, as the YAML of ``account_features`` describes it.
+    """One feature, as described in the YAML of ``account_features``.
 
     Attributes:
         name: The column of ``account_features``.
-        label: What is counted or measured, as a salesperson would say it.
-        theme: The side of the customer relation that it shows. An explanation
-            takes at most one reason from each theme.
-        high: The phrase for a value that is not below the typical one, a format
-            string that names ``value`` and other columns. It tells the bare
-            fact, so that it is true of typical values too.
-        low: The phrase for a value below the typical one. If it names the same
-            count of the period before (a column with ``_prior_`` in its name), it
-            is told only where the value is below that too: ``only 3 visits, 0
-            before`` would contradict itself.
-        missing: The phrase for a value that is not known.
-        monotone_direction: ``raises`` or ``lowers`` where nobody doubts how the value
-            moves the risk, else ``None``.
+        label: What the feature counts or measures, in a salesperson's words.
+        theme: The aspect of the customer relation. A score has at most one reason
+            per theme.
+        high: The phrase for a value at or above the median: a format string with
+            ``value`` and other columns. It states the bare fact, so that it is also
+            true of median values.
+        low: The phrase for a value below the median. If it names a column with
+            ``_prior_`` in its name, it is used only if the value is below that
+            column too: ``only 3 visits, 0 before`` would contradict itself.
+        missing: The phrase for a missing value.
+        monotone_direction: ``raises`` or ``lowers`` if the direction of the effect
+            on risk is beyond doubt, else ``None``.
     """
 
     name: str
@@ -55,68 +54,66 @@ class Feature:
     missing: str | None = None
     monotone_direction: str | None = None
 
-    def phrases(self, columns: Columns, typical: float | None) -> np.ndarray:
+    def phrases(self, columns: Columns, median: float | None) -> np.ndarray:
         """Put the values of some accounts into words.
 
-        Accounts that would be told the same are told once and copied: a million
-        accounts have few different numbers of visits.
+        Each distinct phrase is formatted once and then copied.
 
         Args:
             columns: The accounts' columns.
-            typical: The typical value that theirs are compared with, as the
-                model sees it (see `as_matrix`).
+            median: The median of the training rows, encoded as in `as_matrix`.
 
         Returns:
-            For each account the phrase for a high, a low or a missing value, an
-            array of texts.
+            For each account the phrase for a high, a low or a missing value.
         """
         numbers = columns.numbers_of(self.name)
-        told = np.empty(len(numbers), dtype=object)
+        texts = np.empty(len(numbers), dtype=object)
         is_missing = np.isnan(numbers)
         is_low = np.zeros(len(numbers), dtype=bool)
-        if typical is not None:
-            is_low = numbers < typical
+        if median is not None:
+            is_low = numbers < median
             for name in _fields(self.low):
                 if "_prior_" in name:
                     is_low &= ~(numbers >= columns.numbers_of(name))
-        told[is_missing] = self.missing or f"{self.label}: not known"
-        for phrase, is_told in (
+        texts[is_missing] = self.missing or f"{self.label}: not known"
+        for phrase, is_used in (
             (self.low, is_low),
             (self.high, ~is_low & ~is_missing),
         ):
-            chosen = np.flatnonzero(is_told)
+            chosen = np.flatnonzero(is_used)
             if len(chosen):
-                told[chosen] = self._say(phrase, columns, chosen)
-        return told
+                texts[chosen] = self._format(phrase, columns, chosen)
+        return texts
 
-    def _say(self, phrase: str, columns: Columns, chosen: np.ndarray) -> np.ndarray:
-        """One phrase with the values of the chosen accounts."""
+    def _format(self, phrase: str, columns: Columns, chosen: np.ndarray) -> np.ndarray:
+        """Format a phrase with the values of the chosen accounts."""
         names = _fields(phrase)
-        kind = np.zeros(len(chosen), dtype=np.int64)
+        group = np.zeros(len(chosen), dtype=np.int64)
         for name in names:
             column = self.name if name == "value" else name
-            different, number = columns.kinds_of(column, chosen)
-            # Numbered anew, so that the product of many columns cannot overflow.
-            kind = np.unique(kind * different + number, return_inverse=True)[1]
-        _, first, kind = np.unique(kind, return_index=True, return_inverse=True)
+            different, number = columns.groups_of(column, chosen)
+            # Renumber after each column, so that the product cannot overflow.
+            group = np.unique(group * different + number, return_inverse=True)[1]
+        _, first, group = np.unique(group, return_index=True, return_inverse=True)
         rows = chosen[first]
         shown = [
             columns.values_of(self.name if name == "value" else name, rows)
             for name in names
         ]
-        said = np.empty(len(rows), dtype=object)
-        told = zip(*shown, strict=True) if names else [()] * len(rows)
-        for row, values in enumerate(told):
-            said[row] = _say_once(phrase, values)
-        return said[kind]
+        texts = np.empty(len(rows), dtype=object)
+        values_of_row = zip(*shown, strict=True) if names else [()] * len(rows)
+        for row, values in enumerate(values_of_row):
+            texts[row] = _format_once(phrase, values)
+        return texts[group]
 
 
 class Columns:
-    """Some accounts' columns, as the phrases read them.
+    """The columns of some accounts that phrases use.
 
     Args:
         rows: The accounts, with the columns that phrases name.
-        codes: The numbers of the values of text features.
+        codes: The codes of text features.
+        chosen: Positions of the accounts to use, or ``None`` for all.
     """
 
     def __init__(
@@ -130,35 +127,35 @@ class Columns:
         self._chosen = chosen
 
     def take(self, chosen: np.ndarray) -> Columns:
-        """The same columns of the accounts at some positions."""
+        """Return the same columns of the accounts at some positions."""
         return Columns(self._rows, self._codes, chosen)
 
     def numbers_of(self, name: str) -> np.ndarray:
-        """A feature's values as the model sees them."""
+        """Return a feature's values, encoded as in the matrix."""
         return as_numbers(self._column(name), self._codes.get(name))
 
-    def kinds_of(self, name: str, chosen: np.ndarray) -> tuple[int, np.ndarray]:
-        """How many different values there are, and the number of each one's."""
+    def groups_of(self, name: str, chosen: np.ndarray) -> tuple[int, np.ndarray]:
+        """Return the number of distinct values, and the index of each row's value."""
         column = self._column(name).take(pa.array(chosen))
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
             values = column.cast(pa.float64(), safe=False)
-            different, kind = np.unique(
+            distinct, group = np.unique(
                 values.to_numpy(zero_copy_only=False), return_inverse=True
             )
-            return len(different), kind
+            return len(distinct), group
         encoded = column.dictionary_encode("encode")
-        kind = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        return len(encoded.dictionary), kind
+        group = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        return len(encoded.dictionary), group
 
     def values_of(self, name: str, chosen: np.ndarray) -> list[Any]:
-        """The values themselves, ``None`` where there is none."""
+        """Return the values at some positions, ``None`` for a missing one."""
         return self._column(name).take(pa.array(chosen)).to_pylist()
 
     def _column(self, name: str) -> pa.Array:
         if name not in self._rows.schema.names:
             raise UnknownFeatureError(
-                f"a phrase of a feature names the column {name}, which "
-                "account_features no longer has"
+                f"a phrase names the column {name}, which account_features no "
+                "longer has"
             )
         column = self._rows.column(name)
         return column if self._chosen is None else column.take(pa.array(self._chosen))
@@ -166,39 +163,39 @@ class Columns:
 
 @cache
 def _fields(phrase: str) -> tuple[str, ...]:
-    """The columns that a format string names, sorted."""
+    """Return the columns that a format string names, sorted."""
     fields = {field for _, field, _, _ in Formatter().parse(phrase) if field}
     return tuple(sorted(fields))
 
 
 @lru_cache(maxsize=50_000)
-def _say_once(phrase: str, values: tuple[Any, ...]) -> str:
-    """A phrase with the values of its columns, remembered: batches repeat them."""
-    shown = dict(zip(_fields(phrase), map(_shown, values), strict=True))
+def _format_once(phrase: str, values: tuple[Any, ...]) -> str:
+    """Format a phrase with the values of its columns; cached for later batches."""
+    shown = dict(zip(_fields(phrase), map(_as_formattable, values), strict=True))
     return _in_plain_words(phrase.format_map(shown))
 
 
 class _Number(float):
-    """A number that is formatted as a word where it is not known.
+    """A number that formats NaN as ``unknown``.
 
-    What is rounded never reads as none or all of something: 0.3 % is ``under 1%``.
+    Rounding never produces none or all of something: 0.3 % becomes ``under 1%``.
     """
 
     def __format__(self, form: str) -> str:
         if math.isnan(self):
             return "unknown"
-        told = super().__format__(form)
-        if self != 0 and not re.search("[1-9]", told):
-            is_signed = told[0] in "+-"
-            smallest = re.sub(r"0(?=\D*$)", "1", told.lstrip("+-"))
+        text = super().__format__(form)
+        if self != 0 and not re.search("[1-9]", text):
+            is_signed = text[0] in "+-"
+            smallest = re.sub(r"0(?=\D*$)", "1", text.lstrip("+-"))
             return "about 0" if is_signed else f"under {smallest}"
-        if self < 1 and re.fullmatch(r"100(\.0+)?%", told):
+        if self < 1 and re.fullmatch(r"100(\.0+)?%", text):
             return "over 99%"
-        return told
+        return text
 
 
-def _shown(value: Any) -> Any:
-    """A value that every format can show, known or not."""
+def _as_formattable(value: Any) -> Any:
+    """Convert a value to one that accepts every number format."""
     if isinstance(value, str):
         return value
     if value is None or value is pd.NA or value is pd.NaT:
@@ -209,8 +206,8 @@ def _shown(value: Any) -> Any:
         return str(value)
 
 
-_SAYS_NONE_OR_ALL = re.compile(r"(?<![\d.,])0|100%")
-# What says nothing or all in numbers, and how people say it.
+_NONE_OR_ALL = re.compile(r"(?<![\d.,])0|100%")
+# Replacements for numbers that mean none or all.
 _PLAIN_WORDS = tuple(
     (re.compile(pattern), words)
     for pattern, words in (
@@ -230,21 +227,20 @@ _PLAIN_WORDS = tuple(
 
 
 def _in_plain_words(phrase: str) -> str:
-    """A phrase with words for none and all, and what is counted once in singular."""
+    """Use words for none and all, and the singular after 1."""
     if "1 " in phrase:
         phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
         phrase = re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
-    if _SAYS_NONE_OR_ALL.search(phrase):
+    if _NONE_OR_ALL.search(phrase):
         for pattern, words in _PLAIN_WORDS:
             phrase = pattern.sub(words, phrase)
     return phrase
 
 
 def read_features(dictionary: pd.DataFrame) -> list[Feature]:
-    """The features that ``feature_dictionary`` lists, sorted by name.
+    """Read the features from ``feature_dictionary``, sorted by name.
 
-    The order is that of the names, not of the rows, so that the order of the
-    columns can change without changing a model.
+    Sorting makes a model independent of the order of the columns.
     """
     features = []
     for row in dictionary.sort_values("feature").to_dict("records"):
@@ -268,13 +264,12 @@ def as_matrix(
     names: Sequence[str],
     codes: Mapping[str, Mapping[str, float]] | None = None,
 ) -> np.ndarray:
-    """The features of ``rows`` as numbers, missing values as NaN.
+    """Return the features of ``rows`` as numbers, missing values as NaN.
 
     Args:
         rows: Rows of ``account_features``, columns in any order.
         names: The features, in the order of the model.
-        codes: The numbers of the values of text features; a value without a
-            number is a missing one.
+        codes: The codes of text features; a text without a code is missing.
 
     Returns:
         A float32 array of shape (n_rows, n_features).
@@ -283,8 +278,8 @@ def as_matrix(
         UnknownFeatureError: ``rows`` lack some of the features.
     """
     is_frame = isinstance(rows, pd.DataFrame)
-    known = set(rows.columns if is_frame else rows.schema.names)
-    absent = [name for name in names if name not in known]
+    available = set(rows.columns if is_frame else rows.schema.names)
+    absent = [name for name in names if name not in available]
     if absent:
         raise UnknownFeatureError(
             f"the model needs the feature{'s' * (len(absent) > 1)} "
@@ -300,17 +295,16 @@ def as_matrix(
 def as_numbers(
     column: pa.Array, codes: Mapping[str, float] | None = None
 ) -> np.ndarray:
-    """One feature's values as float32 numbers, missing values as NaN.
+    """Return one feature's values as float32, missing values as NaN.
 
     Args:
         column: The values.
-        codes: The numbers of a text feature's values. Text that has no number
-            is a missing value.
+        codes: The codes of a text feature; a text without a code is missing.
     """
     if codes is not None:
-        known = pa.array(list(codes), pa.string())
+        texts = pa.array(list(codes), pa.string())
         numbers = pa.array(list(codes.values()), pa.float32())
-        column = numbers.take(pc.index_in(column.cast(pa.string()), known))
+        column = numbers.take(pc.index_in(column.cast(pa.string()), texts))
     elif not _is_number(column.type):
         return np.full(len(column), np.nan, dtype=np.float32)
     if pa.types.is_decimal(column.type):
@@ -318,10 +312,10 @@ def as_numbers(
     return column.cast(pa.float32(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def _is_number(data_type: pa.DataType) -> bool:
     return (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
+        pa.types.is_integer(data_type)
+        or pa.types.is_floating(data_type)
+        or pa.types.is_boolean(data_type)
+        or pa.types.is_decimal(data_type)
     )

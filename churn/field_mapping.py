@@ -1,6 +1,6 @@
-"""Prints YAML for the JSON paths that the field mapping does not read yet.
+"""Print YAML stubs for JSON paths that the field mapping does not document.
 
-Run as ``python -m churn.field_mapping``, it reads `clickstream_field_profile` and writes
+Run ``python -m churn.field_mapping``. It reads `clickstream_field_profile` and prints
 column entries to paste into `base_clickstream__parsed_records.yml`.
 """
 
@@ -18,8 +18,8 @@ import duckdb
 
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
-# Names that no column can have: `reserved_column_names` has the same.
-_NAMES_TAKEN = """
+# Names that no column can have, equal to the macro `reserved_column_names`.
+_RESERVED_NAMES = """
     content corrected_at document event_at event_id_hash event_name
     existing_content existing_version_number field_mapping_version identity
     is_clock_skewed is_current is_existing is_on_time is_readable is_repaired
@@ -33,16 +33,16 @@ _NAMES_TAKEN = """
     on or order outer right select set table then to true union unique user
     using values when where window with
 """
-RESERVED_NAMES = frozenset(_NAMES_TAKEN.split())
+RESERVED_NAMES = frozenset(_RESERVED_NAMES.split())
 
-# Keys that a mapped path can address. The models refuse others.
+# Keys that a path of the field mapping can address; the models reject others.
 _KEY = r"""[A-Za-z_][A-Za-z0-9_-]*|"[^"\\'{}]+\""""
 _STEP = re.compile(rf"\.(?P<key>{_KEY})|(?P<item>\[\])")
 
 
 @dataclass(frozen=True)
 class UndocumentedPath:
-    """A path of `clickstream_field_profile` that the field mapping does not read."""
+    """A path of `clickstream_field_profile` that the field mapping lacks."""
 
     json_path: str
     records: int
@@ -51,7 +51,7 @@ class UndocumentedPath:
 
     @property
     def mapping_path(self) -> str | None:
-        """The path as the field mapping writes it; None if it cannot."""
+        """Return the path in the notation of the field mapping, or ``None``."""
         steps = list(_STEP.finditer(self.json_path))
         if "$" + "".join(step.group() for step in steps) != self.json_path:
             return None
@@ -65,34 +65,36 @@ def _snake_case(key: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", words).strip("_").lower()
 
 
-def column_name(json_path: str, taken: Collection[str] = ()) -> str:
-    """A snake-case name for a path, from its last key, or more keys if needed.
+def column_name(json_path: str, used_names: Collection[str] = ()) -> str:
+    """Return an unused snake-case name from the last keys of a path.
 
-    ``$.context.osName`` is ``os_name``, or ``context_os_name`` if that is ``taken``.
+    ``$.context.osName`` becomes ``os_name``, or ``context_os_name`` if that is used.
     """
-    found = (step["key"] for step in _STEP.finditer(json_path) if step["key"])
-    keys = [name for name in map(_snake_case, found) if name] or ["unnamed"]
+    raw_keys = (step["key"] for step in _STEP.finditer(json_path) if step["key"])
+    keys = [name for name in map(_snake_case, raw_keys) if name] or ["unnamed"]
     names = ["_".join(keys[-count:]) for count in range(1, len(keys) + 1)]
     longest = f"field_{names[-1]}"
     numbered = (f"{longest}_{number}" for number in itertools.count(2))
     return next(
         name
         for name in itertools.chain(names, [longest], numbered)
-        if name not in taken and name not in RESERVED_NAMES and not name[0].isdigit()
+        if name not in used_names
+        and name not in RESERVED_NAMES
+        and not name[0].isdigit()
     )
 
 
 def column_stub(path: UndocumentedPath, name: str) -> str:
-    """The YAML entry of a column called ``name`` that reads one path."""
-    found = f"{path.records} records, {path.value_types}, such as {path.example!r}"
+    """Return the YAML entry of a column ``name`` that reads one path."""
+    summary = f"{path.records} records, {path.value_types}, such as {path.example!r}"
     if path.mapping_path is None:
-        return f"      # No path can address {path.json_path!r}: {found}"
+        return f"      # No path can address {path.json_path!r}: {summary}"
     return "\n".join(
         [
-            f"      # {found}",
+            f"      # {summary}",
             f"      - name: {name}",
             "        description: >",
-            "          TODO: describe it, and when it is null.",
+            "          TODO: say what it means, its unit, and when it is null.",
             f"        data_type: {_DATA_TYPES.get(path.value_types, 'varchar')}",
             "        config:",
             "          meta:",
@@ -102,9 +104,11 @@ def column_stub(path: UndocumentedPath, name: str) -> str:
     )
 
 
-def stubs(paths: Iterable[UndocumentedPath], taken: Iterable[str]) -> Iterator[str]:
-    """A stub for each path, with names that are unique and not in ``taken``."""
-    names = set(taken)
+def stubs(
+    paths: Iterable[UndocumentedPath], used_names: Iterable[str]
+) -> Iterator[str]:
+    """Yield a stub for each path, with names that are unique and unused."""
+    names = set(used_names)
     for path in paths:
         name = column_name(path.json_path, names)
         if path.mapping_path is not None:
@@ -113,7 +117,7 @@ def stubs(paths: Iterable[UndocumentedPath], taken: Iterable[str]) -> Iterator[s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a stub for every undocumented path; the most frequent come first."""
+    """Print a stub for every undocumented path, the most frequent first."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--database",
@@ -142,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     """
                 ).fetchall()
             ]
-            taken = connection.execute(
+            used_names = connection.execute(
                 """
                 select column_name from information_schema.columns
                 where table_name = 'stg_clickstream__events'
@@ -157,8 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
     if not paths:
-        print("The field mapping reads every path that has occurred.")
-    for stub in stubs(paths, [name for (name,) in taken]):
+        print("The field mapping documents every path that has arrived.")
+    for stub in stubs(paths, [name for (name,) in used_names]):
         print(stub)
     return 0
 

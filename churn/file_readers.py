@@ -1,11 +1,11 @@
-"""Reads the files of a landing zone into Arrow tables, whatever is in them.
+"""Read the files of a landing zone into Arrow tables.
 
-Clickstream files hold one envelope per line, ``{"received_at": "…", "payload":
-"…"}``. Here they are only split into lines: an envelope that cannot be read is
-a record too, and decided upon in SQL. Bytes that are not UTF-8 become U+FFFD.
+Clickstream files hold one envelope per line, ``{"received_at": "…", "payload": "…"}``.
+They are only split into lines here: a line without a readable envelope is a record too,
+and SQL classifies it. Bytes that are not UTF-8 become U+FFFD.
 
-CSV fields stay the text that they are: backslash and N, ``null`` and ``""`` are
-texts. Only a field without a single character, quotes included, is null.
+CSV fields are read as text, so ``null`` and ``""`` are not null. Only a field without
+any character, not even quotes, is null.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import pyarrow.csv
 
 @dataclass(frozen=True)
 class RawTable:
-    """One raw table and the files that fill it.
+    """One raw table and the files that it is loaded from.
 
-    Args:
+    Attributes:
         name: The table's name.
-        pattern: Files under the landing zone that belong to it.
+        pattern: Glob of its files, relative to the landing zone.
         columns: Names and DuckDB types of its columns, in order.
     """
 
@@ -100,17 +100,17 @@ RAW_TABLES: tuple[RawTable, ...] = (
 
 
 class UnreadableFileError(Exception):
-    """A file that cannot be read at all; the message is one sentence."""
+    """Report a file that cannot be read; the message is one sentence."""
 
 
 @dataclass(frozen=True)
 class SourceFile:
     """One file of a landing zone.
 
-    Args:
+    Attributes:
         table: The raw table that it belongs to.
-        location: Where it is.
-        path: The same, relative to the landing zone, with forward slashes.
+        location: The path of the file.
+        path: The path relative to the landing zone, with forward slashes.
         bytes: Its size.
         modified_ns: When it was last written, in nanoseconds since the epoch.
     """
@@ -123,26 +123,26 @@ class SourceFile:
 
 
 def find_files(folder: Path) -> Iterator[SourceFile]:
-    """All files of a landing zone, by table and then by name."""
+    """Yield all files of a landing zone, sorted by table and name."""
     for table in RAW_TABLES:
         for location in sorted(folder.glob(table.pattern)):
             if not location.name.endswith((".jsonl", ".csv", ".gz")):
                 continue
-            about = location.stat()
+            stat = location.stat()
             yield SourceFile(
                 table,
                 location,
                 location.relative_to(folder).as_posix(),
-                about.st_size,
-                about.st_mtime_ns,
+                stat.st_size,
+                stat.st_mtime_ns,
             )
 
 
 def read_bytes(file: SourceFile) -> tuple[bytes, str]:
-    """The unpacked content of a file, and the SHA-256 of the file itself.
+    """Return the unpacked content of a file, and the SHA-256 of the packed file.
 
     Raises:
-        UnreadableFileError: The file is gone, or is no complete gzip file.
+        UnreadableFileError: The file is missing or not a complete gzip file.
     """
     try:
         packed = file.location.read_bytes()
@@ -153,16 +153,16 @@ def read_bytes(file: SourceFile) -> tuple[bytes, str]:
 
 
 def read_lines(content: bytes) -> pa.Array:
-    """The lines of a clickstream file as text, without empty ones."""
+    """Split a clickstream file into lines of text, without empty ones."""
     lines = content.decode("utf-8", errors="replace").split("\n")
     return pa.array([line for line in lines if line and line != "\r"], pa.string())
 
 
 def read_csv(file: SourceFile, content: bytes) -> pa.Table:
-    """The rows of a CSV file, every column as text, in the raw table's order.
+    """Read a CSV file with all columns as text, in the order of the raw table.
 
     Raises:
-        UnreadableFileError: It is no CSV file, or lacks a column.
+        UnreadableFileError: It is not a CSV file, or a column is missing.
     """
     columns = list(file.table.columns)
     text = content.decode("utf-8-sig", errors="replace").encode()

@@ -1,7 +1,8 @@
-"""Writes a first dbt project for someone's own data: ``python -m churn init``.
+"""Write a first dbt project for your own data: ``python -m churn init``.
 
-Reads a sample, guesses what is what, and writes variables, the field mapping and the
-event names. What it could not decide it marks as a question, where the answer goes.
+Read a sample, infer the meaning of its columns, and write variables, the field mapping
+and the event names. Each undecided point is written as a question at the line that
+answers it.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ import duckdb
 
 from churn.column_inference import (
     Field,
-    Guess,
+    InferredColumn,
     cancellation_source,
-    fields_of,
-    guess_event_columns,
-    guess_table_columns,
-    plain,
+    collect_fields,
+    infer_event_columns,
+    infer_table_columns,
+    normalise_name,
 )
 from churn.field_mapping import column_name
 from churn.sample import (
@@ -31,7 +32,7 @@ from churn.sample import (
     read_expression,
     sample_events,
     sample_table,
-    user_ids,
+    values_at,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,8 +43,10 @@ TABLES = {
     "invoices": "raw_invoices",
     "calls": "raw_calls",
 }
-_CANCELS = re.compile(r"cancel|unsubscri|terminat|churn|close_?account", re.I)
-_RESTARTS = re.compile(
+_CANCELLATION_NAMES = re.compile(
+    r"cancel|unsubscri|terminat|churn|close_?account", re.I
+)
+_RESTART_NAMES = re.compile(
     r"re-?start|re-?activat|re-?subscri|resume|sub\w*[ _-]?start|start[ _-]?sub"
     r"|^subscribed$",
     re.I,
@@ -55,51 +58,51 @@ _DATE_FORMATS = {
     "%Y%m%d": r"\d{8}$",
 }
 _DATE_IN_NAME = r"\d{4}-\d{2}-\d{2}"
-# Descriptions and options of the mapped columns.
+# Type, description and further meta of each column of the field mapping.
 _DESCRIPTIONS = {
     "event_id": ("varchar", "The tracker's identifier of the event.", {}),
     "raw_event_name": (
         "varchar",
-        "The event's name as the tracker wrote it.",
+        "The event's name as written by the tracker.",
         {"required": "true"},
     ),
     "occurred_at": (
         "timestamp",
-        "When it happened by the device's clock, in UTC.",
+        "Event time by the device's clock, in UTC.",
         {"required": "true"},
     ),
-    "sent_at": ("timestamp", "When the device sent it by its own clock, in UTC.", {}),
+    "sent_at": ("timestamp", "Send time by the device's clock, in UTC.", {}),
     "anonymous_id": ("varchar", "The browser or app installation.", {}),
-    "user_id": ("varchar", "The logged-in person.", {}),
+    "user_id": ("varchar", "The logged-in user.", {}),
     "page_path": ("varchar", "The page or screen.", {"format": "url_path"}),
     "product_category": (
         "varchar",
-        "The category of what was looked at, in lower case.",
+        "The category of the viewed product, in lower case.",
         {"format": "lower"},
     ),
 }
-_MADE_COLUMNS = [
-    ("event_name", "varchar", "What was done, in the words of the seed event_names."),
-    ("event_at", "timestamp", "When it happened, in UTC, clocks corrected."),
+_DERIVED_COLUMNS = [
+    ("event_name", "varchar", "The event's name in the seed event_names."),
+    ("event_at", "timestamp", "Event time in UTC, corrected for clock skew."),
     ("received_at", "timestamp", "When the record was received, in UTC."),
-    ("visitor_id", "varchar", "The anonymous_id, or the user_id where there is none."),
+    ("visitor_id", "varchar", "The anonymous_id or, if null, the user_id."),
     ("is_on_time", "boolean", "Whether it arrived in time for its day's features."),
-    ("is_repaired", "boolean", "Whether it was not quite JSON, and was repaired."),
-    ("is_clock_skewed", "boolean", "Whether the device's clock ran ahead."),
+    ("is_repaired", "boolean", "Whether the record was not strict JSON."),
+    ("is_clock_skewed", "boolean", "Whether the device's clock was ahead."),
     ("source_file", "varchar", "The file that delivered it first."),
 ]
 
 
 @dataclass
 class Draft:
-    """What is known of the company so far.
+    """The project to write.
 
     Attributes:
-        name: The project's name, also of its database.
-        variables: Variables of dbt_project.yml, as YAML texts, with the questions
-            that go above each.
-        questions: All questions, with the file that holds the answer.
-        views: SQL that makes the raw tables, to be run once.
+        name: The name of the project and of its database.
+        variables: Name, YAML text and questions of each variable of
+            dbt_project.yml.
+        questions: File and text of all questions.
+        views: SQL statements that create the raw tables.
     """
 
     name: str
@@ -108,17 +111,17 @@ class Draft:
     views: list[str] = field(default_factory=list)
 
     def set(self, name: str, value: str, *questions: str) -> None:
-        """Set a variable, with what is not sure about it."""
+        """Set a variable, with the questions to write above it."""
         self.variables.append((name, value, list(questions)))
         self.questions += [("dbt_project.yml", question) for question in questions]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the project; return 1 with one sentence where nothing can be read."""
+    """Write the project; return 1 and print one sentence if nothing can be read."""
     parser = argparse.ArgumentParser(
         prog="python -m churn init",
-        description="Reads a sample of your data and writes a first dbt project for "
-        "it. Paths may be globs, local or s3://, plain, .gz or .zst.",
+        description="Read a sample of your data and write a first dbt project for "
+        "it. Paths can be globs, local or s3://, plain, .gz or .zst.",
     )
     parser.add_argument(
         "--events", required=True, help="clickstream: JSON lines, Parquet or CSV"
@@ -129,12 +132,12 @@ def main(arguments: list[str] | None = None) -> int:
         "--out", type=Path, default=Path("my_company"), help="folder to write"
     )
     parser.add_argument(
-        "--sample", type=int, default=20_000, help="records to look at (20000)"
+        "--sample", type=int, default=20_000, help="records to read (20000)"
     )
     options = parser.parse_args(arguments)
     if (options.out / "dbt_project.yml").exists():
         print(
-            f"{options.out} holds a dbt project already: name another folder with "
+            f"{options.out} already holds a dbt project: name another folder with "
             "--out, or delete it.",
             file=sys.stderr,
         )
@@ -156,42 +159,42 @@ def main(arguments: list[str] | None = None) -> int:
 def write_project(
     out: Path, events: str, tables: dict[str, str | None], size: int
 ) -> Draft:
-    """Guess, and write the project's files into ``out``.
+    """Infer the columns and write the project's files into ``out``.
 
     Args:
-        out: The folder, which is made.
+        out: The folder to create.
         events: Path of the clickstream.
-        tables: Paths of the other sources by raw table; none where there is none.
-        size: How many records to look at.
+        tables: Paths of the other sources by raw table; ``None`` for a missing one.
+        size: Number of records to read.
 
     Raises:
-        CannotReadError: Something cannot be read; nothing has been written then.
+        CannotReadError: A source cannot be read. Nothing has been written.
     """
     draft = Draft(re.sub(r"\W+", "_", out.name).strip("_").lower() or "my_company")
     sample = sample_events(_absolute(events), size)
-    fields, total = fields_of(sample.records)
-    guesses = guess_event_columns(fields, total)
-    _describe_events(draft, _absolute(events), sample.is_columnar, guesses)
+    fields, total = collect_fields(sample.records)
+    inferred = infer_event_columns(fields, total)
+    _set_events(draft, _absolute(events), sample.is_columnar, inferred)
     columns = {}
     for table, path in tables.items():
         if path:
-            columns[table] = _describe_table(draft, table, _absolute(path))
-    _describe_absences(draft, tables)
-    names = _event_names(guesses["raw_event_name"])
-    _describe_outcome(draft, columns.get("raw_accounts"), names)
+            columns[table] = _set_table(draft, table, _absolute(path))
+    _set_missing_sources(draft, tables)
+    names = _event_names(inferred["raw_event_name"])
+    _set_cancellations(draft, columns.get("raw_accounts"), names)
     if "raw_accounts" in columns and "raw_contacts" not in columns:
-        _question_logins(draft, sample.records, guesses, columns["raw_accounts"])
-    categories = _categories(guesses["product_category"])
+        _ask_about_users(draft, sample.records, inferred, columns["raw_accounts"])
+    categories = _categories(inferred["product_category"])
     draft.set("product_categories", f"[{', '.join(categories)}]")
     if not {"subscribe_hover", "subscribe_click"} & set(names.values()):
         draft.set("excluded_features", "[subscribe]")
 
     (out / "models").mkdir(parents=True, exist_ok=True)
     (out / "seeds").mkdir(exist_ok=True)
-    _write_field_mapping(out, draft, fields, total, guesses)
+    _write_field_mapping(out, draft, fields, total, inferred)
     _write_event_names(out, draft, names)
     _write_offers(out, draft, categories)
-    _write_settings(out, draft)
+    _write_project_files(out, draft)
     return draft
 
 
@@ -199,20 +202,20 @@ def _absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(path)
 
 
-# ---- What is guessed -----------------------------------------------------------
+# ---- Inferred settings ---------------------------------------------------------
 
 
-def _describe_events(
-    draft: Draft, path: str, is_columnar: bool, guesses: dict[str, Guess]
+def _set_events(
+    draft: Draft, path: str, is_columnar: bool, inferred: dict[str, InferredColumn]
 ) -> None:
-    received, occurred = guesses["received_at"].fields, guesses["occurred_at"].fields
+    received, occurred = inferred["received_at"].fields, inferred["occurred_at"].fields
     questions = []
     if not received:
         questions.append(
-            "no field says when the server received a record, so all count as on "
-            "time. Does anything say it?"
+            "no field holds the time when the server received a record, so all count "
+            "as on time. Is there one?"
         )
-    clocks = [_instant(each) for each in (*received[:1], *occurred[:1])]
+    clocks = [_time_expression(each) for each in (*received[:1], *occurred[:1])]
     if is_columnar:
         draft.views.append(
             "create or replace view raw.raw_events as\n"
@@ -223,7 +226,7 @@ def _describe_events(
         )
     else:
         draft.set("raw_event_files", f'"{path}"')
-    # What cannot be read was received on the day in its file's name, if there is one.
+    # Records without a readable time are dated by the date in their file's name.
     fallback = f"try_cast(regexp_extract(source_file, '{_DATE_IN_NAME}') as timestamp)"
     expression = ",\n            ".join([*clocks, fallback, "timestamp '1970-01-01'"])
     draft.set(
@@ -234,8 +237,8 @@ def _describe_events(
     )
 
 
-def _instant(each: Field) -> str:
-    """DuckDB's reading of a time within the payload."""
+def _time_expression(each: Field) -> str:
+    """Return the DuckDB expression that reads a time from the payload."""
     text = f"try(json_extract_string(payload, '{each.path}'))"
     example = next(iter(each.values), "")
     try:
@@ -247,56 +250,61 @@ def _instant(each: Field) -> str:
     return f"make_timestamp(cast(try_cast({text} as double) * {factor} as bigint))"
 
 
-def _describe_table(draft: Draft, table: str, path: str) -> dict[str, Field]:
-    """Map the columns of one table; return what was found of ours."""
+def _set_table(draft: Draft, table: str, path: str) -> dict[str, Field]:
+    """Map the columns of one table; return the matching columns by our name."""
     columns, files = sample_table(path, 20_000)
-    guesses = guess_table_columns(table, columns)
+    inferred = infer_table_columns(table, columns)
     mapping: list[str] = []
     renamed: list[str] = []
     questions = []
-    has_day_in_name = all(re.search(_DATE_IN_NAME, Path(name).name) for name in files)
-    day = f"cast(regexp_extract(filename, '{_DATE_IN_NAME}') as date)"
-    for column, (own, question) in guesses.items():
-        if own is None and column == "batch_date":
-            if has_day_in_name:
-                mapping.append(f"      {column}: {day}")
+    has_date_in_name = all(re.search(_DATE_IN_NAME, Path(name).name) for name in files)
+    file_date = f"cast(regexp_extract(filename, '{_DATE_IN_NAME}') as date)"
+    for column, (source, question) in inferred.items():
+        if source is None and column == "batch_date":
+            if has_date_in_name:
+                mapping.append(f"      {column}: {file_date}")
                 continue
             mapping.append(f"      {column}: current_date")
             question = (
                 f"which day's state does a row of {table} show? There is no such "
-                "column, and no day in the files' names."
+                "column, and no date in the file names."
             )
-        elif own is None and column == "loaded_at":
-            base = guesses.get("batch_date", (None, None))[0]
-            source = base.path if base else day if has_day_in_name else "current_date"
+        elif source is None and column == "loaded_at":
+            batch_date = inferred.get("batch_date", (None, None))[0]
+            if batch_date:
+                loaded_from = batch_date.path
+            else:
+                loaded_from = file_date if has_date_in_name else "current_date"
             mapping.append(
-                f"      {column}: cast(cast({source} as date) as timestamp) "
+                f"      {column}: cast(cast({loaded_from} as date) as timestamp) "
                 "+ interval 1 day"
             )
             question = (
-                f"when does {table} land? It counts as on time, in the night after "
-                "its day, until a column says otherwise."
+                f"when is {table} loaded? Until a column says so, rows count as "
+                "loaded at midnight after their day, which is on time."
             )
-        elif own is None:
+        elif source is None:
             mapping.append(f"      {column}: null")
-        elif own.path != column:
-            is_plain = re.fullmatch(r"[A-Za-z_]\w*", own.path)
-            name = own.path if is_plain else f"'\"{own.path}\"'"
+        elif source.path != column:
+            is_plain = re.fullmatch(r"[A-Za-z_]\w*", source.path)
+            name = source.path if is_plain else f"'\"{source.path}\"'"
             mapping.append(f"      {column}: {name}")
-            renamed.append(f"{own.path} is {column}")
+            renamed.append(f"{source.path} is {column}")
         if question:
             questions.append(question)
     if renamed:
-        questions.append(f"is that right: {', '.join(renamed)}?")
+        questions.append(f"are these right: {', '.join(renamed)}?")
     draft.views.append(
         f"create or replace view raw.{table} as\nselect * from {read_expression(path)}"
     )
     value = "\n" + "\n".join(mapping) if mapping else "{}"
     draft.set(f"{table}_columns", value, *questions)
-    return {name: own for name, (own, _) in guesses.items() if own is not None}
+    return {
+        name: source for name, (source, _) in inferred.items() if source is not None
+    }
 
 
-def _describe_absences(draft: Draft, tables: dict[str, str | None]) -> None:
+def _set_missing_sources(draft: Draft, tables: dict[str, str | None]) -> None:
     for table, switch in (
         ("raw_contacts", "has_contacts"),
         ("raw_invoices", "has_invoices"),
@@ -307,30 +315,34 @@ def _describe_absences(draft: Draft, tables: dict[str, str | None]) -> None:
         draft.questions.append(
             (
                 "dbt_project.yml",
-                "who are your accounts? A table of them, a full extract a day, is "
-                "needed: run init again with --accounts, or set raw_accounts_table.",
+                "which table holds your accounts? A full extract a day is needed: run "
+                "init again with --accounts, or set raw_accounts_table.",
             )
         )
 
 
-def _describe_outcome(
+def _set_cancellations(
     draft: Draft, accounts: dict[str, Field] | None, names: dict[str, str]
 ) -> None:
     cancelled = (accounts or {}).get("cancelled_service")
-    dialect = cancellation_source(cancelled)
-    if dialect:
-        draft.set("cancellation_source", dialect)
+    source = cancellation_source(cancelled)
+    if source:
+        draft.set("cancellation_source", source)
         values = [value for value in cancelled.values if value.strip()]
-        for form, pattern in _DATE_FORMATS.items():
-            if dialect == "dates" and all(re.match(pattern, value) for value in values):
+        for date_format, pattern in _DATE_FORMATS.items():
+            if source == "dates" and all(re.match(pattern, value) for value in values):
                 draft.set(
                     "crm_date_format",
-                    f'"{form}"',
-                    f"is {values[0]} written as {form}, day before month?",
+                    f'"{date_format}"',
+                    f"is {values[0]} written as {date_format}, day before month?",
                 )
         return
-    cancels = sorted({name for raw, name in names.items() if _CANCELS.search(raw)})
-    restarts = sorted({name for raw, name in names.items() if _RESTARTS.search(raw)})
+    cancels = sorted(
+        {name for raw, name in names.items() if _CANCELLATION_NAMES.search(raw)}
+    )
+    restarts = sorted(
+        {name for raw, name in names.items() if _RESTART_NAMES.search(raw)}
+    )
     if cancels:
         draft.set("cancellation_source", "events")
         draft.set("cancellation_events", f"[{', '.join(map(_quoted, cancels))}]")
@@ -340,57 +352,59 @@ def _describe_outcome(
             draft.set(
                 "restart_events",
                 "[subscription_started]",
-                "which event says that a customer comes back?",
+                "which event means that a customer comes back?",
             )
         return
     draft.set(
         "cancellation_source",
         "dates",
-        "what says that an account cancelled? Neither a column nor an event looks "
-        "like it.",
+        "what marks a cancelled account? Neither a column nor an event looks like a "
+        "cancellation.",
     )
 
 
-def _question_logins(
+def _ask_about_users(
     draft: Draft,
     records: list,
-    guesses: dict[str, Guess],
+    inferred: dict[str, InferredColumn],
     accounts: dict[str, Field],
 ) -> None:
-    """Without contacts a login is an account; say so where that cannot be."""
-    paths = [each.path for each in guesses["user_id"].fields]
-    seen = set(user_ids(records, paths))
+    """Ask for contacts if, without them, no user is an account."""
+    paths = [each.path for each in inferred["user_id"].fields]
+    seen = set(values_at(records, paths))
     account = accounts.get("account_id")
     if seen and account and not seen & set(account.values):
         draft.questions.append(
             (
                 "dbt_project.yml",
-                f"whose account is the user {sorted(seen)[0]}? No user of the "
-                "clickstream is an account_id: run init again with --contacts.",
+                f"which account does the user {sorted(seen)[0]} belong to? No user of "
+                "the clickstream is an account_id: run init again with --contacts.",
             )
         )
 
 
-def _event_names(guess: Guess) -> dict[str, str]:
-    """For each name that occurs, the most frequent first, what we call it."""
-    with (ROOT / "seeds" / "event_names.csv").open(newline="") as known_names:
-        known = {
-            plain(row["raw_name"]): row["event_name"]
-            for row in csv.DictReader(known_names)
+def _event_names(raw_names: InferredColumn) -> dict[str, str]:
+    """Map each raw event name to our name, the most frequent first."""
+    with (ROOT / "seeds" / "event_names.csv").open(newline="") as seed:
+        name_of = {
+            normalise_name(row["raw_name"]): row["event_name"]
+            for row in csv.DictReader(seed)
         }
     names: dict[str, str] = {}
-    for each in guess.fields:
+    for each in raw_names.fields:
         for raw, _ in each.values.most_common():
-            low = raw.strip().lower()
-            own = re.sub(r"\W+", "_", low).strip("_")
-            if own and low not in names:
-                names[low] = known.get(plain(raw), own)
+            lower = raw.strip().lower()
+            snake_case = re.sub(r"\W+", "_", lower).strip("_")
+            if snake_case and lower not in names:
+                names[lower] = name_of.get(normalise_name(raw), snake_case)
     return names
 
 
-def _categories(guess: Guess) -> list[str]:
+def _categories(column: InferredColumn) -> list[str]:
     found = [
-        value.lower() for each in guess.fields for value, _ in each.values.most_common()
+        value.lower()
+        for each in column.fields
+        for value, _ in each.values.most_common()
     ]
     usable = [name for name in found if re.fullmatch(r"[a-z][a-z0-9_]*", name)]
     return list(dict.fromkeys(usable))[:8]
@@ -400,7 +414,7 @@ def _quoted(text: str) -> str:
     return text if re.fullmatch(r"\w+", text) else '"' + text + '"'
 
 
-# ---- What is written -----------------------------------------------------------
+# ---- Files ---------------------------------------------------------------------
 
 
 def _write_field_mapping(
@@ -408,7 +422,7 @@ def _write_field_mapping(
     draft: Draft,
     fields: dict[str, Field],
     total: int,
-    guesses: dict[str, Guess],
+    inferred: dict[str, InferredColumn],
 ) -> None:
     model = f"{draft.name}_events"
     file = f"models/{model}.yml"
@@ -419,26 +433,26 @@ def _write_field_mapping(
         "models:",
         f"  - name: {model}",
         "    description: >",
-        "      One row per event. This file is the clickstream's field mapping: a",
-        "      column with `json_paths` is extracted from the first of them that has",
-        "      a value. The tracker does not send a column with an empty list.",
+        "      One row per event: the field mapping of the clickstream. The SQL",
+        "      extracts each column from its `json_paths`, the first that holds a",
+        "      value; an empty list marks a field that the tracker does not send.",
         "    config:",
         "      materialized: view",
         "    columns:",
     ]
     used = set()
     for column, (data_type, description, meta) in _DESCRIPTIONS.items():
-        guess = guesses[column]
-        paths = [each.path for each in guess.fields]
+        column_inferred = inferred[column]
+        paths = [each.path for each in column_inferred.fields]
         used |= set(paths)
         lines += _column(column, data_type, description)
-        if guess.question:
-            lines.append(f"        # {QUESTION} {guess.question}")
-            draft.questions.append((file, guess.question))
+        if column_inferred.question:
+            lines.append(f"        # {QUESTION} {column_inferred.question}")
+            draft.questions.append((file, column_inferred.question))
         lines += ["        config:", "          meta:"]
         lines += [f"            {key}: {value}" for key, value in meta.items()]
         lines.append(_paths(paths))
-    names = set(_DESCRIPTIONS) | {name for name, *_ in _MADE_COLUMNS}
+    names = set(_DESCRIPTIONS) | {name for name, *_ in _DERIVED_COLUMNS}
     for each in sorted(fields.values(), key=lambda each: -each.count):
         if each.path in used or not each.is_scalar or each.share(total) < 0.01:
             continue
@@ -446,17 +460,17 @@ def _write_field_mapping(
             continue
         name = column_name(each.path, names)
         names.add(name)
-        kind = next(iter(each.types)) if len(each.types) == 1 else "text"
-        data_type = {"number": "double", "boolean": "boolean"}.get(kind, "varchar")
+        json_type = next(iter(each.types)) if len(each.types) == 1 else "text"
+        data_type = {"number": "double", "boolean": "boolean"}.get(json_type, "varchar")
         example = next(iter(each.values), "")[:40]
         lines += _column(
             name,
             data_type,
-            f"In {each.share(total):.0%} of the records, such as {example!r}; nobody "
-            "has said yet what it means.",
+            f"In {each.share(total):.0%} of the records, such as {example!r}; "
+            "describe what it means.",
         )
         lines += ["        config:", "          meta:", _paths([each.path])]
-    for name, data_type, description in _MADE_COLUMNS:
+    for name, data_type, description in _DERIVED_COLUMNS:
         lines += _column(name, data_type, description)
     (out / file).write_text("\n".join(lines) + "\n")
 
@@ -484,8 +498,8 @@ def _write_event_names(out: Path, draft: Draft, names: dict[str, str]) -> None:
         draft.questions.append(
             (
                 "seeds/event_names.csv",
-                "which event is a view of a page? Call it page_view; a look at a "
-                "product is a product_view.",
+                "which event is a page view? Name it page_view, and the view of a "
+                "product product_view.",
             )
         )
 
@@ -497,35 +511,50 @@ def _write_offers(out: Path, draft: Draft, categories: list[str]) -> None:
         writer.writerows([name, f"An offer for {name}"] for name in categories)
         writer.writerow(["default", "A call"])
     draft.questions.append(
-        ("seeds/offers.csv", "what do you offer to an account that is about to leave?")
+        ("seeds/offers.csv", "what do you offer an account that is likely to leave?")
     )
 
 
-def _write_settings(out: Path, draft: Draft) -> None:
+def _write_project_files(out: Path, draft: Draft) -> None:
     variables = []
     for name, value, questions in draft.variables:
         variables += [f"    # {QUESTION} {question}" for question in questions]
         separator = "" if value.startswith("\n") else " "
         variables.append(f"    {name}:{separator}{value}")
-    loose = [
+    other_questions = [
         f"# {QUESTION} {question}"
         for file, question in draft.questions
         if file == "dbt_project.yml"
-        and not any(question in asked for _, _, asked in draft.variables)
+        and not any(
+            question in variable_questions
+            for _, _, variable_questions in draft.variables
+        )
     ]
     (out / "dbt_project.yml").write_text(
         "\n".join(
             [
-                *loose,
+                *other_questions,
                 f"name: {draft.name}",
                 "version: 0.1.0",
                 "config-version: 2",
                 f"profile: {draft.name}",
                 "",
+                "# The package overrides some of dbt's own macros.",
+                "dispatch:",
+                "  - macro_namespace: dbt",
+                f"    search_order: [{draft.name}, churn, dbt]",
+                "",
+                "flags:",
+                "  # The package reads this project's seeds, which replace its own.",
+                "  require_ref_searches_node_package_before_root: true",
+                "  # A test runs only if all tables that it reads are selected or",
+                "  # upstream.",
+                "  indirect_selection: buildable",
+                "",
                 'model-paths: ["models"]',
                 'seed-paths: ["seeds"]',
                 "",
-                "# This company's own names and offers.",
+                "# Replaced by this project's seeds of the same name.",
                 "seeds:",
                 "  churn:",
                 "    event_names:",
@@ -533,13 +562,13 @@ def _write_settings(out: Path, draft: Draft) -> None:
                 "    offers:",
                 "      +enabled: false",
                 "",
-                "# They prove the package, with the variables that it comes with.",
+                "# They test the package with its default variables.",
                 "unit_tests:",
                 "  churn:",
                 "    +enabled: false",
                 "",
-                "# All variables, with their units and effects, are in the package's",
-                f"# own {ROOT / 'dbt_project.yml'}",
+                "# The package describes all variables, with units and effects, in",
+                f"# {ROOT / 'dbt_project.yml'}",
                 "vars:",
                 "  churn:",
                 "    load_demo_seeds: false",
@@ -583,7 +612,7 @@ def _print_next_steps(out: Path, draft: Draft) -> None:
     print(f"Wrote a dbt project into {out}.")
     if draft.questions:
         count = len(draft.questions)
-        print(f"\n{count} question{'s' * (count > 1)} for you, marked where it goes:")
+        print(f"\n{count} question{'s' * (count > 1)}, each at the line to change:")
         for file, question in draft.questions:
             print(f"  {file}: {question}")
     print(

@@ -1,8 +1,7 @@
-"""Splits, normalises and repairs the records that are not one plain JSON object.
+"""Split, normalise and repair records that are not one strict JSON object.
 
-Nothing here guesses: a record becomes objects only if it can mean nothing else. And
-nothing here raises: whatever a tracker has sent, it comes back as objects or as a
-reason why not.
+Repairs are unambiguous: a record becomes objects only if it has one meaning. No
+function raises on a record: each record yields objects or a reject reason.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ import pyjson5
 
 from churn.engine_io import map_batches
 
-# What may stand around and between the objects of a record without meaning anything:
-# white space, byte-order marks, NUL and the record separator of JSON sequences.
+# Characters around and between objects that carry no meaning: white space, byte-order
+# marks, NUL and the record separator of JSON sequences.
 _FRAMING = " \t\r\n\v\f\0\x1e\u00a0\u200b\u2028\u2029\ufeff"
 _SEPARATORS = re.compile(f"[{_FRAMING},]*")
 
-# Deeper nesting than this is no event, and endangers the stacks of readers. SQL looks
-# for it too: see `may_nest_too_deep`.
-_DEEPEST_NESTING = 200
+# Deeper nesting is rejected: it is no event, and can overflow the stack of a reader.
+# `may_nest_too_deep` applies the same limit in SQL.
+_MAX_NESTING = 200
 
-# The tokens that matter for issue where an object ends: texts as a whole, so that
-# what is in them does not count, and the characters that open, close and pair.
+# Tokens needed to find the end of an object: complete strings, so that brackets inside
+# them are ignored, brackets, colons and unpaired quotes.
 _TOKEN = re.compile(
     r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[][{}:"']""",
     re.DOTALL,
 )
 
-# Texts, and words that stand where a value belongs.
+# Strings, and bare words in the place of a value.
 _TEXT_OR_WORD = re.compile(
     r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?<![\w$.])[A-Za-z]+(?![\w$.]|\s*:)""",
     re.DOTALL,
 )
-# What such words mean in Python and in JavaScript.
+# The JSON value of such words, as written by Python and JavaScript.
 _WORDS = {
     "None": "null",
     "none": "null",
@@ -65,16 +64,15 @@ _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class ParsedObject(NamedTuple):
-    """One object of a delivered record, or a part of it that is none.
+    """One object of a record, or a part of a record that is not an object.
 
     Attributes:
-        received_text: The part as it was received; the whole record where it is
-            the only part.
-        payload: The object as compact, normalised JSON; None where there is none.
+        received_text: The part as received; the complete record if it has one part.
+        payload: The object as compact, normalised JSON; ``None`` if rejected.
         identity: The MD5 digest of the object's own text.
-        is_repaired: Whether the text was not JSON, and was made so.
-        reject_reason: Why there is no object; None where there is one.
-        reject_detail: The same, for a person.
+        is_repaired: Whether the text was not JSON and was repaired.
+        reject_reason: Why the part is rejected; ``None`` for an object.
+        reject_detail: The reason in more detail, for people.
     """
 
     received_text: str | None
@@ -86,13 +84,13 @@ class ParsedObject(NamedTuple):
 
 
 def split_record(record: str | None) -> list[ParsedObject]:
-    """Find the objects in a delivered record.
+    """Split a record into its objects and rejected parts.
 
     Args:
-        record: The record's text, of any kind.
+        record: The text of the record, of any kind.
 
     Returns:
-        At least one piece; together they account for the whole record.
+        At least one part. The parts cover the complete record.
     """
     if record is None or not record.strip(_FRAMING):
         return [_rejected(record, "not_json", "empty")]
@@ -100,7 +98,7 @@ def split_record(record: str | None) -> list[ParsedObject]:
         return _split(record)
     except (RecursionError, MemoryError):
         return [_rejected(record, "nested_too_deep", None)]
-    except Exception as error:  # No record, however odd, fails the run.
+    except Exception as error:  # A record must not fail the run.
         return [_rejected(record, "not_json", type(error).__name__)]
 
 
@@ -109,7 +107,7 @@ def _rejected(text: str | None, reason: str, detail: str | None) -> ParsedObject
 
 
 def _split(record: str) -> list[ParsedObject]:
-    """Read object after object, until the record's end or something unreadable."""
+    """Read values until the end of the record or the first unreadable part."""
     text = record.strip(_FRAMING)
     reader = _Reader()
     objects: list[ParsedObject] = []
@@ -118,7 +116,7 @@ def _split(record: str) -> list[ParsedObject]:
     while position < len(text):
         value, end, is_repaired, problem = _read_next(reader, text, position)
         if problem is None and end < len(text) and not isinstance(value, dict | list):
-            # A number or word that something else follows separates nothing.
+            # After a number or word, the start of the next value is ambiguous.
             problem = ("not_json", "text around the objects")
         if problem is not None:
             objects.append(_rejected(text[position:], *problem))
@@ -126,18 +124,18 @@ def _split(record: str) -> list[ParsedObject]:
 
         part = text[position:end]
         if isinstance(value, str):
-            value = _unnested(value)
+            value = _decode_nested(value)
         if _is_too_deep(part, value):
             objects.append(_rejected(part, "nested_too_deep", None))
         elif isinstance(value, dict):
-            payload, is_mended = _as_json(value)
+            payload, is_changed = _encode(value)
             identity = hashlib.md5(part.encode()).hexdigest()
             objects.append(
-                ParsedObject(part, payload, identity, is_repaired or is_mended)
+                ParsedObject(part, payload, identity, is_repaired or is_changed)
             )
         else:
-            kind = _KINDS.get(type(value), "number")
-            objects.append(_rejected(part, "not_an_object", kind))
+            type_name = _TYPE_NAMES.get(type(value), "number")
+            objects.append(_rejected(part, "not_an_object", type_name))
 
         separators = _SEPARATORS.match(text, end)
         position = separators.end()
@@ -150,23 +148,23 @@ def _split(record: str) -> list[ParsedObject]:
 
 
 def _is_too_deep(text: str, value: Any) -> bool:
-    """Whether a value read from ``text`` nests deeper than an event may."""
-    if text.count("{") + text.count("[") <= _DEEPEST_NESTING:
+    """Return whether a value is nested deeper than `_MAX_NESTING`."""
+    if text.count("{") + text.count("[") <= _MAX_NESTING:
         return False
-    level = [value]
-    for _ in range(_DEEPEST_NESTING):
-        level = [
+    items = [value]
+    for _ in range(_MAX_NESTING):
+        items = [
             item
-            for container in level
+            for container in items
             if isinstance(container, dict | list)
             for item in (
                 container.values() if isinstance(container, dict) else container
             )
         ]
-    return any(isinstance(item, dict | list) for item in level)
+    return any(isinstance(value, dict | list) for value in items)
 
 
-_KINDS = {
+_TYPE_NAMES = {
     list: "array",
     str: "text",
     bool: "boolean",
@@ -179,11 +177,11 @@ _KINDS = {
 def _read_next(
     reader: _Reader, text: str, position: int
 ) -> tuple[Any, int, bool, tuple[str, str | None] | None]:
-    """Read the JSON value at ``position``, repairing it where that is no guess.
+    """Read the JSON value at ``position``, and repair it if that is unambiguous.
 
     Returns:
-        The value, where it ends, whether it was repaired, and, where it cannot be
-        read, the reason with its detail.
+        The value, its end position, whether it was repaired and, if it cannot be read,
+        the reject reason with its detail.
     """
     try:
         return *reader.read(text, position), None
@@ -197,19 +195,19 @@ def _read_next(
     end, pairs, depth = _end_of_object(text, position)
     if end is None:
         return None, 0, False, ("not_json", "truncated")
-    if depth > _DEEPEST_NESTING:
+    if depth > _MAX_NESTING:
         return None, 0, False, ("nested_too_deep", None)
     value = _read_tolerantly(text[position:end])
     if value is _UNREADABLE:
         return None, 0, False, ("not_json", "cannot be repaired without guessing")
     if _count_pairs(value) != pairs:
-        # Which of the values was meant? Only JSON itself has a rule for that.
+        # Only strict JSON defines which of the repeated keys counts.
         return None, 0, False, ("not_json", "a key occurs twice in broken JSON")
     return _normalised(value), end, True, None
 
 
 class _Reader:
-    """Reads strict JSON; `NaN` and `Infinity` become null, and are told."""
+    """A strict JSON reader; ``NaN`` and ``Infinity`` become null, as a repair."""
 
     def __init__(self) -> None:
         self._has_constants = False
@@ -225,41 +223,41 @@ class _Reader:
         self._has_constants = True
 
     def read(self, text: str, position: int) -> tuple[Any, int, bool]:
-        """The value at ``position``, where it ends, whether it was repaired."""
+        """Return the value at ``position``, its end, and whether it was repaired."""
         self._has_constants = False
         value, end = self._raw_decode(text, position)
         return value, end, self._has_constants
 
 
 def _integer(text: str) -> int | str:
-    """A whole number; one that would lose digits or be written anew stays text."""
+    """Parse an integer; one that would lose digits or change its text stays text."""
     return int(text) if len(text) < 20 and text != "-0" else text
 
 
 def _decimal(text: str) -> float | str:
-    """A decimal number; one that would be written in another way stays text."""
+    """Parse a decimal number; one that would change its text stays text."""
     number = float(text)
     return number if repr(number) == text else text
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose values are normalised; of a repeated key the first counts."""
+    """Build an object with normalised values; the first of repeated keys counts."""
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key not in result:
-            kind = type(value)
-            if kind is str:
-                value = _unnested(value)
-            elif kind is list:
+            value_type = type(value)
+            if value_type is str:
+                value = _decode_nested(value)
+            elif value_type is list:
                 value = _array(value)
             result[key] = value
     return result
 
 
 def _array(items: list[Any]) -> Any:
-    """An array with normalised items; an object where it is keys and values."""
+    """Normalise the items of an array; a list of keys and values becomes an object."""
     items = [
-        _unnested(item)
+        _decode_nested(item)
         if isinstance(item, str)
         else _array(item)
         if isinstance(item, list)
@@ -274,13 +272,13 @@ def _array(items: list[Any]) -> Any:
     ):
         result: dict[str, Any] = {}
         for item in items:
-            result.setdefault(item["key"], _plain_value(item.get("value")))
+            result.setdefault(item["key"], _unwrap_typed_value(item.get("value")))
         return result
     return items
 
 
-def _plain_value(value: Any) -> Any:
-    """What a key's value holds: of ``{"string_value": "/x"}`` the "/x"."""
+def _unwrap_typed_value(value: Any) -> Any:
+    """Return the value of a typed wrapper: "/x" for ``{"string_value": "/x"}``."""
     if (
         isinstance(value, dict)
         and value
@@ -290,8 +288,8 @@ def _plain_value(value: Any) -> Any:
     return value
 
 
-def _unnested(text: str) -> Any:
-    """The object or array that a text holds as JSON, else the text itself."""
+def _decode_nested(text: str) -> Any:
+    """Return the object or array that a text holds as JSON, else the text."""
     if '"' not in text or not text.lstrip(" \t\r\n").startswith(("{", "[")):
         return text
     reader = _Reader()
@@ -309,11 +307,11 @@ _UNREADABLE = object()
 
 
 def _end_of_object(text: str, start: int) -> tuple[int | None, int, int]:
-    """Where the object or array that begins at ``start`` ends, and what is in it.
+    """Find the end of the object or array that begins at ``start``.
 
     Returns:
-        The position after its last bracket, or None if there is none; how many pairs
-        of key and value it has at any depth; and how many levels deep it nests.
+        The position after its last bracket, or ``None`` if it is truncated; its number
+        of key-value pairs at any depth; and its nesting depth.
     """
     open_brackets: list[str] = []
     pairs = depth = 0
@@ -336,17 +334,17 @@ def _end_of_object(text: str, start: int) -> tuple[int | None, int, int]:
 
 
 def _read_tolerantly(text: str) -> Any:
-    """The value that a text has as JSON5, or with Python's words for values."""
+    """Parse a text as JSON5, then with Python's words for values."""
     try:
-        return pyjson5.decode(text, _DEEPEST_NESTING)
+        return pyjson5.decode(text, _MAX_NESTING)
     except Exception:
         pass
     try:
         return pyjson5.decode(
             _TEXT_OR_WORD.sub(
-                lambda found: _WORDS.get(found.group(), found.group()), text
+                lambda word: _WORDS.get(word.group(), word.group()), text
             ),
-            _DEEPEST_NESTING,
+            _MAX_NESTING,
         )
     except Exception:
         return _UNREADABLE
@@ -361,7 +359,7 @@ def _count_pairs(value: Any) -> int:
 
 
 def _normalised(value: Any) -> Any:
-    """A value from the tolerant parser, as the strict one would have given it."""
+    """Normalise a value of the tolerant parser as the strict reader does."""
     if isinstance(value, dict):
         return _object([(key, _normalised(item)) for key, item in value.items()])
     if isinstance(value, list):
@@ -371,8 +369,8 @@ def _normalised(value: Any) -> Any:
     return value
 
 
-def _as_json(value: dict[str, Any]) -> tuple[str, bool]:
-    """A value as JSON that is valid Unicode, and whether it had to be mended."""
+def _encode(value: dict[str, Any]) -> tuple[str, bool]:
+    """Encode a value as valid Unicode JSON; also return whether it was changed."""
     text = _write_json(value)
     try:
         text.encode()
@@ -398,35 +396,35 @@ _SCHEMA = pa.schema(
 
 
 def repaired_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Turn batches of delivered records into batches of their objects.
+    """Convert batches of records to batches of their parts.
 
     Args:
         batches: Records with ``payload``, ``received_at``, ``source_file`` and
             ``processed_at``.
 
     Yields:
-        One row per piece.
+        One row per part.
     """
     for batch in batches:
         records = batch.column("payload").to_pylist()
-        origins: list[int] = []
+        record_rows: list[int] = []
         numbers: list[int] = []
         objects: list[ParsedObject] = []
         for row, record in enumerate(records):
-            found = split_record(record)
-            objects.extend(found)
-            origins.extend([row] * len(found))
-            numbers.extend(range(1, len(found) + 1))
-        of_record = {
-            name: batch.column(name).take(pa.array(origins, pa.int64()))
+            parts = split_record(record)
+            objects.extend(parts)
+            record_rows.extend([row] * len(parts))
+            numbers.extend(range(1, len(parts) + 1))
+        record_columns = {
+            name: batch.column(name).take(pa.array(record_rows, pa.int64()))
             for name in ("source_file", "received_at", "processed_at")
         }
-        of_object = dict(
+        object_columns = dict(
             zip(ParsedObject._fields, zip(*objects, strict=True), strict=True)
             if objects
             else ((name, ()) for name in ParsedObject._fields)
         )
-        columns = {**of_record, **of_object, "object_number": numbers}
+        columns = {**record_columns, **object_columns, "object_number": numbers}
         yield pa.RecordBatch.from_arrays(
             [
                 column.cast(field.type)
@@ -439,14 +437,14 @@ def repaired_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
 
 
 def repaired_records(records: Any) -> Any:
-    """The objects of delivered records, which are never held in memory.
+    """Split and repair records batch by batch.
 
     Args:
-        records: What ``dbt.ref`` returned, with the columns that
-            ``repaired_batches`` needs.
+        records: A relation from ``dbt.ref`` with the columns that
+            `repaired_batches` needs.
 
     Returns:
-        A frame that a Python model may return.
+        A frame that a dbt Python model can return.
     """
     return map_batches(
         records,

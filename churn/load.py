@@ -1,8 +1,8 @@
-"""Loads a landing zone into the raw tables: ``python -m churn.load DIR``.
+"""Load a landing zone into the raw tables: ``python -m churn.load DIR``.
 
-Each file is loaded exactly once. ``loaded_files``, beside the raw tables, says
-which are: a file's rows and its line there are written in one transaction, so
-that a load that is killed loses nothing and doubles nothing.
+Each file is loaded exactly once. The table ``loaded_files`` lists the loaded files. The
+rows of a file and its entry there are written in one transaction, so an interrupted
+load neither loses nor repeats rows.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from churn.file_readers import (
     read_lines,
 )
 
-# A batch of files that is loaded in one transaction holds about this much.
+# Approximate size of the unpacked files that are loaded in one transaction.
 _BATCH_BYTES = 64_000_000
 _BATCH_FILES = 1_000
 
 
-# An envelope that cannot be read becomes a record with the whole line as its
-# payload, received in the last second of the file's day.
+# A line without a readable envelope becomes a record with the complete line as its
+# payload, received in the last second of the file's date.
 _ENVELOPES = r"""
     select
         case when is_readable then fields[2] else line end as payload,
@@ -63,7 +63,7 @@ _ENVELOPES = r"""
                     source_file,
                     try(json_extract_string(line, ['$.received_at', '$.payload']))
                         as fields
-                from accepted
+                from new_rows
             )
         )
     )
@@ -71,16 +71,24 @@ _ENVELOPES = r"""
 
 
 class LoadError(Exception):
-    """Why nothing can be loaded; the message is one sentence."""
+    """Report why nothing can be loaded; the message is one sentence."""
 
 
 @dataclass
 class LoadReport:
-    """What a load did."""
+    """Counts and messages of a load.
+
+    Attributes:
+        files: Loaded files by raw table.
+        rows: Loaded rows by raw table.
+        already_loaded: Files that an earlier load has loaded.
+        changed: Paths of files that changed after they were loaded.
+        unreadable: Messages about files that cannot be read.
+    """
 
     files: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
-    known: int = 0
+    already_loaded: int = 0
     changed: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
@@ -91,27 +99,28 @@ def load(
     raw_schema: str = "raw",
     show_progress: bool = False,
 ) -> LoadReport:
-    """Load what is new in a landing zone into a DuckDB file.
+    """Load the new files of a landing zone into a DuckDB file.
 
     Args:
         folder: The landing zone.
-        database: The DuckDB file; made if it is not there.
-        raw_schema: Schema of the raw tables; made if it is not there.
-        show_progress: Whether to tell on stderr how far the load is.
+        database: The DuckDB file; created if missing.
+        raw_schema: Schema of the raw tables; created if missing.
+        show_progress: Whether to print progress on stderr.
 
     Returns:
-        What was loaded, known already, changed since, or unreadable.
+        Counts of the loaded files, and the files that were skipped.
 
     Raises:
-        LoadError: There is nothing to load from or into.
+        LoadError: The landing zone or the database cannot be used.
     """
     if not folder.is_dir():
         raise LoadError(f"There is no folder {folder}: name the landing zone.")
     files = list(find_files(folder))
     if not files:
         raise LoadError(
-            f"{folder} holds no landing zone: no file such as clickstream/dt=*/"
-            "*.jsonl.gz or salesforce/batch_date=*/accounts.csv.gz is in it."
+            f"{folder} is not a landing zone: it holds no file such as "
+            "clickstream/dt=*/*.jsonl.gz or "
+            "salesforce/batch_date=*/accounts.csv.gz."
         )
     try:
         with _connect(database) as connection:
@@ -119,20 +128,20 @@ def load(
             return loader.load(files, show_progress)
     except duckdb.Error as error:
         raise LoadError(
-            f"Loading into {database} stopped, and what was complete is kept: "
+            f"Loading into {database} stopped; completed files are kept: "
             f"{_first_line(error)}"
         ) from error
 
 
 def _connect(database: Path) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file for writing, with UTC as its time zone."""
+    """Open a DuckDB file for writing, with UTC as the time zone."""
     try:
         connection = duckdb.connect(str(database))
     except duckdb.Error as error:
         if "lock" in str(error).lower():
             raise LoadError(
-                f"The database {database} is in use by another process: close that, "
-                "then load again."
+                f"The database {database} is in use by another process: close it and "
+                "load again."
             ) from error
         raise LoadError(
             f"The database {database} cannot be opened: {_first_line(error)}"
@@ -156,23 +165,23 @@ class _Loader:
         self, connection: duckdb.DuckDBPyConnection, schema: str, database: Path
     ) -> None:
         self.connection = connection
-        # With the database's name: a file may be called like the schema.
-        found = connection.execute("select current_database()").fetchone()
-        self.schema = f"{_quoted(str(found and found[0]))}.{_quoted(schema)}"
+        # Qualify with the database name, because a file can be named like the schema.
+        row = connection.execute("select current_database()").fetchone()
+        self.schema = f"{_quoted(str(row and row[0]))}.{_quoted(schema)}"
         self.database = database
         self.report = LoadReport()
 
     def load(self, files: list[SourceFile], show_progress: bool) -> LoadReport:
         self._create_tables()
-        new_files = self._without_known_files(files)
-        told_at, done = time.monotonic(), 0
+        new_files = self._new_files(files)
+        last_print_at, done = time.monotonic(), 0
         for table in RAW_TABLES:
-            own = [file for file in new_files if file.table is table]
-            for batch in _batches(own):
+            table_files = [file for file in new_files if file.table is table]
+            for batch in _batches(table_files):
                 self._load_batch(table, batch)
                 done += len(batch)
-                if show_progress and time.monotonic() - told_at > 2:
-                    told_at = time.monotonic()
+                if show_progress and time.monotonic() - last_print_at > 2:
+                    last_print_at = time.monotonic()
                     print(
                         f"   {table.name}: {done} of {len(new_files)} files",
                         file=sys.stderr,
@@ -180,7 +189,7 @@ class _Loader:
         return self.report
 
     def _create_tables(self) -> None:
-        """Make what is missing; refuse tables that were filled otherwise."""
+        """Create missing tables; raise if raw tables hold rows that no load wrote."""
         schema = self.schema
         self.connection.execute("begin")
         self.connection.execute(f"create schema if not exists {schema}")
@@ -191,7 +200,7 @@ class _Loader:
         )
         for table in RAW_TABLES:
             columns = ", ".join(
-                f"{name} {kind}" for name, kind in table.columns.items()
+                f"{name} {data_type}" for name, data_type in table.columns.items()
             )
             self.connection.execute(
                 f"create table if not exists {schema}.{table.name} ({columns})"
@@ -201,9 +210,9 @@ class _Loader:
                 if self._has_rows(table.name):
                     self.connection.execute("rollback")
                     raise LoadError(
-                        f"{table.name} in {self.database} already holds rows "
-                        "that no load wrote, such as the demo seeds: delete that "
-                        "file, or load into another one with --database."
+                        f"{table.name} in {self.database} holds rows that no load "
+                        "wrote, such as the demo seeds: delete that file, or load "
+                        "into another one with --database."
                     )
         self.connection.execute("commit")
 
@@ -211,9 +220,9 @@ class _Loader:
         rows = self.connection.execute(f"select 1 from {self.schema}.{table} limit 1")
         return rows.fetchone() is not None
 
-    def _without_known_files(self, files: list[SourceFile]) -> list[SourceFile]:
-        """The files that are not loaded yet; changed ones are only noted."""
-        known = {
+    def _new_files(self, files: list[SourceFile]) -> list[SourceFile]:
+        """Return the files to load, and report files that changed since."""
+        loaded = {
             path: (size, modified_ns, checksum)
             for path, size, modified_ns, checksum in self.connection.execute(
                 f"""select path, bytes, modified_ns, sha256
@@ -222,11 +231,11 @@ class _Loader:
         }
         new_files = []
         for file in files:
-            if file.path not in known:
+            if file.path not in loaded:
                 new_files.append(file)
                 continue
-            self.report.known += 1
-            size, modified_ns, checksum = known[file.path]
+            self.report.already_loaded += 1
+            size, modified_ns, checksum = loaded[file.path]
             if (size, modified_ns) == (file.bytes, file.modified_ns):
                 continue
             try:
@@ -254,9 +263,9 @@ class _Loader:
                 )
 
     def _insert(self, table: RawTable, batch: list[SourceFile]) -> None:
-        """Write files and their lines in the ledger in one transaction."""
+        """Write files and their entries in ``loaded_files`` in one transaction."""
         parts: list[pa.Table] = []
-        ledger: list[tuple[str, str, int, int, int, str]] = []
+        entries: list[tuple[str, str, int, int, int, str]] = []
         unreadable: list[str] = []
         for file in batch:
             try:
@@ -265,27 +274,27 @@ class _Loader:
                 unreadable.append(str(error))
                 continue
             parts.append(part)
-            about = (len(part), file.bytes, file.modified_ns, checksum)
-            ledger.append((file.path, table.name, *about))
+            metadata = (len(part), file.bytes, file.modified_ns, checksum)
+            entries.append((file.path, table.name, *metadata))
         self.connection.execute("begin")
         if parts:
-            self.connection.register("accepted", pa.concat_tables(parts))
+            self.connection.register("new_rows", pa.concat_tables(parts))
             self.connection.execute(
                 f"""insert into {self.schema}.{table.name}
-                ({", ".join(table.columns)}) {_select_loaded(table)}"""
+                ({", ".join(table.columns)}) {_select_new_rows(table)}"""
             )
             self.connection.executemany(
                 f"insert into {self.schema}.loaded_files values (?, ?, ?, ?, ?, ?)",
-                ledger,
+                entries,
             )
         self.connection.execute("commit")
         self.report.unreadable += unreadable
-        self.report.files[table.name] += len(ledger)
-        self.report.rows[table.name] += sum(entry[2] for entry in ledger)
+        self.report.files[table.name] += len(entries)
+        self.report.rows[table.name] += sum(entry[2] for entry in entries)
 
 
 def _read(file: SourceFile) -> tuple[pa.Table, str]:
-    """The rows of a file as text, and its checksum."""
+    """Read the rows of a file as text, and its checksum."""
     content, checksum = read_bytes(file)
     if file.table.name != "raw_events":
         return read_csv(file, content), checksum
@@ -294,20 +303,22 @@ def _read(file: SourceFile) -> tuple[pa.Table, str]:
     return pa.table({"line": lines, "source_file": paths}), checksum
 
 
-def _select_loaded(table: RawTable) -> str:
-    """The columns of a raw table, made from what is registered as ``accepted``."""
+def _select_new_rows(table: RawTable) -> str:
+    """Return a query that casts the registered ``new_rows`` to a raw table."""
     if table.name == "raw_events":
         return _ENVELOPES
-    columns = (f"cast({name} as {kind})" for name, kind in table.columns.items())
-    return f"select {', '.join(columns)} from accepted"
+    columns = (
+        f"cast({name} as {data_type})" for name, data_type in table.columns.items()
+    )
+    return f"select {', '.join(columns)} from new_rows"
 
 
 def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
-    """Files in order, cut where a batch would grow too large."""
+    """Group files in order into batches of limited size."""
     batches: list[list[SourceFile]] = []
     size = 0
     for file in files:
-        # Gzip files of this kind unpack to about eight times their size.
+        # Gzip files of this kind expand to about eight times their size.
         unpacked = file.bytes * (8 if file.path.endswith(".gz") else 1)
         if (
             not batches
@@ -322,10 +333,10 @@ def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m churn.load",
-        description="Loads a landing zone into the raw tables, each file once.",
+        description="Load a landing zone into the raw tables, each file once.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the landing zone")
     parser.add_argument(
@@ -355,14 +366,14 @@ def _print_report(report: LoadReport, database: Path) -> None:
                 f"{report.files[table.name]:,} files"
             )
     if not report.files:
-        print(f"   nothing new: all {report.known:,} files are in {database} already")
-    elif report.known:
-        print(f"   {report.known:,} other files had been loaded before")
+        print(f"   no new files: {database} holds all {report.already_loaded:,}")
+    elif report.already_loaded:
+        print(f"   {report.already_loaded:,} files were loaded before")
     if report.changed:
         print(
             f"Warning: {len(report.changed):,} files changed after they were loaded, "
-            f"such as {report.changed[0]}, and were not loaded again: deliver changes "
-            "as new files.",
+            f"such as {report.changed[0]}, and were skipped: deliver changes as new "
+            "files.",
             file=sys.stderr,
         )
     for reason in report.unreadable:

@@ -1,4 +1,4 @@
-"""How good probabilities are, with bootstrap intervals by account."""
+"""Metrics of predicted probabilities, with bootstrap intervals by account."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from scipy import sparse
 
 TOP_SHARES = (0.05, 0.10, 0.20)
 CALIBRATION_BINS = 10
-# Share of the bootstrap draws that an interval holds.
+# Confidence level of the intervals.
 INTERVAL = 0.95
 DRAWS = 200
-# Accounts x draws that are held in memory at once.
+# Maximum accounts x draws held in memory at once.
 _BLOCK = 500_000
-# Steps of the curves of one draw.
-_MOST_STEPS = 5_000
-_SMALLEST_PROBABILITY = 1e-7
+# Maximum steps of the curves of one draw.
+_MAX_STEPS = 5_000
+_MIN_PROBABILITY = 1e-7
 
 METRICS = (
     "roc_auc",
@@ -32,9 +32,9 @@ METRICS = (
 
 
 class Estimate(NamedTuple):
-    """A metric and the interval in which its bootstrap draws lie.
+    """A metric and its bootstrap interval.
 
-    ``None`` where the metric is not defined, such as an AUC of one class.
+    ``None`` if the metric is not defined, such as the AUC of one class.
     """
 
     value: float | None
@@ -50,16 +50,16 @@ def evaluate(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """Measure probabilities against what happened.
+    """Evaluate probabilities against observed labels.
 
-    The rows of one account resemble each other, so the bootstrap draws accounts,
-    not rows: an interval drawn from rows would be far too narrow.
+    Rows of one account are correlated, so the bootstrap resamples accounts; an
+    interval from resampled rows would be far too narrow.
 
     Args:
         labels: Whether each row churned, of shape (n_rows,).
-        probabilities: The probability given to each row.
-        accounts: The account of each row; without it there are no intervals.
-        revenue: What each row's account pays, for the captured revenue.
+        probabilities: The predicted probability of each row, of shape (n_rows,).
+        accounts: The account of each row; ``None`` for no intervals.
+        revenue: Monthly revenue of each row's account, for captured revenue.
         draws: Bootstrap draws; 0 for no intervals.
         seed: Seed of the draws.
 
@@ -78,17 +78,17 @@ def evaluate_each(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[dict[str, Estimate]]:
-    """What `evaluate` says of each of several predictions, on the same draws."""
+    """Apply `evaluate` to several predictions, on the same bootstrap draws."""
     labels = np.asarray(labels, dtype=float)
-    predictions = [np.asarray(given, dtype=float) for given in predictions]
+    predictions = [np.asarray(prediction, dtype=float) for prediction in predictions]
     if len(labels) == 0:
         return [{metric: Estimate(None) for metric in METRICS} for _ in predictions]
     drawn = [np.empty((0, len(METRICS)))] * len(predictions)
     if accounts is not None and draws:
         drawn = _draw_metrics(labels, predictions, accounts, revenue, draws, seed)
     return [
-        _estimates(_measure(labels, given, revenue), of_draws)
-        for given, of_draws in zip(predictions, drawn, strict=True)
+        _estimates(_measure(labels, prediction, revenue), draw_metrics)
+        for prediction, draw_metrics in zip(predictions, drawn, strict=True)
     ]
 
 
@@ -100,16 +100,16 @@ def compare(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """How much higher each metric is than with other probabilities.
+    """Estimate the difference of each metric between two predictions.
 
-    Both are measured on the same draws of accounts: what makes a draw hard for
-    one makes it hard for the other, so the interval of the difference is far
-    narrower than the two intervals beside each other suggest.
+    Both are measured on the same draws of accounts. The errors of paired draws are
+    correlated, so the interval of the difference is far narrower than the two
+    separate intervals suggest.
 
     Args:
         labels: Whether each row churned, of shape (n_rows,), not empty.
-        probabilities: The probability given to each row.
-        other_probabilities: The one that it is compared with.
+        probabilities: The predicted probability of each row.
+        other_probabilities: The prediction to subtract.
         accounts: The account of each row.
         draws: Bootstrap draws, at least 1.
         seed: Seed of the draws.
@@ -119,15 +119,16 @@ def compare(
     """
     labels = np.asarray(labels, dtype=float)
     both = [
-        np.asarray(given, dtype=float) for given in (probabilities, other_probabilities)
+        np.asarray(prediction, dtype=float)
+        for prediction in (probabilities, other_probabilities)
     ]
-    value, other_value = (_measure(labels, given, None) for given in both)
+    value, other_value = (_measure(labels, prediction, None) for prediction in both)
     drawn, other_drawn = _draw_metrics(labels, both, accounts, None, draws, seed)
     return _estimates(value - other_value, drawn - other_drawn)
 
 
 def _estimates(value: np.ndarray, drawn: np.ndarray) -> dict[str, Estimate]:
-    """Each metric's value, and the interval of its draws: (n_draws, n_metrics)."""
+    """Combine values with the intervals of draws of shape (n_draws, n_metrics)."""
     tail = (1 - INTERVAL) / 2 * 100
     low, high = np.full((2, len(METRICS)), np.nan)
     defined = ~np.isnan(drawn).all(axis=0)
@@ -145,8 +146,8 @@ def draw_accounts(accounts: int, draws: int, seed: int) -> Iterator[np.ndarray]:
     """Draw accounts with replacement.
 
     Yields:
-        Blocks of weights of shape (draws in the block, accounts): how often each
-        account was drawn.
+        Blocks of weights of shape (draws in the block, accounts): the number of
+        times each account was drawn.
     """
     generator = np.random.default_rng(seed)
     block = max(1, min(draws, _BLOCK // max(1, accounts)))
@@ -162,12 +163,12 @@ def draw_accounts(accounts: int, draws: int, seed: int) -> Iterator[np.ndarray]:
 def draw_means(
     values: np.ndarray, accounts: np.ndarray, draws: int, seed: int
 ) -> np.ndarray:
-    """The mean of a value over the rows of drawn accounts.
+    """Bootstrap the mean of a value by account.
 
     Args:
         values: Of shape (n_rows,).
         accounts: The account of each row.
-        draws: How many draws.
+        draws: Number of draws.
         seed: Seed of the draws.
 
     Returns:
@@ -185,25 +186,25 @@ def draw_means(
 
 
 def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The logarithmic loss of each row."""
-    bounded = np.clip(probabilities, _SMALLEST_PROBABILITY, 1 - _SMALLEST_PROBABILITY)
+    """Return the logarithmic loss of each row."""
+    bounded = np.clip(probabilities, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
     return -np.where(np.asarray(labels) > 0, np.log(bounded), np.log1p(-bounded))
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """The mean logarithmic loss."""
+    """Return the mean logarithmic loss."""
     return float(log_losses(labels, probabilities).mean())
 
 
 def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """The probability that a row that churned has a higher score than another."""
+    """Return the probability that a churned row scores higher than another row."""
     return evaluate(labels, scores, draws=0)["roc_auc"].value
 
 
 def _measure(
     labels: np.ndarray, probabilities: np.ndarray, revenue: np.ndarray | None
 ) -> np.ndarray:
-    """Each of `METRICS` on all rows, NaN where it is not defined."""
+    """Return each of `METRICS` on all rows, NaN if not defined."""
     one_account = np.zeros(len(labels), dtype=int)
     sums = _sums_by_account(labels, probabilities, one_account, revenue, len(labels))
     return sums.metrics(np.ones((1, 1)))[0]
@@ -217,14 +218,14 @@ def _draw_metrics(
     draws: int,
     seed: int,
 ) -> list[np.ndarray]:
-    """Each prediction's metrics on each draw of accounts: (draws, n_metrics)."""
+    """Return each prediction's metrics on each draw: (draws, n_metrics)."""
     names, account_of_row = np.unique(np.asarray(accounts), return_inverse=True)
     sums = [
-        _sums_by_account(labels, given, account_of_row, revenue, _MOST_STEPS)
-        for given in predictions
+        _sums_by_account(labels, prediction, account_of_row, revenue, _MAX_STEPS)
+        for prediction in predictions
     ]
     drawn = [
-        [of_one.metrics(weights) for of_one in sums]
+        [account_sums.metrics(weights) for account_sums in sums]
         for weights in draw_accounts(len(names), draws, seed)
     ]
     return [np.concatenate(blocks) for blocks in zip(*drawn, strict=True)]
@@ -232,61 +233,61 @@ def _draw_metrics(
 
 @dataclass(frozen=True)
 class _Sums:
-    """What every metric is made of, summed by account or kept by row.
+    """Sufficient statistics of all metrics, summed by account.
 
-    Rows of equal probability are one step of every curve, so that no metric
-    depends on the order of ties. What adds up over rows is added up by account
-    once, and not in every draw.
+    Rows of equal probability form one step of every curve, so that no metric depends
+    on the order of ties. Sums over rows are computed once, not in every draw.
 
     Attributes:
-        taken, caught, lost: Of each account and step the rows, those that churned,
-            and what these paid, of shape (n_accounts, n_steps); the first step has
-            the highest probability. Without revenue, what they paid is NaN.
-        rows, losses, squares: Of each account, their totals.
-        bins: Of each account, probability minus outcome in each of the bins of
-            the calibration error, of shape (n_accounts, n_bins).
+        selected, churned, revenue: Sums by account and step, of shape (n_accounts,
+            n_steps): rows, churned rows, and revenue of churned rows. The first step
+            has the highest probability. Without revenue, ``revenue`` is NaN.
+        rows, losses, squares: Totals by account: rows, log loss, squared error.
+        bins: Probability minus outcome by account and calibration bin, of shape
+            (n_accounts, n_bins).
     """
 
-    taken: sparse.csr_array
-    caught: sparse.csr_array
-    lost: sparse.csr_array
+    selected: sparse.csr_array
+    churned: sparse.csr_array
+    revenue: sparse.csr_array
     rows: np.ndarray
     losses: np.ndarray
     squares: np.ndarray
     bins: np.ndarray
 
     def metrics(self, weights: np.ndarray) -> np.ndarray:
-        """The metrics for some weights of accounts.
+        """Compute the metrics for weighted accounts.
 
         Args:
             weights: Of shape (n_draws, n_accounts).
 
         Returns:
-            Of shape (n_draws, n_metrics).
+            An array of shape (n_draws, n_metrics).
         """
-        taken, caught, lost = (
-            _from_zero(weights @ sums) for sums in (self.taken, self.caught, self.lost)
+        selected, churned, revenue = (
+            _cumulative(weights @ sums)
+            for sums in (self.selected, self.churned, self.revenue)
         )
         total = weights @ self.rows
-        positives = caught[:, -1]
+        positives = churned[:, -1]
         negatives = total - positives
         with np.errstate(divide="ignore", invalid="ignore"):
-            caught_in_step = np.diff(caught, axis=1)
-            missed_in_step = np.diff(taken - caught, axis=1)
-            caught_with_step = caught[:, 1:]
+            churned_in_step = np.diff(churned, axis=1)
+            stayed_in_step = np.diff(selected - churned, axis=1)
+            churned_with_step = churned[:, 1:]
             metrics = [
-                (missed_in_step * (caught_with_step - caught_in_step / 2)).sum(axis=1)
+                (stayed_in_step * (churned_with_step - churned_in_step / 2)).sum(axis=1)
                 / (positives * negatives),
-                np.nansum(caught_in_step * caught_with_step / taken[:, 1:], axis=1)
+                np.nansum(churned_in_step * churned_with_step / selected[:, 1:], axis=1)
                 / np.where(positives > 0, positives, np.nan),
                 weights @ self.losses / total,
                 weights @ self.squares / total,
                 np.abs(weights @ self.bins).sum(axis=1) / total,
             ]
             for share in TOP_SHARES:
-                metrics.append(_at_share(taken, caught, share) / positives / share)
+                metrics.append(_at_share(selected, churned, share) / positives / share)
             for share in TOP_SHARES:
-                metrics.append(_at_share(taken, lost, share) / lost[:, -1])
+                metrics.append(_at_share(selected, revenue, share) / revenue[:, -1])
         return np.column_stack(metrics)
 
 
@@ -295,60 +296,60 @@ def _sums_by_account(
     probabilities: np.ndarray,
     account_of_row: np.ndarray,
     revenue: np.ndarray | None,
-    most_steps: int,
+    max_steps: int,
 ) -> _Sums:
-    """What the metrics of some rows are made of, in at most so many steps."""
+    """Sum the statistics of the metrics, with at most ``max_steps`` curve steps."""
     levels, step = np.unique(-probabilities, return_inverse=True)
-    if len(levels) > most_steps:
-        # Neighbours share a step: that is far below what a draw can tell.
-        step = step * most_steps // len(levels)
-    steps = min(len(levels), most_steps)
+    if len(levels) > max_steps:
+        # Merge neighbouring steps; the error is far below the bootstrap noise.
+        step = step * max_steps // len(levels)
+    steps = min(len(levels), max_steps)
     accounts = int(account_of_row.max()) + 1
     is_churned = labels > 0
     paid = np.full(len(labels), np.nan) if revenue is None else np.nan_to_num(revenue)
     bins = _equal_bins(probabilities)
-    off = np.bincount(
+    calibration_errors = np.bincount(
         account_of_row * CALIBRATION_BINS + bins,
         probabilities - labels,
         accounts * CALIBRATION_BINS,
     )
-    places = account_of_row, step
-    churned_places = account_of_row[is_churned], step[is_churned]
-    taken, caught, lost = (
-        sparse.csr_array((np.asarray(values, dtype=float), where), (accounts, steps))
-        for values, where in (
-            (np.ones(len(labels)), places),
-            (np.ones(int(is_churned.sum())), churned_places),
-            (paid[is_churned], churned_places),
+    row_index = account_of_row, step
+    churned_index = account_of_row[is_churned], step[is_churned]
+    selected, churned, churned_revenue = (
+        sparse.csr_array((np.asarray(values, dtype=float), index), (accounts, steps))
+        for values, index in (
+            (np.ones(len(labels)), row_index),
+            (np.ones(int(is_churned.sum())), churned_index),
+            (paid[is_churned], churned_index),
         )
     )
     return _Sums(
-        taken=taken,
-        caught=caught,
-        lost=lost,
+        selected=selected,
+        churned=churned,
+        revenue=churned_revenue,
         rows=np.bincount(account_of_row, minlength=accounts),
         losses=np.bincount(account_of_row, log_losses(labels, probabilities)),
         squares=np.bincount(account_of_row, (probabilities - labels) ** 2),
-        bins=off.reshape(accounts, CALIBRATION_BINS),
+        bins=calibration_errors.reshape(accounts, CALIBRATION_BINS),
     )
 
 
-def _from_zero(sums: np.ndarray) -> np.ndarray:
-    """The running sums of each row, beginning before its first column."""
-    running = np.zeros((sums.shape[0], sums.shape[1] + 1))
-    np.cumsum(sums, axis=1, out=running[:, 1:])
-    return running
+def _cumulative(sums: np.ndarray) -> np.ndarray:
+    """Return the cumulative sums of each row, starting with a zero column."""
+    cumulative = np.zeros((sums.shape[0], sums.shape[1] + 1))
+    np.cumsum(sums, axis=1, out=cumulative[:, 1:])
+    return cumulative
 
 
-def _at_share(taken: np.ndarray, gained: np.ndarray, share: float) -> np.ndarray:
-    """What the top ``share`` of the rows gains, linear within a step."""
+def _at_share(selected: np.ndarray, gained: np.ndarray, share: float) -> np.ndarray:
+    """Return the gain of the top ``share`` of rows, interpolated within a step."""
     return np.array(
-        [np.interp(share * x[-1], x, y) for x, y in zip(taken, gained, strict=True)]
+        [np.interp(share * x[-1], x, y) for x, y in zip(selected, gained, strict=True)]
     )
 
 
 def _equal_bins(probabilities: np.ndarray) -> np.ndarray:
-    """Bins of equally many rows, rows of equal probability in one bin."""
+    """Assign rows to bins of equal size; equal probabilities share a bin."""
     shares = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
     edges = np.unique(np.quantile(probabilities, shares))
     return np.searchsorted(edges, probabilities, "left")

@@ -1,8 +1,8 @@
-"""Writes a model card as one HTML file: ``python -m churn report``.
+"""Write a model card as one HTML file: ``python -m churn report``.
 
-What the model learnt from, how good it is beside simpler rules (and, for a demo
-company, beside the truth), what it looks at, how far today's accounts are from
-those it knows, and where its limits are. The file needs nothing but itself.
+The card shows the training data, the metrics beside those of simple baselines (and, for
+a demo company, of the true hazard), the most important features, the drift of today's
+accounts, and the limits of the model. The file is self-contained.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from churn.oracle import Oracle, measure_oracle
 from churn.registry import RegistryError, model_of, select_model
 from churn.train import MODEL, ChurnModel
 
-TEMPLATE = Path(__file__).with_name("report.html.jinja")
+TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
 
-# In the order in which they are shown.
+# Predictors in display order.
 PREDICTORS = {
     MODEL: "this model",
     "oracle": "true hazard (the oracle)",
     "logistic_regression": "logistic regression",
     "recency_rule": "days since last visit",
-    "prevalence": "everyone alike",
+    "prevalence": "constant probability",
 }
 METRICS = {
     "roc_auc": "ROC AUC",
@@ -50,27 +50,27 @@ METRICS = {
         for s in TOP_SHARES
     },
 }
-# Rows whose contributions are shown: more change nothing that can be seen.
-ROWS_EXPLAINED = 4000
+# Maximum rows in the contribution charts; more rows do not change them visibly.
+MAX_EXPLAINED_ROWS = 4000
 BINS = 10
-TREES_DRAWN = 3
-EFFECTS_DRAWN = 6
-BARS = 12
+MAX_TREES = 3
+MAX_EFFECTS = 6
+MAX_BARS = 12
 
 
 class ModelCardError(Exception):
-    """Why there is nothing to report, as one sentence that says what to do."""
+    """Report why there is no model card, in one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The rows that judge the model, and what it says of them.
+    """The rows that the model is evaluated on, with its predictions.
 
     Attributes:
-        part: ``test``, ``validation`` or ``train``, the best that there is.
+        part: ``test``, ``validation`` or ``train``, the first that has rows.
         rows: Rows of ``churn_training_set``.
-        matrix: Their features as the model sees them.
-        probabilities: The model's, of shape (n_rows,).
+        matrix: Their features, encoded for the model.
+        probabilities: The model's probabilities, of shape (n_rows,).
     """
 
     part: str
@@ -80,12 +80,12 @@ class HeldOut:
 
     @property
     def labels(self) -> np.ndarray:
-        """Whether each row churned."""
+        """Return whether each row churned."""
         return self.rows["is_churned"].to_numpy(dtype=float)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the model card; return 0, or 1 with one sentence if it cannot."""
+    """Write the model card; return 1 and print one sentence if that is impossible."""
     parser = argparse.ArgumentParser(
         prog="python -m churn report", description=__doc__.split("\n\n")[1]
     )
@@ -125,10 +125,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def default_truth(database: Path) -> Path | None:
-    """The truth of the demo company that ``make run`` loaded, if it did."""
+    """Return the truth of the demo company that ``make run`` loaded, if any."""
     marker = run.DATA / f"loaded-into-{database.stem}.json"
-    is_own = database.resolve() == (run.ROOT / run.database_path()).resolve()
-    if not is_own or not marker.exists():
+    is_run_database = database.resolve() == (run.ROOT / run.database_path()).resolve()
+    if not is_run_database or not marker.exists():
         return None
     truth = run.DATA / json.loads(marker.read_text())["company"] / "truth"
     return truth if truth.exists() else None
@@ -140,17 +140,17 @@ def model_card(
     version: str | None = None,
     truth: Path | None = None,
 ) -> str:
-    """The page, as HTML.
+    """Return the model card as HTML.
 
     Args:
         database: The DuckDB file that dbt built.
         schema: The schema of the tables.
-        version: The model; the champion by default.
-        truth: The folder ``truth`` of the demo company that the database holds.
+        version: The model version; ``None`` for the champion.
+        truth: The folder ``truth`` of the demo company in the database.
 
     Raises:
-        ModelCardError: There is no database, no table, or no model.
-        RegistryError: The registry does not hold the version.
+        ModelCardError: The database, a table or the model is missing.
+        RegistryError: The version is not in the registry.
     """
     if not database.exists():
         raise ModelCardError(
@@ -178,12 +178,13 @@ def _page(
     row = select_model(registry, version)
     if row is None:
         raise ModelCardError(
-            "churn_models holds no model yet: it needs observed labels of accounts "
-            "that churned and of accounts that stayed."
+            "churn_models is empty: a model needs observed labels of accounts that "
+            "churned and of accounts that stayed."
         )
     model = model_of(row, os.cpu_count() or 1)
-    dictionary = connection.table("feature_dictionary").df().set_index("feature")
-    labels = dictionary["label"].to_dict()
+    feature_dictionary = connection.table("feature_dictionary").df()
+    feature_dictionary = feature_dictionary.set_index("feature")
+    labels = feature_dictionary["label"].to_dict()
     held_out = _held_out(connection, row, model)
     oracle = (
         measure_oracle(held_out.rows, held_out.probabilities, truth) if truth else None
@@ -201,7 +202,7 @@ def _page(
         parameters=json.loads(row["parameters"]),
         libraries=json.loads(row["library_versions"]),
         features=len(model.feature_names),
-        constrained=int(dictionary["monotone_direction"].notna().sum()),
+        constrained=int(feature_dictionary["monotone_direction"].notna().sum()),
         accounts=_accounts(connection),
         spans=_svg(_spans, connection, row),
         part=held_out.part,
@@ -226,30 +227,30 @@ def _page(
 
 
 def _svg(draw: Any, *arguments: Any) -> Markup | None:
-    """A chart that the template takes as it is; ``None`` stays ``None``."""
-    drawn = draw(*arguments)
-    return None if drawn is None else Markup(drawn)
+    """Draw a chart and mark it as safe HTML; ``None`` stays ``None``."""
+    svg = draw(*arguments)
+    return None if svg is None else Markup(svg)
 
 
 def _accounts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """What the model learns from and scores, in numbers."""
-    counted = connection.execute(
+    """Count the rows and accounts of the training set."""
+    counts = connection.execute(
         """select count(*) as rows, count(distinct account_id) as accounts,
             count(case when is_churned then 1 end) as churned,
             min(as_of_date) as first_day, max(as_of_date) as last_day
         from churn_training_set"""
     ).df()
-    return counted.iloc[0].to_dict()
+    return counts.iloc[0].to_dict()
 
 
 def _held_out(
     connection: duckdb.DuckDBPyConnection, row: dict[str, Any], model: ChurnModel
 ) -> HeldOut:
-    """The newest part of the model's split, whatever it is."""
+    """Read the newest part of the model's split."""
     part = next(
         part for part in ("test", "validation", "train") if row[f"{part}_rows"] > 0
     )
-    found = connection.execute(
+    rows = connection.execute(
         """select * from churn_training_set
         where as_of_date between ? and ? order by as_of_date, account_id""",
         [
@@ -257,20 +258,20 @@ def _held_out(
             pd.Timestamp(row[f"{part}_to"]).date(),
         ],
     ).df()
-    matrix = model.matrix(found)
-    return HeldOut(part, found, matrix, model.predict_proba(matrix))
+    matrix = model.matrix(rows)
+    return HeldOut(part, rows, matrix, model.predict_proba(matrix))
 
 
 def _contributions(
     model: ChurnModel, matrix: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Contributions of evenly spread rows, and those rows."""
-    some = matrix[:: max(1, len(matrix) // ROWS_EXPLAINED)]
-    return model.contributions(some)[:, :-1], some
+    """Return the contributions of evenly spread rows, and those rows."""
+    sample = matrix[:: max(1, len(matrix) // MAX_EXPLAINED_ROWS)]
+    return model.contributions(sample)[:, :-1], sample
 
 
 def _spans(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> str:
-    """When the rows of each part lie."""
+    """Draw the time range of each part of the split."""
     first, last = connection.execute(
         """select min(as_of_date), greatest(
             max(as_of_date), (select max(as_of_date) from churn_scores)
@@ -301,22 +302,27 @@ def _spans(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> str:
 def _estimates(
     row: dict[str, Any], part: str, oracle: Oracle | None
 ) -> dict[str, dict[str, Any]]:
-    """The metrics of each predictor on one part of the split."""
-    told = {MODEL: json.loads(row["metrics"]), **json.loads(row["baselines"])}
-    found = {name: parts[part] for name, parts in told.items() if part in parts}
+    """Return the metrics of each predictor on one part of the split."""
+    metrics_by_part = {
+        MODEL: json.loads(row["metrics"]),
+        **json.loads(row["baselines"]),
+    }
+    estimates = {
+        name: parts[part] for name, parts in metrics_by_part.items() if part in parts
+    }
     if oracle is not None:
-        found["oracle"] = oracle.metrics
-    return {name: found[name] for name in PREDICTORS if name in found}
+        estimates["oracle"] = oracle.metrics
+    return {name: estimates[name] for name in PREDICTORS if name in estimates}
 
 
 def _metric_rows(
     row: dict[str, Any], part: str, oracle: Oracle | None
 ) -> dict[str, Any]:
-    """The table of metrics: predictors as columns, a metric a row."""
+    """Return the table of metrics: one row per metric, one column per predictor."""
     estimates = _estimates(row, part, oracle)
 
-    def cell(metric: str, told: dict[str, Any]) -> tuple[str, str]:
-        value, low, high = told.get(metric, (None, None, None))
+    def cell(metric: str, predictor_metrics: dict[str, Any]) -> tuple[str, str]:
+        value, low, high = predictor_metrics.get(metric, (None, None, None))
         if value is None:
             return "none", ""
         interval = "" if low is None else f"{low:.3f} to {high:.3f}"
@@ -325,7 +331,7 @@ def _metric_rows(
     return {
         "predictors": [PREDICTORS[name] for name in estimates],
         "rows": [
-            (title, [cell(metric, told) for told in estimates.values()])
+            (title, [cell(metric, predictor) for predictor in estimates.values()])
             for metric, title in METRICS.items()
         ],
     }
@@ -334,11 +340,11 @@ def _metric_rows(
 def _intervals(
     row: dict[str, Any], part: str, oracle: Oracle | None, metric: str
 ) -> str | None:
-    """One metric of all predictors with its interval, the model first."""
+    """Draw one metric of all predictors with its interval, the model first."""
     rows = [
-        (PREDICTORS[name], *told[metric])
-        for name, told in _estimates(row, part, oracle).items()
-        if told[metric][0] is not None
+        (PREDICTORS[name], *predictor_metrics[metric])
+        for name, predictor_metrics in _estimates(row, part, oracle).items()
+        if predictor_metrics[metric][0] is not None
     ]
     if not rows:
         return None
@@ -346,39 +352,41 @@ def _intervals(
 
 
 def gain(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The share of churn among the riskiest rows, for 0 to 100 % of the rows.
+    """Return the share of churn in the top 0 to 100 % of the rows by score.
 
-    Rows of equal score are one step, so that the curve does not depend on their
+    Rows of equal score form one step, so that the curve does not depend on their
     order.
     """
     levels, level = np.unique(-scores, return_inverse=True)
-    taken = np.bincount(level, minlength=len(levels)).cumsum()
-    caught = np.bincount(level, labels, minlength=len(levels)).cumsum()
+    rows_by_level = np.bincount(level, minlength=len(levels)).cumsum()
+    churned_by_level = np.bincount(level, labels, minlength=len(levels)).cumsum()
     shares = np.linspace(0, 1, 51)
     return shares, np.interp(
         shares,
-        np.append(0, taken / taken[-1]),
-        np.append(0, caught / max(caught[-1], 1)),
+        np.append(0, rows_by_level / rows_by_level[-1]),
+        np.append(0, churned_by_level / max(churned_by_level[-1], 1)),
     )
 
 
 def _gain_chart(held_out: HeldOut, oracle: Oracle | None) -> str | None:
-    """Who would have been reached by calling the riskiest first."""
+    """Draw the share of churn reached by calling the riskiest accounts first."""
     if not held_out.labels.any():
         return None
     curves = [Curve("this model", *gain(held_out.labels, held_out.probabilities), 1)]
     days = held_out.rows.get("days_since_last_visit")
     if days is not None:
-        known = days.to_numpy(dtype=float, na_value=np.nan)
-        longest = np.nan_to_num(known, nan=np.inf)
+        recency = days.to_numpy(dtype=float, na_value=np.nan)
+        recency_score = np.nan_to_num(recency, nan=np.inf)
         curves.append(
-            Curve("days since last visit", *gain(held_out.labels, longest), 2)
+            Curve("days since last visit", *gain(held_out.labels, recency_score), 2)
         )
     if oracle is not None:
-        told = ~np.isnan(oracle.probabilities)
-        shares, caught = gain(held_out.labels[told], oracle.probabilities[told])
-        curves.append(Curve("true hazard", shares, caught, 3))
-    curves.append(Curve("by chance", [0, 1], [0, 1], 4, is_dashed=True))
+        has_hazard = ~np.isnan(oracle.probabilities)
+        shares, churn_shares = gain(
+            held_out.labels[has_hazard], oracle.probabilities[has_hazard]
+        )
+        curves.append(Curve("true hazard", shares, churn_shares, 3))
+    curves.append(Curve("random order", [0, 1], [0, 1], 4, is_dashed=True))
     return charts.line_chart(
         curves,
         "Gain curve",
@@ -392,11 +400,12 @@ def _gain_chart(held_out: HeldOut, oracle: Oracle | None) -> str | None:
 def calibration_points(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = BINS
 ) -> pd.DataFrame:
-    """Mean probability and share that churned in bins of equally many rows.
+    """Return predicted and actual churn in bins of equal size.
 
     Returns:
-        ``predicted``, ``actual``, and the bounds ``low`` and ``high`` of two
-        standard errors (Wilson's interval), one row per bin.
+        ``predicted`` (mean probability), ``actual`` (churned share), and ``low`` and
+        ``high``, the bounds of Wilson's score interval (1927) at two standard errors.
+        One row per bin.
     """
     order = np.argsort(probabilities, kind="stable")
     points = []
@@ -416,7 +425,7 @@ def calibration_points(
 
 
 def _calibration_chart(held_out: HeldOut) -> str:
-    """Whether 10 % means 10 %."""
+    """Draw actual churn against predicted probability."""
     points = calibration_points(held_out.labels, held_out.probabilities)
     end = float(points["predicted"].max())
     return charts.line_chart(
@@ -443,9 +452,9 @@ def _calibration_chart(held_out: HeldOut) -> str:
 def _importance_chart(
     model: ChurnModel, contributions: np.ndarray, labels: dict[str, str]
 ) -> str:
-    """The features that move scores most."""
+    """Draw the features with the largest mean absolute contribution."""
     strength = np.abs(contributions).mean(axis=0)
-    order = np.argsort(-strength)[:BARS]
+    order = np.argsort(-strength)[:MAX_BARS]
     return charts.bar_chart(
         [
             (
@@ -465,22 +474,24 @@ def _effects(
     contributions: np.ndarray,
     labels: dict[str, str],
 ) -> list[tuple[str, Markup]]:
-    """What the values of the strongest features do to the score."""
-    drawn = []
+    """Draw the contribution of the strongest features against their value."""
+    charts_with_notes = []
     strength = np.abs(contributions).mean(axis=0)
     for position in np.argsort(-strength):
         name = model.feature_names[position]
-        values, told = matrix[:, position], contributions[:, position]
-        known = ~np.isnan(values)
+        values, contribution = matrix[:, position], contributions[:, position]
+        present = ~np.isnan(values)
         if strength[position] == 0:
             break
-        if name in model.codes or len(np.unique(values[known])) < 3:
+        if name in model.codes or len(np.unique(values[present])) < 3:
             continue
-        edges = np.unique(np.quantile(values[known], np.linspace(0, 1, 13)))
+        edges = np.unique(np.quantile(values[present], np.linspace(0, 1, 13)))
         bin_of = np.clip(
-            np.searchsorted(edges, values[known], "right") - 1, 0, len(edges) - 2
+            np.searchsorted(edges, values[present], "right") - 1, 0, len(edges) - 2
         )
-        means = pd.DataFrame({"bin": bin_of, "x": values[known], "y": told[known]})
+        means = pd.DataFrame(
+            {"bin": bin_of, "x": values[present], "y": contribution[present]}
+        )
         means = means.groupby("bin").mean()
         title = labels.get(name, name)
         chart = charts.line_chart(
@@ -490,19 +501,19 @@ def _effects(
             "added to the log-odds of churn",
             height=230,
         )
-        missing = told[~known]
-        note = f"{missing.mean():+.2f} where not known" if len(missing) else ""
-        drawn.append((note, Markup(chart)))
-        if len(drawn) == EFFECTS_DRAWN:
+        missing = contribution[~present]
+        note = f"{missing.mean():+.2f} if missing" if len(missing) else ""
+        charts_with_notes.append((note, Markup(chart)))
+        if len(charts_with_notes) == MAX_EFFECTS:
             break
-    return drawn
+    return charts_with_notes
 
 
 def _drift(
     connection: duckdb.DuckDBPyConnection, row: dict[str, Any], labels: dict[str, str]
 ) -> dict[str, Any] | None:
-    """The features of the newest day that are furthest from the training rows."""
-    found = connection.execute(
+    """Return the features of the newest date with the largest drift."""
+    drift = connection.execute(
         """select * from feature_drift
         where model_version = $version and as_of_date = (
             select max(as_of_date) from feature_drift where model_version = $version
@@ -511,27 +522,28 @@ def _drift(
         order by population_stability_index desc, feature""",
         {"version": row["model_version"]},
     ).df()
-    if found.empty:
+    if drift.empty:
         return None
     bars = [
         (
-            labels.get(told.feature, told.feature),
-            float(told.population_stability_index),
+            labels.get(row_of_feature.feature, row_of_feature.feature),
+            float(row_of_feature.population_stability_index),
         )
-        for told in found.head(BARS).itertuples()
+        for row_of_feature in drift.head(MAX_BARS).itertuples()
     ]
     return {
-        "day": str(found["as_of_date"][0])[:10],
-        "accounts": int(found["count_accounts"][0]),
-        "by_chance": float(found["expected_psi"].max()),
-        "gaps": [
+        "day": str(drift["as_of_date"][0])[:10],
+        "accounts": int(drift["count_accounts"][0]),
+        "expected_psi": float(drift["expected_psi"].max()),
+        "missing_rates": [
             (
-                labels.get(told.feature, told.feature),
-                told.training_missing_share,
-                told.missing_share,
+                labels.get(row_of_feature.feature, row_of_feature.feature),
+                row_of_feature.training_missing_share,
+                row_of_feature.missing_share,
             )
-            for told in found.itertuples()
-            if told.missing_share > told.training_missing_share + 0.1
+            for row_of_feature in drift.itertuples()
+            if row_of_feature.missing_share
+            > row_of_feature.training_missing_share + 0.1
         ],
         "chart": Markup(
             charts.bar_chart(bars, "Population stability index", mark=0.25)
@@ -542,8 +554,8 @@ def _drift(
 def _outcomes(
     connection: duckdb.DuckDBPyConnection, row: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """What became of the model's scores, month by month."""
-    found = connection.execute(
+    """Return the outcomes of the model's scores by month and risk band."""
+    outcomes = connection.execute(
         """select * from score_outcomes
         where model_version = ? and count_observed > 0
         order by score_month desc, case risk_band
@@ -551,43 +563,43 @@ def _outcomes(
         limit 24""",
         [row["model_version"]],
     ).df()
-    return found.to_dict("records")
+    return outcomes.to_dict("records")
 
 
 def _trees(model: ChurnModel, labels: dict[str, str]) -> list[Markup]:
-    """The first trees, in the order in which they were grown."""
-    shown = model.booster[: min(TREES_DRAWN, model.booster.num_boosted_rounds())]
-    trees = shown.get_dump(dump_format="json", with_stats=True)
+    """Draw the first trees of the model."""
+    first_trees = model.booster[: min(MAX_TREES, model.booster.num_boosted_rounds())]
+    trees = first_trees.get_dump(dump_format="json", with_stats=True)
     # XGBoost writes a split as `value < threshold`.
     texts = {
         name: {number: text for text, number in codes.items()}
         for name, codes in model.codes.items()
     }
 
-    def node(told: dict[str, Any], answer: str) -> Node:
-        if "leaf" in told:
-            rows = f"weight {told['cover']:,.0f}"
-            return Node(rows, answer, value=float(told["leaf"]))
-        name = told["split"]
-        by_id = {child["nodeid"]: child for child in told["children"]}
-        below, above = by_id[told["yes"]], by_id[told["no"]]
-        missing = told.get("missing")
+    def node(split: dict[str, Any], answer: str) -> Node:
+        if "leaf" in split:
+            rows = f"weight {split['cover']:,.0f}"
+            return Node(rows, answer, value=float(split["leaf"]))
+        name = split["split"]
+        by_id = {child["nodeid"]: child for child in split["children"]}
+        below, above = by_id[split["yes"]], by_id[split["no"]]
+        missing = split.get("missing")
         if name in texts:
             words = [
                 text
                 for number, text in sorted(texts[name].items())
-                if number < told["split_condition"]
+                if number < split["split_condition"]
             ]
             question = f"{labels.get(name, name)} is {' or '.join(words)}"
         else:
-            threshold = plain(float(told["split_condition"]))
+            threshold = plain(float(split["split_condition"]))
             question = f"{labels.get(name, name)} < {threshold}"
         return Node(
             f"{question}?",
             answer,
             children=(
-                node(below, "yes" if missing != told["yes"] else "yes, or not known"),
-                node(above, "no" if missing != told["no"] else "no, or not known"),
+                node(below, "yes" if missing != split["yes"] else "yes, or missing"),
+                node(above, "no" if missing != split["no"] else "no, or missing"),
             ),
         )
 
@@ -598,7 +610,7 @@ def _trees(model: ChurnModel, labels: dict[str, str]) -> list[Markup]:
 
 
 def _registry_rows(registry: pd.DataFrame) -> list[dict[str, Any]]:
-    """The models so far, the newest first."""
+    """Return the newest models of the registry."""
     newest = registry.sort_values(["trained_at", "model_version"], ascending=False)
     return newest.head(10).to_dict("records")
 

@@ -1,8 +1,8 @@
-"""What a naive churn label costs: ``python -m churn.naive_label_study``.
+"""Measure the cost of a naive churn label: ``python -m churn.naive_label_study``.
 
-Counts whom a naive reading of the CRM calls churned, trains the same model once
-on that reading and once on `churn_labels`, and judges both on what really
-happened in the held-out time.
+Counts the accounts that a naive reading of the CRM calls churned, trains the same model
+once on that label and once on `churn_labels`, and evaluates both against `churn_labels`
+on held-out dates.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from churn.dataset import ACCOUNT, AS_OF_DATE, LABEL, in_one_order
+from churn.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
 from churn.features import Feature, read_features
 from churn.metrics import Estimate, compare, evaluate
 from churn.split import THREE_WAY
 from churn.train import (
     TrainingResult,
     TrainingSettings,
+    find_training_problem,
     train,
-    why_not_trainable,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
 
-OURS = "churn_labels"
+TRUE_LABEL = "churn_labels"
+# `cancelled_service` is filled.
 FILLED = "filled"
+# The same, without rows that were filled before the as-of date.
 NEWLY_FILLED = "newly filled"
 
-READINGS = (FILLED, NEWLY_FILLED)
+NAIVE_LABELS = (FILLED, NEWLY_FILLED)
 
 SHOWN = {
     "roc_auc": "ROC AUC",
@@ -48,19 +50,19 @@ SHOWN = {
 
 
 class CannotCompareError(Exception):
-    """Why there is nothing to report, as one sentence that says what to do."""
+    """Report why nothing can be compared, in one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
 class AccountCounts:
-    """The accounts of the last batch, by the naive reading and by their periods.
+    """The accounts of the last batch, by the naive label and by their periods.
 
     Attributes:
-        accounts: All accounts that ever were in a accepted batch.
-        naively_churned: Those with `cancelled_service` filled in the last one.
-        customers: Those among the naively churned with an open period.
-        pending: Those among them whose cancellation is younger than the grace.
-        missed: Churned ones that the naive reading does not call so.
+        accounts: Accounts that were ever in an accepted batch.
+        naively_churned: Those with a filled `cancelled_service` in the last batch.
+        customers: Naively churned accounts with an open period.
+        pending: Naively churned accounts cancelled less than the grace period ago.
+        missed: Churned accounts without a naive label.
     """
 
     accounts: int
@@ -72,16 +74,16 @@ class AccountCounts:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Observed labels (account and as-of date), by two readings.
+    """Observed labels (one per account and as-of date), by two definitions.
 
     Attributes:
-        rows: All of them.
-        churned: Those that `churn_labels` calls churned.
-        naively_churned: Those that the naive reading calls churned.
-        only_naively: Called churned by the naive reading alone.
-        accounts_only_naively: The distinct accounts among those.
-        missed: Churned, though the naive reading does not say so.
-        left_out: Rows that the reading does not learn from.
+        rows: All observed labels.
+        churned: Churned according to `churn_labels`.
+        naively_churned: Churned according to the naive label.
+        only_naively: Churned according to the naive label only.
+        accounts_only_naively: The distinct accounts of those rows.
+        missed: Churned according to `churn_labels` only.
+        excluded: Rows that the naive label excludes from training.
     """
 
     rows: int
@@ -90,47 +92,47 @@ class RowCounts:
     only_naively: int
     accounts_only_naively: int
     missed: int
-    left_out: int
+    excluded: int
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A model that learnt one reading, judged on the held-out time.
+class EvaluatedModel:
+    """A model trained on one label, evaluated on the held-out dates.
 
     Attributes:
-        reading: The label it learnt.
-        metrics: Against `churn_labels`.
-        loss_to_ours: Its metrics minus those of the model that learnt
+        label: The label that it was trained on.
+        metrics: Its metrics against `churn_labels`.
+        difference: Its metrics minus those of the model trained on
             `churn_labels`, on the same draws; ``None`` for that model itself.
-        believed: Its ROC AUC against the label it learnt: what whoever made that
-            label would report.
-        mean_probability: Of all held-out rows.
-        churned_share: Of all held-out rows.
+        claimed_auc: Its ROC AUC against its own training label, which the author of
+            that label would report.
+        mean_probability: Mean probability of all held-out rows.
+        churned_share: Churned share of all held-out rows.
     """
 
-    reading: str
+    label: str
     metrics: dict[str, Estimate]
-    loss_to_ours: dict[str, Estimate] | None
-    believed: Estimate
+    difference: dict[str, Estimate] | None
+    claimed_auc: Estimate
     mean_probability: float
     churned_share: float
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The held-out time and the models judged on it."""
+    """The held-out dates and the models evaluated on them."""
 
     first_day: str
     last_day: str
     rows: int
     accounts: int
     churned_rows: int
-    judged: list[Judged]
+    models: list[EvaluatedModel]
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is known of one database."""
+    """All results for one database."""
 
     name: str
     last_batch: str
@@ -142,14 +144,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the labels were made with, and how the models are trained."""
+    """Settings of the labels and of model training."""
 
     horizon_days: int
     training: TrainingSettings
 
     @classmethod
     def of_project(cls) -> Settings:
-        """The variables of ``dbt_project.yml``."""
+        """Read the variables of ``dbt_project.yml``."""
         project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
         variables = project["vars"]
         horizon_days = int(variables["churn_horizon_days"])
@@ -167,17 +169,16 @@ class Settings:
 def observed_rows(
     connection: duckdb.DuckDBPyConnection, horizon_days: int
 ) -> pd.DataFrame:
-    """Every observed label with what the batches of its time told.
+    """Read every observed label with the state of `cancelled_service` at its time.
 
-    The batch of a day holds the state of its evening. So the last accepted batch
-    before `as_of_date` + horizon is the first answer that a naive reader could
-    have, and covers the very days that the label covers: neither side knows more
-    of the future than the other.
+    A batch holds the state at the end of its day. The last accepted batch before
+    `as_of_date` + horizon is therefore the first that a naive label can use, and
+    covers the same days as the true label: neither uses later data.
 
     Returns:
         One row per account and as-of date: account_id, as_of_date, is_churned,
-        is_filled (`cancelled_service` holds something in that batch) and
-        was_filled (in the last one before the as-of date).
+        is_filled (`cancelled_service` is filled in that batch) and was_filled (in
+        the last batch before the as-of date).
     """
     return connection.execute(
         """
@@ -192,7 +193,7 @@ def observed_rows(
                     false
                 ) as is_filled
             from int_account_changes
-            where change_kind != 'batch'
+            where batch_scope = 'all' and change_kind != 'batch'
         )
         select
             labels.account_id,
@@ -214,7 +215,7 @@ def observed_rows(
 
 
 def count_accounts(connection: duckdb.DuckDBPyConnection) -> AccountCounts:
-    """Whom the naive reading calls churned today, and what became of them."""
+    """Count the naively churned accounts and their actual state."""
     return AccountCounts(
         *connection.execute(
             """
@@ -238,50 +239,50 @@ def count_accounts(connection: duckdb.DuckDBPyConnection) -> AccountCounts:
     )
 
 
-def count_rows(rows: pd.DataFrame, reading: str) -> RowCounts:
-    """How one naive reading of the rows of `observed_rows` differs from ours."""
-    naive, used = naive_label(rows, reading)
-    naive, ours = naive & used, rows[LABEL].astype(bool)
-    only_naively = naive & ~ours
+def count_rows(rows: pd.DataFrame, label: str) -> RowCounts:
+    """Compare one naive label with the true label, on rows of `observed_rows`."""
+    naive, used = naive_label(rows, label)
+    naive, true = naive & used, rows[LABEL].astype(bool)
+    only_naively = naive & ~true
     return RowCounts(
         rows=len(rows),
-        churned=int(ours.sum()),
+        churned=int(true.sum()),
         naively_churned=int(naive.sum()),
         only_naively=int(only_naively.sum()),
         accounts_only_naively=int(rows.loc[only_naively, ACCOUNT].nunique()),
-        missed=int((ours & used & ~naive).sum()),
-        left_out=int((~used).sum()),
+        missed=int((true & used & ~naive).sum()),
+        excluded=int((~used).sum()),
     )
 
 
-def naive_label(rows: pd.DataFrame, reading: str) -> tuple[pd.Series, pd.Series]:
-    """The label of a naive reading, and which rows it learns from."""
-    everyone = pd.Series(True, index=rows.index)
-    used = ~rows["was_filled"].astype(bool) if reading == NEWLY_FILLED else everyone
+def naive_label(rows: pd.DataFrame, label: str) -> tuple[pd.Series, pd.Series]:
+    """Return the naive label of each row, and whether it is used for training."""
+    all_rows = pd.Series(True, index=rows.index)
+    used = ~rows["was_filled"].astype(bool) if label == NEWLY_FILLED else all_rows
     return rows["is_filled"].astype(bool), used
 
 
-def judge(
+def compare_labels(
     rows: pd.DataFrame, features: Sequence[Feature], settings: TrainingSettings
 ) -> HeldOut | str:
-    """Train on each reading, and judge all models on our labels of the test time.
+    """Train on each label, and evaluate all models on the true labels of test dates.
 
     Args:
         rows: ``churn_training_set`` with `is_filled` and `was_filled`.
-        features: The features to learn from.
-        settings: The same for all of them.
+        features: Features to train on.
+        settings: Training settings, the same for all models.
 
     Returns:
-        The comparison, or why there is no time to hold out.
+        The comparison, or the reason why no dates can be held out.
     """
-    problem = why_not_trainable(rows[LABEL].to_numpy(dtype=float))
+    problem = find_training_problem(rows[LABEL].to_numpy(dtype=float))
     if problem:
         return problem
-    rows = in_one_order(rows)
-    ours = train(rows, features, settings)
-    if ours.split.method != THREE_WAY:
-        return ours.split.reason
-    test = rows.iloc[ours.split.test]
+    rows = sort_rows(rows)
+    true_result = train(rows, features, settings)
+    if true_result.split.method != THREE_WAY:
+        return true_result.split.reason
+    test = rows.iloc[true_result.split.test]
     days = pd.to_datetime(test[AS_OF_DATE])
     accounts = test[ACCOUNT].to_numpy(dtype=str)
     labels = test[LABEL].to_numpy(dtype=float)
@@ -289,31 +290,30 @@ def judge(
     def probabilities(result: TrainingResult) -> np.ndarray:
         return result.model.predict_proba(result.model.matrix(test))
 
-    best = probabilities(ours)
-    judged = []
-    for reading in (OURS, *READINGS):
-        own_labels, given = labels, best
+    true_probabilities = probabilities(true_result)
+    models = []
+    for label in (TRUE_LABEL, *NAIVE_LABELS):
+        own_labels, predicted = labels, true_probabilities
         used = np.full(len(test), True)
-        if reading != OURS:
-            naive, learnt_from = naive_label(rows, reading)
-            learnt = train(
-                rows.assign(**{LABEL: naive})[learnt_from], features, settings
-            )
-            if _split_days(learnt) != _split_days(ours):
-                return f"the reading `{reading}` would be split at other days"
-            given = probabilities(learnt)
-            own_labels = naive.to_numpy(dtype=float)[ours.split.test]
-            used = learnt_from.to_numpy()[ours.split.test]
-        measured = {"accounts": accounts, "draws": settings.draws}
-        judged.append(
-            Judged(
-                reading=reading,
-                metrics=evaluate(labels, given, seed=settings.seed, **measured),
-                loss_to_ours=None
-                if reading == OURS
-                else compare(labels, given, best, seed=settings.seed, **measured),
-                believed=evaluate(own_labels[used], given[used], draws=0)["roc_auc"],
-                mean_probability=float(given.mean()),
+        if label != TRUE_LABEL:
+            naive, is_used = naive_label(rows, label)
+            result = train(rows.assign(**{LABEL: naive})[is_used], features, settings)
+            if _split_days(result) != _split_days(true_result):
+                return f"the label `{label}` would be split at other dates"
+            predicted = probabilities(result)
+            own_labels = naive.to_numpy(dtype=float)[true_result.split.test]
+            used = is_used.to_numpy()[true_result.split.test]
+        options = {"accounts": accounts, "draws": settings.draws, "seed": settings.seed}
+        claimed = evaluate(own_labels[used], predicted[used], draws=0)
+        models.append(
+            EvaluatedModel(
+                label=label,
+                metrics=evaluate(labels, predicted, **options),
+                difference=None
+                if label == TRUE_LABEL
+                else compare(labels, predicted, true_probabilities, **options),
+                claimed_auc=claimed["roc_auc"],
+                mean_probability=float(predicted.mean()),
                 churned_share=float(labels.mean()),
             )
         )
@@ -323,12 +323,12 @@ def judge(
         rows=len(test),
         accounts=test[ACCOUNT].nunique(),
         churned_rows=int(labels.sum()),
-        judged=judged,
+        models=models,
     )
 
 
 def _split_days(result: TrainingResult) -> list[tuple[np.datetime64, np.datetime64]]:
-    """First and last as-of date of each part of a split."""
+    """Return the first and last as-of date of each part of a split."""
     days = result.training_data.days
     return [
         (days[part].min(), days[part].max()) for part in result.split.parts().values()
@@ -338,10 +338,10 @@ def _split_days(result: TrainingResult) -> list[tuple[np.datetime64, np.datetime
 def report(
     connection: duckdb.DuckDBPyConnection, name: str, settings: Settings
 ) -> Report:
-    """Count and judge what one database holds.
+    """Count accounts and rows of one database, and compare the labels.
 
     Raises:
-        CannotCompareError: it lacks a table, or observed labels.
+        CannotCompareError: A table or observed labels are missing.
     """
     try:
         accounts = count_accounts(connection)
@@ -357,7 +357,7 @@ def report(
         ) from error
     if observed.empty:
         raise CannotCompareError(
-            f"{name} holds no observed label, so nothing can be compared: it needs "
+            f"{name} holds no observed label: labels need "
             f"{settings.training.gap_days} days of CRM batches after an as-of date."
         )
     rows = training_set.merge(
@@ -365,19 +365,19 @@ def report(
         on=[ACCOUNT, AS_OF_DATE],
         validate="one_to_one",
     )
-    held_out = judge(rows, features, settings.training)
+    held_out = compare_labels(rows, features, settings.training)
     return Report(
         name=name,
         last_batch=str(last_batch)[:10],
         accounts=accounts,
-        rows={reading: count_rows(observed, reading) for reading in READINGS},
+        rows={label: count_rows(observed, label) for label in NAIVE_LABELS},
         held_out=held_out if isinstance(held_out, HeldOut) else None,
         why_no_held_out=held_out if isinstance(held_out, str) else None,
     )
 
 
 def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
-    """The report as Markdown."""
+    """Yield the lines of the report, as Markdown."""
     reports = list(reports)
     yield from _INTRODUCTION.format(
         horizon=settings.horizon_days,
@@ -386,17 +386,17 @@ def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
         draws=settings.training.draws,
     ).splitlines()
 
-    yield from ("", "## In short", "", *_in_short(reports))
+    yield from ("", "## Summary", "", *_summary(reports))
 
-    yield from ("", "## Whom it calls churned", "", _ACCOUNTS_TEXT)
+    yield from ("", "## Effect on the accounts", "", _ACCOUNTS_TEXT)
     yield from _table(
         [
             "company",
             "accounts",
-            "called churned",
-            "of them customers today",
-            "of them undecided",
-            "churned, but not called so",
+            "naively churned",
+            "of those customers today",
+            "of those pending",
+            "missed",
         ],
         [
             [
@@ -411,117 +411,121 @@ def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
         ],
     )
 
-    yield from ("", "## What it does to the labels", "", _ROWS_TEXT)
+    yield from ("", "## Effect on the labels", "", _ROWS_TEXT)
     yield from _table(
         [
             "company",
-            "reading",
+            "label",
             "labels",
             "churned",
-            "called churned",
+            "naively churned",
             "wrongly",
-            "accounts concerned",
+            "accounts affected",
             "missed",
-            "not learnt from",
+            "excluded",
         ],
         [
             [
                 r.name,
-                reading,
+                label,
                 f"{counts.rows:,}",
                 f"{counts.churned:,}",
                 f"{counts.naively_churned:,}",
                 _with_share(counts.only_naively, counts.naively_churned),
                 f"{counts.accounts_only_naively:,}",
                 f"{counts.missed:,}",
-                f"{counts.left_out:,}",
+                f"{counts.excluded:,}",
             ]
             for r in reports
-            for reading, counts in r.rows.items()
+            for label, counts in r.rows.items()
         ],
     )
 
-    yield from ("", "## What it does to the model", "", _MODEL_TEXT)
+    yield from ("", "## Effect on the model", "", _MODEL_TEXT)
     for r in reports:
         yield ""
         if r.held_out is None:
-            yield f"**{r.name}**: no time can be held out ({r.why_no_held_out})."
+            yield f"**{r.name}**: no dates can be held out ({r.why_no_held_out})."
             continue
         held_out = r.held_out
         yield (
-            f"**{r.name}**, held out {held_out.first_day} to {held_out.last_day}: "
+            f"**{r.name}**, held-out dates {held_out.first_day} to "
+            f"{held_out.last_day}: "
             f"{held_out.rows:,} labels of {held_out.accounts:,} accounts, "
             f"{held_out.churned_rows:,} churned "
             f"({held_out.churned_rows / held_out.rows:.1%})"
         )
         yield from _table(
-            ["learnt from", *SHOWN.values(), "mean probability", "ROC AUC it claims"],
+            ["trained on", *SHOWN.values(), "mean probability", "claimed ROC AUC"],
             [
                 [
-                    judged.reading,
-                    *(_with_interval(judged.metrics[metric]) for metric in SHOWN),
-                    f"{judged.mean_probability:.1%}",
-                    f"{judged.believed.value:.3f}",
+                    model.label,
+                    *(_with_interval(model.metrics[metric]) for metric in SHOWN),
+                    f"{model.mean_probability:.1%}",
+                    f"{model.claimed_auc.value:.3f}",
                 ]
-                for judged in held_out.judged
+                for model in held_out.models
             ],
         )
         yield from _table(
             ["difference to churn_labels", *SHOWN.values()],
             [
                 [
-                    judged.reading,
+                    model.label,
                     *(
-                        _with_interval(judged.loss_to_ours[metric], "+.3f")
+                        _with_interval(model.difference[metric], "+.3f")
                         for metric in SHOWN
                     ),
                 ]
-                for judged in held_out.judged
-                if judged.loss_to_ours is not None
+                for model in held_out.models
+                if model.difference is not None
             ],
         )
 
     names = [r.name for r in reports]
     databases = " ".join(f"{name}.duckdb" for name in names)
-    yield from ("", "## How this page was made", "", "```console")
+    yield from ("", "## Reproduce this page", "", "```console")
     seeds = [re.fullmatch(r"seed-(\d+)", name) for name in names]
     for seed in seeds if all(seeds) else []:
-        yield from _HOW_A_COMPANY_IS_MADE.format(seed=seed.group(1)).splitlines()
+        yield from _COMPANY_COMMANDS.format(seed=seed.group(1)).splitlines()
     yield f"python -m churn.naive_label_study --database {databases} \\"
     yield "    --write docs/wrong-label.md"
     yield "```"
 
 
-def _in_short(reports: Sequence[Report]) -> Iterator[str]:
-    """What the tables come to, over all companies."""
-    called = sum(r.accounts.naively_churned for r in reports)
+def _summary(reports: Sequence[Report]) -> Iterator[str]:
+    """Yield the main results over all companies."""
+    naively_churned = sum(r.accounts.naively_churned for r in reports)
     wrongly = sum(r.accounts.customers for r in reports)
     yield (
-        f"- Of {sum(r.accounts.accounts for r in reports):,} accounts, {called:,} "
-        f"have something in `cancelled_service`; {_with_share(wrongly, called)} of "
-        "those are customers today."
+        f"- Of {sum(r.accounts.accounts for r in reports):,} accounts, "
+        f"{naively_churned:,} have a filled `cancelled_service`; "
+        f"{_with_share(wrongly, naively_churned)} of those are customers today."
     )
     compared = [r.held_out for r in reports if r.held_out]
     if not compared:
         return
     shares = [held_out.churned_rows / held_out.rows for held_out in compared]
     yield f"- {_range(shares, '.1%')} of the held-out labels churned."
-    for number, reading in enumerate((OURS, *READINGS)):
-        judged = [held_out.judged[number] for held_out in compared]
-        aucs = [j.metrics["roc_auc"].value for j in judged]
-        claims = [j.believed.value for j in judged]
-        claimed = "" if reading == OURS else f" (it claims {_range(claims, '.3f')})"
+    for number, label in enumerate((TRUE_LABEL, *NAIVE_LABELS)):
+        models = [held_out.models[number] for held_out in compared]
+        aucs = [model.metrics["roc_auc"].value for model in models]
+        pr_aucs = [model.metrics["pr_auc"].value for model in models]
+        claims = [model.claimed_auc.value for model in models]
+        means = [model.mean_probability for model in models]
+        claimed = "" if label == TRUE_LABEL else f" (claimed {_range(claims, '.3f')})"
         yield (
-            f"- A model that learnt `{reading}` says "
-            f"{_range([j.mean_probability for j in judged], '.1%')} on average, and "
-            f"ranks with a ROC AUC of {_range(aucs, '.3f')}{claimed}, a PR AUC of "
-            f"{_range([j.metrics['pr_auc'].value for j in judged], '.3f')}."
+            f"- A model trained on `{label}` has a mean probability of "
+            f"{_range(means, '.1%')}, a ROC AUC of {_range(aucs, '.3f')}{claimed} and "
+            f"a PR AUC of {_range(pr_aucs, '.3f')}."
         )
 
 
-def _range(values: Iterable[float], form: str) -> str:
-    """The lowest and the highest value, or the only one."""
-    texts = sorted({format(value, form) for value in sorted(values)}, key=_number)
+def _range(values: Iterable[float], value_format: str) -> str:
+    """Format the lowest and the highest value, or the only one."""
+    texts = sorted(
+        {format(value, value_format) for value in sorted(values)}, key=_number
+    )
     return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
 
 
@@ -532,31 +536,29 @@ def _number(text: str) -> float:
 _INTRODUCTION = """\
 # What a wrong label costs
 
-`cancelled_service is not null` looks like a churn label. It is none: an account
-that cancelled and came back still has a cancellation date, one that came back
-within days never left, and one that vanished from the CRM has no date at all.
-This page counts what such a reading gets wrong, and what a model makes of it.
+`cancelled_service is not null` looks like a churn label, but is not: an account that
+cancelled and came back still has a cancellation date, an account that came back within
+days never left, and an account that vanished from the CRM has no date at all. This page
+counts the errors of such a label and measures their effect on a model.
 `python -m churn.naive_label_study` prints it for your own database.
 
 Three labels of the same accounts and as-of dates:
 
-| label | called churned is |
+| label | counts as churned |
 |---|---|
-| churn_labels | a churn dated within the {horizon} days from the as-of date on; a \
-cancellation with a restart within {grace} days is none |
-| filled | whoever has something in `cancelled_service` in the last CRM batch of \
-those {horizon} days |
-| newly filled | the same, by a more careful reader, who leaves out accounts that \
-had something there on the as-of date already |
+| churn_labels | a churn within the {horizon} days from the as-of date on; a \
+cancellation followed by a restart within {grace} days does not count |
+| filled | a filled `cancelled_service` in the last CRM batch of those {horizon} days |
+| newly filled | the same, but accounts with a filled `cancelled_service` on the as-of \
+date are excluded |
 
-The naive readings are read from the batches as they were then, not from the
-latest one: they cover the days that our label covers, and know no more of the
-future. All models are trained alike: features, split by time, search and seed
-({seed}). Only the label that they learn differs, in training and in validation.
-All are judged on `churn_labels` of the held-out time. Intervals hold 95 % of
-{draws} bootstrap draws of accounts."""
+The naive labels are read from the batches of that time, not from the latest batch: they
+cover the same days as `churn_labels` and use no later data. All models have the same
+features, split by time, search and seed ({seed}). Only the label differs, in training
+and in validation. All are evaluated against `churn_labels` on held-out dates. Intervals
+hold 95 % of {draws} bootstrap draws of accounts."""
 
-_HOW_A_COMPANY_IS_MADE = """\
+_COMPANY_COMMANDS = """\
 python -m churn.demo --accounts 1000 --days 365 --seed {seed} --out data/seed-{seed}
 export CHURN_DUCKDB_PATH=seed-{seed}.duckdb
 python -m churn.load data/seed-{seed}
@@ -564,20 +566,19 @@ dbt build --exclude resource_type:seed
 """
 
 _ACCOUNTS_TEXT = """\
-All accounts that the CRM ever told of, as of its last batch. "Undecided" are
-cancellations younger than the grace, which may yet turn out to be pauses. What
-is not called churned though it is has vanished from the batch, or lost its
-date."""
+All accounts that were ever in the CRM, as of its last batch. "Pending" are
+cancellations younger than the grace period, which can still become pauses. "Missed"
+accounts churned, but vanished from the batch or lost their date."""
 
 _ROWS_TEXT = """\
-Observed labels, one per account and as-of date, of accounts that were customers
-on that day."""
+Observed labels, one per account and as-of date, of accounts that were customers on that
+date."""
 
 _MODEL_TEXT = """\
-"Mean probability" is what the model says of the average held-out account; it
-should be the share that churned. "ROC AUC it claims" is measured on the label
-that the model learnt: what its maker would report. Differences are measured on
-the same draws."""
+"Mean probability" is the mean prediction for the held-out rows; it should equal the
+churned share. "Claimed ROC AUC" is measured against the label that the model was
+trained on, as its author would report it. Differences are measured on the same
+draws."""
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -592,17 +593,17 @@ def _with_share(part: int, whole: int) -> str:
     return f"{part:,}" + (f" ({part / whole:.0%})" if whole else "")
 
 
-def _with_interval(estimate: Estimate, form: str = ".3f") -> str:
+def _with_interval(estimate: Estimate, value_format: str = ".3f") -> str:
     if estimate.value is None:
         return "-"
-    value = format(estimate.value, form)
+    value = format(estimate.value, value_format)
     if estimate.low is None or estimate.high is None:
         return value
-    return f"{value} ({estimate.low:{form}} to {estimate.high:{form}})"
+    return f"{value} ({estimate.low:{value_format}} to {estimate.high:{value_format}})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the report, or write it; 1 with one sentence if there is none."""
+    """Print or write the report; return 1 and print one sentence on errors."""
     parser = argparse.ArgumentParser(
         prog="python -m churn.naive_label_study", description=__doc__
     )
@@ -611,8 +612,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         nargs="+",
         default=[Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb"))],
-        help="DuckDB files that dbt built, each a company of its own that is named "
-        "after its file (default: CHURN_DUCKDB_PATH)",
+        help="DuckDB files that dbt built, one per company; the file name is the "
+        "company's name (default: CHURN_DUCKDB_PATH)",
     )
     parser.add_argument("--write", type=Path, help="write the report to this file")
     options = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
-"""What no model can pass: the demo company's true hazard, judged like a model.
+"""Oracle: evaluate the demo company's true hazard like a model.
 
-A demo company keeps the truth about itself beside its landing zone. No dbt model
-reads it; only this does, to tell how much of what could be known a model knows. What
-the oracle is, and why no model can pass it, is told where it is computed, in
-`churn.demo.hazard`.
+The demo company writes its true hazard to the folder ``truth``, beside its landing
+zone. No dbt model reads it; only this module does, to measure how close a model comes
+to the best possible one. `churn.demo.hazard` computes the hazard and explains why no
+model can beat it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ HAZARD_FILE = "monthly_hazard.csv.gz"
 
 @dataclass(frozen=True)
 class Oracle:
-    """The metrics of the true hazard, and of a model, on the same rows.
+    """Metrics of the true hazard and of a model, on the same rows.
 
     Attributes:
-        rows: Rows of which the truth is told.
-        probabilities: The true churn probability of each row that was asked for;
-            NaN where the truth does not tell it.
-        metrics: Of the true hazard.
-        model_metrics: Of the model.
+        rows: Number of rows with a true hazard.
+        probabilities: The true churn probability of each requested row; NaN if
+            unknown.
+        metrics: Metrics of the true hazard.
+        model_metrics: Metrics of the model.
     """
 
     rows: int
@@ -38,27 +38,27 @@ class Oracle:
     model_metrics: dict[str, Estimate]
 
     def share_reached(self, metric: str) -> float | None:
-        """How much of the oracle the model reaches."""
-        value, most = self.model_metrics[metric].value, self.metrics[metric].value
-        return None if value is None or not most else value / most
+        """Return the model's metric divided by the oracle's."""
+        value, best = self.model_metrics[metric].value, self.metrics[metric].value
+        return None if value is None or not best else value / best
 
 
 def measure_oracle(
     rows: pd.DataFrame, probabilities: np.ndarray, truth: Path, seed: int = 0
 ) -> Oracle | None:
-    """Judge the true hazard and a model on the rows that the truth tells.
+    """Evaluate the true hazard and a model on the rows with a true hazard.
 
     Args:
-        rows: ``account_id``, ``as_of_date``, ``is_churned`` and
-            ``monthly_recurring_revenue`` of held-out rows.
-        probabilities: What the model says of each.
+        rows: Held-out rows with ``account_id``, ``as_of_date``, ``is_churned`` and
+            ``monthly_recurring_revenue``.
+        probabilities: The model's probability of each row.
         truth: The folder ``truth`` of the demo company.
         seed: Seed of the bootstrap draws.
 
     Returns:
-        ``None`` if the truth tells none of the rows.
+        The metrics, or ``None`` if no row has a true hazard.
     """
-    asked = pd.DataFrame(
+    keys = pd.DataFrame(
         {
             "account_id": rows["account_id"].to_numpy(),
             "as_of_date": pd.to_datetime(rows["as_of_date"]).to_numpy(),
@@ -73,16 +73,16 @@ def measure_oracle(
             [str(truth / HAZARD_FILE)],
         )
         hazard = connection.table("hazard").df()
-    told = asked.merge(hazard, on=["account_id", "as_of_date"], how="left")
-    true = told["monthly_hazard"].to_numpy(dtype=float)
-    known = ~np.isnan(true)
-    if not known.any():
+    matched = keys.merge(hazard, on=["account_id", "as_of_date"], how="left")
+    true_hazard = matched["monthly_hazard"].to_numpy(dtype=float)
+    has_hazard = ~np.isnan(true_hazard)
+    if not has_hazard.any():
         return None
-    labels = rows["is_churned"].to_numpy(dtype=float)[known]
-    revenue = rows["monthly_recurring_revenue"].to_numpy(dtype=float)[known]
-    accounts = rows["account_id"].to_numpy(dtype=str)[known]
+    labels = rows["is_churned"].to_numpy(dtype=float)[has_hazard]
+    revenue = rows["monthly_recurring_revenue"].to_numpy(dtype=float)[has_hazard]
+    accounts = rows["account_id"].to_numpy(dtype=str)[has_hazard]
     metrics, model_metrics = (
-        evaluate(labels, given[known], accounts, revenue, seed=seed)
-        for given in (true, np.asarray(probabilities, dtype=float))
+        evaluate(labels, prediction[has_hazard], accounts, revenue, seed=seed)
+        for prediction in (true_hazard, np.asarray(probabilities, dtype=float))
     )
-    return Oracle(int(known.sum()), true, metrics, model_metrics)
+    return Oracle(int(has_hazard.sum()), true_hazard, metrics, model_metrics)

@@ -1,14 +1,12 @@
-"""From a model and today's accounts to the scores that sales reads.
+"""Score accounts with a registered model.
 
-`score_batch` is the whole of it: a function from one Arrow batch of accounts to
-the batch of their scores, which depends on its arguments alone. A `Scorer` is
-plain data and can be pickled, so the same call runs in this process, batch by
-batch, and in the executors of Spark::
+`score_batch` maps one Arrow batch of accounts to the batch of their scores and
+depends only on its arguments. A `Scorer` is plain data and can be pickled, so the
+same call runs in this process, batch by batch, and in Spark executors::
 
     accounts.mapInArrow(scorer.score_batches, schema)
 
-An account's rank needs all scores, so it is not given here: `churn_scores`
-ranks them in SQL.
+Ranks need all scores, so `churn_scores` computes them in SQL.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ import pyarrow.compute as pc
 
 from churn.engine_io import map_batches
 from churn.features import Feature, UnknownFeatureError
-from churn.reasons import MOST_REASONS, explain
+from churn.reasons import MAX_REASONS, explain
 from churn.registry import model_of, select_model
 from churn.train import ChurnModel
 
@@ -66,13 +64,13 @@ SCORES_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class RiskBands:
-    """Lower bounds of the calibrated probability of two bands."""
+    """Lower bounds of the calibrated probability of the medium and high band."""
 
     medium_from: float
     high_from: float
 
     def of(self, probabilities: np.ndarray) -> np.ndarray:
-        """``low``, ``medium`` or ``high`` for each probability."""
+        """Return ``low``, ``medium`` or ``high`` for each probability."""
         return np.select(
             [probabilities >= self.high_from, probabilities >= self.medium_from],
             ["high", "medium"],
@@ -82,17 +80,16 @@ class RiskBands:
 
 @dataclass(frozen=True)
 class Scorer:
-    """All that scoring needs beside the accounts: plain data, to be pickled.
+    """The model and all settings that scoring needs: plain data, can be pickled.
 
     Attributes:
         model: The model that scores.
-        model_version: Its name in ``churn_models``.
+        model_version: Its version in ``churn_models``.
         features: The features with their phrases.
         offers: The offer of each product category, and of `DEFAULT_OFFER`.
         bands: The bounds of the risk bands.
-        scored_at: When the scores were made, in UTC; one moment for all batches.
-        gives_reasons: Whether the scores get reasons, which take by far most of
-            the time.
+        scored_at: Scoring time in UTC, the same for all batches.
+        gives_reasons: Whether to compute reasons, which takes most of the time.
     """
 
     model: ChurnModel
@@ -106,7 +103,7 @@ class Scorer:
     def score_batches(
         self, batches: Iterable[pa.RecordBatch]
     ) -> Iterator[pa.RecordBatch]:
-        """The scores of each batch, one batch in memory at a time."""
+        """Yield the scores of each batch, holding one batch in memory at a time."""
         for batch in batches:
             yield score_batch(batch, self)
 
@@ -119,31 +116,31 @@ def scorer_from(
     pinned_version: str | None = None,
     threads: int | None = None,
 ) -> Scorer | None:
-    """The scorer of the champion, or of the pinned model.
+    """Return the scorer of the champion, or of the pinned model.
 
     Args:
         registry: ``churn_models``.
         features: The features with their phrases.
-        offers: ``product_category`` and ``offer``, one row for the category
+        offers: ``product_category`` and ``offer``, with one row for the category
             ``default``.
         bands: The bounds of the risk bands.
-        pinned_version: The model to score with instead of the champion.
-        threads: Threads of XGBoost in each process that scores; all cores of
-            this machine by default.
+        pinned_version: Version to score with instead of the champion.
+        threads: XGBoost threads in each scoring process; by default all cores of
+            this machine.
 
     Returns:
-        ``None`` while the registry holds no champion; that is said.
+        The scorer, or ``None`` (and a printed message) if there is no champion.
 
     Raises:
         RegistryError: The pinned version is not in the registry.
     """
-    chosen = select_model(registry, pinned_version)
-    if chosen is None:
-        print("cannot score yet: churn_models holds no model; the last scores stay")
+    registered = select_model(registry, pinned_version)
+    if registered is None:
+        print("Cannot score yet: churn_models is empty. The last scores are kept.")
         return None
     return Scorer(
-        model=model_of(chosen, threads or os.cpu_count() or 1),
-        model_version=chosen["model_version"],
+        model=model_of(registered, threads or os.cpu_count() or 1),
+        model_version=registered["model_version"],
         features=tuple(features),
         offers=dict(zip(offers["product_category"], offers["offer"], strict=True)),
         bands=bands,
@@ -152,17 +149,16 @@ def scorer_from(
 
 
 def score(accounts: Any, scorer: Scorer | None, last_scores: Any = None) -> Any:
-    """The scores of all accounts, batch by batch, in Spark's executors on Spark.
+    """Score all accounts batch by batch; on Spark, in its executors.
 
     Args:
-        accounts: The rows of ``int_accounts_to_score``, as `map_batches` takes
-            them.
-        scorer: The model and what goes with it, ``None`` while there is none.
-        last_scores: The scores so far, which stay while there is no model;
+        accounts: Rows of ``int_accounts_to_score``, as accepted by `map_batches`.
+        scorer: The scorer, or ``None`` if there is no model.
+        last_scores: The current scores, returned unchanged if there is no model;
             ``None`` if there are none.
 
     Returns:
-        A frame that a Python model may return.
+        A frame that a dbt Python model can return.
     """
     if scorer is not None:
         return map_batches(accounts, scorer.score_batches, SCORES_SCHEMA)
@@ -172,18 +168,18 @@ def score(accounts: Any, scorer: Scorer | None, last_scores: Any = None) -> Any:
 
 
 def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
-    """The scores of one batch of accounts, in the order of the accounts.
+    """Score one batch of accounts and keep their order.
 
     Args:
-        accounts: Rows of ``int_accounts_to_score``: features, company name and
-            how old each source is.
-        scorer: The model and what goes with it.
+        accounts: Rows of ``int_accounts_to_score``: features, company name and the
+            freshness of each source.
+        scorer: The scorer.
 
     Returns:
         A batch of `SCORES_SCHEMA`, one row per account.
 
     Raises:
-        UnknownFeatureError: The model needs a feature that is no longer there.
+        UnknownFeatureError: The model needs a feature that is missing.
     """
     model = scorer.model
     try:
@@ -191,16 +187,16 @@ def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
     except UnknownFeatureError as error:
         raise UnknownFeatureError(
             f"The model {scorer.model_version} cannot score: {error}; set "
-            "champion_model_version to another model, or bring the column back."
+            "champion_model_version to another model, or restore the column."
         ) from None
     probabilities = model.predict_proba(matrix)
     reasons = (
         explain(model, accounts, scorer.features, matrix)
         if scorer.gives_reasons
-        else np.full((len(accounts), MOST_REASONS), None, dtype=object)
+        else np.full((len(accounts), MAX_REASONS), None, dtype=object)
     )
     revenue = accounts.column("monthly_recurring_revenue").cast(pa.float64())
-    told: dict[str, Any] = {
+    scores: dict[str, Any] = {
         "churn_probability": pa.array(probabilities, pa.float64()),
         "risk_band": pa.array(scorer.bands.of(probabilities), pa.string()),
         "recommended_offer": recommend(
@@ -211,29 +207,31 @@ def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
         "model_version": pa.array([scorer.model_version] * len(accounts)),
         "scored_at": pa.array([scorer.scored_at] * len(accounts), pa.timestamp("us")),
     }
-    for place in range(MOST_REASONS):
-        told[f"reason_{place + 1}"] = pa.array(reasons[:, place], pa.string())
+    for position in range(MAX_REASONS):
+        scores[f"reason_{position + 1}"] = pa.array(reasons[:, position], pa.string())
     for name in ("account_id", "as_of_date", "company_name", *FRESHNESS):
-        told[name] = accounts.column(name)
-    return _as_batch(told)
+        scores[name] = accounts.column(name)
+    return _as_batch(scores)
 
 
 def recommend(categories: pa.Array, offers: dict[str, str]) -> pa.Array:
-    """The offer of each category, the default one where it has none."""
-    known = pa.array(list(offers), pa.string())
-    told = pa.array(list(offers.values()), pa.string())
-    found = told.take(pc.index_in(categories.cast(pa.string()), known))
-    return found.fill_null(pa.scalar(offers.get(DEFAULT_OFFER), pa.string()))
+    """Return the offer of each category, or the default offer if it has none."""
+    categories_with_offer = pa.array(list(offers), pa.string())
+    offer_texts = pa.array(list(offers.values()), pa.string())
+    matched = offer_texts.take(
+        pc.index_in(categories.cast(pa.string()), categories_with_offer)
+    )
+    return matched.fill_null(pa.scalar(offers.get(DEFAULT_OFFER), pa.string()))
 
 
 def _as_scores(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches of scores with the types of `SCORES_SCHEMA`."""
+    """Cast batches of scores to `SCORES_SCHEMA`."""
     for batch in batches:
         yield _as_batch({name: batch.column(name) for name in SCORES_SCHEMA.names})
 
 
 def _as_batch(columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    """A batch of `SCORES_SCHEMA`; times without a zone, since all are in UTC."""
+    """Build a batch of `SCORES_SCHEMA`; times are in UTC, without a zone."""
     return pa.RecordBatch.from_arrays(
         [columns[field.name].cast(field.type, safe=False) for field in SCORES_SCHEMA],
         schema=SCORES_SCHEMA,

@@ -1,4 +1,4 @@
-"""Counts the JSON paths of records, from the structures they have."""
+"""Profile the JSON paths of records from their structures."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from churn.engine_io import map_batches
 
-# Below this many levels a path ends as an object or array.
-_DEEPEST_PATH = 128
-_LONGEST_EXAMPLE = 80
+# Objects and arrays at this depth are not expanded.
+_MAX_DEPTH = 128
+_MAX_EXAMPLE_LENGTH = 80
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 TYPES = ("text", "number", "boolean", "object", "array", "null")
@@ -35,38 +35,38 @@ _SCHEMA = pa.schema(
 
 
 def paths_of(value: Any) -> dict[str, tuple[frozenset[str], str | None]]:
-    """The paths of one JSON value below its root.
+    """Return the types and first example of each path of a JSON value.
 
     Args:
-        value: What ``json.loads`` gave.
+        value: A value from ``json.loads``.
 
     Returns:
-        For each path the types found there, and the first scalar as text. Items of
-        an array share the path that ends in ``[]``. A null counts as a type only
-        where nothing else is.
+        For each path below the root, the types found there and the first scalar as
+        text. The items of an array share the path that ends in ``[]``. Null counts as
+        a type only if there is no other.
     """
     types: dict[str, set[str]] = {}
     examples: dict[str, str] = {}
     stack = [("$", 0, value)]
     while stack:
         path, depth, item = stack.pop()
-        kind = _type_of(item)
+        json_type = _type_of(item)
         if depth:
-            types.setdefault(path, set()).add(kind)
-            if kind not in ("object", "array", "null"):
+            types.setdefault(path, set()).add(json_type)
+            if json_type not in ("object", "array", "null"):
                 examples.setdefault(path, _as_example(item))
-        if depth >= _DEEPEST_PATH:
+        if depth >= _MAX_DEPTH:
             continue
-        if kind == "object":
+        if json_type == "object":
             stack.extend(
                 (f"{path}.{_key(key)}", depth + 1, inner)
                 for key, inner in reversed(item.items())
             )
-        elif kind == "array":
+        elif json_type == "array":
             stack.extend((f"{path}[]", depth + 1, inner) for inner in reversed(item))
     return {
-        path: (frozenset(kinds - {"null"} or kinds), examples.get(path))
-        for path, kinds in types.items()
+        path: (frozenset(json_types - {"null"} or json_types), examples.get(path))
+        for path, json_types in types.items()
     }
 
 
@@ -84,8 +84,8 @@ def _type_of(value: Any) -> str:
 
 def _as_example(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    # A cut through a pair of surrogates would leave no valid text.
-    return text[:_LONGEST_EXAMPLE].encode("utf-8", "replace").decode()
+    # A cut can split a pair of surrogates, which is not valid text.
+    return text[:_MAX_EXAMPLE_LENGTH].encode("utf-8", "replace").decode()
 
 
 @lru_cache(maxsize=100_000)
@@ -94,21 +94,23 @@ def _key(key: str) -> str:
 
 
 @lru_cache(maxsize=20_000)
-def _types_of_shape(shape: str) -> tuple[tuple[str, frozenset[str]], ...]:
-    """The paths of a structure, and the types they have in it."""
+def _types_of_structure(structure: str) -> tuple[tuple[str, frozenset[str]], ...]:
+    """Return the paths of a structure and their types."""
     return tuple(
-        (path, kinds)
-        for path, (kinds, _) in paths_of(_typed(json.loads(shape))).items()
+        (path, json_types)
+        for path, (json_types, _) in paths_of(
+            _with_values(json.loads(structure))
+        ).items()
     )
 
 
-def _typed(shape: Any) -> Any:
-    """A structure with a value of the right type in place of each type's name."""
-    if isinstance(shape, dict):
-        return {key: _typed(inner) for key, inner in shape.items()}
-    if isinstance(shape, list):
-        return [_typed(inner) for inner in shape]
-    return {"VARCHAR": "", "BOOLEAN": True, "NULL": None}.get(shape, 0)
+def _with_values(structure: Any) -> Any:
+    """Replace each type name in a structure by a value of that type."""
+    if isinstance(structure, dict):
+        return {key: _with_values(inner) for key, inner in structure.items()}
+    if isinstance(structure, list):
+        return [_with_values(inner) for inner in structure]
+    return {"VARCHAR": "", "BOOLEAN": True, "NULL": None}.get(structure, 0)
 
 
 def _number(text: str) -> int | float:
@@ -116,7 +118,7 @@ def _number(text: str) -> int | float:
 
 
 def _load(text: str) -> Any:
-    """An object whose repeated keys are taken once, the first of them."""
+    """Parse an object; the first of repeated keys counts."""
 
     def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return dict(reversed(pairs)) if len(pairs) > 1 else dict(pairs)
@@ -128,7 +130,7 @@ def _load(text: str) -> Any:
 
 
 class _PathCount:
-    """What one file says about one path."""
+    """Counts of one path in one file."""
 
     __slots__ = ("example", "first_seen_date", "last_seen_date", "records", "types")
 
@@ -139,13 +141,13 @@ class _PathCount:
         self.first_seen_date: date | None = None
         self.last_seen_date: date | None = None
 
-    def add(self, records: int, types: frozenset[str], seen_on: date | None) -> None:
+    def add(self, records: int, types: frozenset[str], seen_date: date | None) -> None:
         self.records += records
         if not types <= self.types:
             self.types |= types
-        if seen_on is not None:
-            self.first_seen_date = min(self.first_seen_date or seen_on, seen_on)
-            self.last_seen_date = max(self.last_seen_date or seen_on, seen_on)
+        if seen_date is not None:
+            self.first_seen_date = min(self.first_seen_date or seen_date, seen_date)
+            self.last_seen_date = max(self.last_seen_date or seen_date, seen_date)
 
     def add_example(self, example: str | None) -> None:
         if example is not None and (self.example is None or example < self.example):
@@ -155,19 +157,19 @@ class _PathCount:
 def _count_paths(rows: Iterable[dict[str, Any]]) -> dict[str, _PathCount]:
     counts: dict[str, _PathCount] = {}
     for row in rows:
-        found = paths_of(_load(row["example"]))
-        shape = row["shape"]
+        paths = paths_of(_load(row["example"]))
+        structure = row["shape"]
         types = (
-            _types_of_shape(shape)
-            if shape is not None
-            else ((path, kinds) for path, (kinds, _) in found.items())
+            _types_of_structure(structure)
+            if structure is not None
+            else ((path, json_types) for path, (json_types, _) in paths.items())
         )
-        for path, kinds in types:
+        for path, json_types in types:
             count = counts.get(path)
             if count is None:
                 count = counts[path] = _PathCount()
-            count.add(row["records"], kinds, row["received_date"])
-            example = found.get(path)
+            count.add(row["records"], json_types, row["received_date"])
+            example = paths.get(path)
             if example is not None:
                 count.add_example(example[1])
     return counts
@@ -176,7 +178,7 @@ def _count_paths(rows: Iterable[dict[str, Any]]) -> dict[str, _PathCount]:
 def _batches_of_files(
     batches: Iterable[pa.RecordBatch],
 ) -> Iterator[list[dict[str, Any]]]:
-    """The rows of one file after the other; they must come in that order."""
+    """Group rows by file; batches must be sorted by file."""
     rows: list[dict[str, Any]] = []
     for batch in batches:
         for row in batch.to_pylist():
@@ -189,10 +191,10 @@ def _batches_of_files(
 
 
 def profiled_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Turn the shapes of records into the paths they have, file by file.
+    """Convert record structures to counts of their paths, file by file.
 
     Args:
-        batches: Shapes with ``source_file``, by which they are ordered,
+        batches: Structures with ``source_file``, by which they are sorted,
             ``received_date``, ``shape``, ``example``, ``records`` and ``processed_at``.
 
     Yields:
@@ -216,14 +218,14 @@ def profiled_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
 
 
 def profiled_paths(shapes: Any) -> Any:
-    """The paths of records, file by file.
+    """Count the paths of records, file by file.
 
     Args:
-        shapes: What ``dbt.ref`` returned, with the columns that
-            ``profiled_batches`` needs.
+        shapes: A relation from ``dbt.ref`` with the columns that `profiled_batches`
+            needs.
 
     Returns:
-        A frame that a Python model may return.
+        A frame that a dbt Python model can return.
     """
     return map_batches(
         shapes,

@@ -1,4 +1,4 @@
-"""The registry of models: what a row holds, and which model is the champion."""
+"""Model registry: row schema, champion selection and promotion."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from churn.train import (
     ChurnModel,
     TrainingResult,
     TrainingSettings,
+    find_training_problem,
     fingerprint_training,
     train,
-    why_not_trainable,
 )
 
-# A challenger is worse if this share of the bootstrap draws says so.
-SURE_ENOUGH = 0.95
+# Share of bootstrap draws with a higher log loss from which a challenger is worse.
+WORSE_CONFIDENCE = 0.95
 
 SPLIT_PARTS = ("train", "validation", "test")
 HEADLINE_METRICS = ("roc_auc", "pr_auc", "log_loss", "brier", "calibration_error")
@@ -89,7 +89,7 @@ METRICS_SCHEMA = pa.schema(
 
 
 class RegistryError(ValueError):
-    """The registry does not hold the model that was asked for."""
+    """Report a model version that the registry does not hold."""
 
 
 def train_and_register(
@@ -97,37 +97,41 @@ def train_and_register(
     features: Sequence[Feature],
     registry: pd.DataFrame | None,
     settings: TrainingSettings,
-    known_by: Any = None,
+    as_of_date: Any = None,
 ) -> pa.Table:
-    """The rows that today's data adds to the registry or changes in it.
+    """Train a model and return the registry rows to insert or update.
 
     Args:
-        rows: ``churn_training_set``, as `read_training_data` takes it.
-        features: The features to train_and_register from.
-        registry: The models so far, ``None`` for none.
-        settings: What the run was told.
-        known_by: The as-of date of the run; labels that became known after it
-            are not learnt from. ``None`` for no bound.
+        rows: ``churn_training_set``, as accepted by `read_training_data`.
+        features: Features to train on.
+        registry: Registered models, or ``None`` if there are none.
+        settings: Settings of the training run.
+        as_of_date: As-of date of the run. Rows whose label was not complete on this
+            date are excluded. ``None`` for no bound.
 
     Returns:
-        Nothing where nothing can be learnt, or where the registry has this very
-        training; else the new model, and with it the champion it replaces.
+        The new model and, if it replaces the champion, the updated champion row.
+        Empty if no model can be trained or the same training is already registered.
     """
     if registry is None:
         registry = REGISTRY_SCHEMA.empty_table().to_pandas()
     registry = with_all_columns(registry)
     champion = champion_of(registry)
     names = {feature.name for feature in features}
-    # The champion may know features that are no longer learnt from.
-    also = set(json.loads(champion["feature_names"])) if champion else set()
-    training_data = read_training_data(rows, names | (also & set(column_names(rows))))
-    if not pd.isna(known_by):
+    # The champion may use features that are no longer trained on.
+    champion_features = (
+        set(json.loads(champion["feature_names"])) if champion else set()
+    )
+    training_data = read_training_data(
+        rows, names | (champion_features & set(column_names(rows)))
+    )
+    if not pd.isna(as_of_date):
         training_data = training_data.until(
-            pd.Timestamp(known_by) - pd.Timedelta(days=settings.gap_days)
+            pd.Timestamp(as_of_date) - pd.Timedelta(days=settings.gap_days)
         )
-    problem = why_not_trainable(training_data.labels)
+    problem = find_training_problem(training_data.labels)
     if problem:
-        print(f"cannot train_and_register yet: {problem}")
+        print(f"Cannot train a model yet: {problem}.")
         return REGISTRY_SCHEMA.empty_table()
     data_fingerprint = training_data.fingerprint(sorted(names))
     fingerprint = fingerprint_training(data_fingerprint, features, settings)
@@ -143,7 +147,7 @@ def train_and_register(
 
 
 def with_all_columns(registry: pd.DataFrame) -> pd.DataFrame:
-    """The registry with today's columns, null where an older version told nothing."""
+    """Add the columns of `REGISTRY_SCHEMA` that are missing, as nulls."""
     absent = [name for name in REGISTRY_SCHEMA.names if name not in registry]
     return registry.assign(**dict.fromkeys(absent))
 
@@ -153,11 +157,12 @@ def compare_with_champion(
     champion: Mapping[str, Any] | None,
     settings: TrainingSettings,
 ) -> tuple[bool, str]:
-    """Whether a new model replaces the champion, and why, in one sentence.
+    """Decide whether a new model replaces the champion, and return the reason.
 
-    Both models give probabilities to the newest rows that the challenger did not
-    grow trees on. Accounts are drawn with replacement, the same for both; the
-    challenger is refused only if its log loss is higher in nearly all draws.
+    Both models predict the newest rows that neither the trees nor the calibration
+    of the challenger used. The paired difference in log loss is bootstrapped by
+    account. The challenger is rejected if its log loss is higher in at least
+    `WORSE_CONFIDENCE` of the draws.
     """
     if champion is None:
         return True, "The first model."
@@ -166,35 +171,35 @@ def compare_with_champion(
     held_out = "test" if "test" in parts else "validation"
     if held_out not in parts:
         return True, (
-            f"No held-out rows to compare with {version} on: it has seen newer data."
+            f"No held-out rows to compare with {version}: it was trained on newer data."
         )
-    chosen = parts[held_out]
-    training_data, own = challenger.training_data, challenger.model
+    part_rows = parts[held_out]
+    training_data, model = challenger.training_data, challenger.model
     try:
-        champion_model = model_of(champion, own.threads)
+        champion_model = model_of(champion, model.threads)
         champion_matrix = training_data.matrix_of(
-            chosen, champion_model.feature_names, champion_model.codes
+            part_rows, champion_model.feature_names, champion_model.codes
         )
     except UnknownFeatureError as error:
         return True, f"{version} cannot be compared: {error}."
-    labels = training_data.labels[chosen]
-    matrix = training_data.matrix_of(chosen, own.feature_names, own.codes)
-    new = log_losses(labels, own.predict_proba(matrix))
+    labels = training_data.labels[part_rows]
+    matrix = training_data.matrix_of(part_rows, model.feature_names, model.codes)
+    new = log_losses(labels, model.predict_proba(matrix))
     old = log_losses(labels, champion_model.predict_proba(champion_matrix))
     draws = draw_means(
-        new - old, training_data.accounts[chosen], settings.draws, settings.seed
+        new - old, training_data.accounts[part_rows], settings.draws, settings.seed
     )
     share_worse = float((draws > 0).mean())
-    is_worse = share_worse >= SURE_ENOUGH
+    is_worse = share_worse >= WORSE_CONFIDENCE
     return not is_worse, (
         f"Log loss {new.mean():.5f} against {old.mean():.5f} of {version} on "
-        f"{len(chosen)} {held_out} rows, higher in {share_worse:.0%} of "
+        f"{len(part_rows)} {held_out} rows, higher in {share_worse:.0%} of "
         f"{len(draws)} draws of accounts: {'worse' if is_worse else 'not worse'}."
     )
 
 
 def champion_of(registry: pd.DataFrame) -> dict[str, Any] | None:
-    """The registry's champion, the newest if ever there were two."""
+    """Return the champion's row, the newest if there are several."""
     if registry.empty:
         return None
     champions = registry[registry["is_champion"].astype(bool)]
@@ -206,10 +211,11 @@ def champion_of(registry: pd.DataFrame) -> dict[str, Any] | None:
 def select_model(
     registry: pd.DataFrame, pinned_version: str | None = None
 ) -> dict[str, Any] | None:
-    """The model to score with: the pinned one, else the champion.
+    """Return the row of the model to score with.
 
     Returns:
-        Its row, or ``None`` while the registry has no champion.
+        The row of the pinned version, else of the champion, or ``None`` if the
+        registry has no champion.
 
     Raises:
         RegistryError: The pinned version is not in the registry.
@@ -218,17 +224,17 @@ def select_model(
         return champion_of(registry)
     pinned = registry[registry["model_version"] == str(pinned_version)]
     if pinned.empty:
-        known = ", ".join(sorted(registry["model_version"])) or "none"
+        versions = ", ".join(sorted(registry["model_version"])) or "none"
         raise RegistryError(
             f"The variable champion_model_version is {pinned_version}, but "
-            f"churn_models holds {known}: correct it, or remove it to score with "
+            f"churn_models holds {versions}: correct it, or remove it to score with "
             "the champion."
         )
     return pinned.iloc[0].to_dict()
 
 
 def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
-    """The model that a row of the registry holds, to be run on some threads."""
+    """Build the model stored in a registry row, to run on ``threads`` threads."""
     return ChurnModel(
         booster_json=row["model"],
         feature_names=json.loads(row["feature_names"]),
@@ -242,15 +248,15 @@ def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
 def as_row(
     result: TrainingResult, is_champion: bool, reason: str, gap_days: int
 ) -> dict[str, Any]:
-    """The registry's row for a trained model."""
+    """Return the registry row of a trained model."""
     model, split = result.model, result.split
     days, labels = result.training_data.days, result.training_data.labels
     newest = str(days.max())
-    # Also rows that only chose or calibrated taught the model something.
-    learnt_from = np.concatenate([result.fit_rows, split.validation])
-    fit_end_date = days[learnt_from].max().item()
+    # Validation rows chose parameters and calibration, so they count as seen.
+    seen_rows = np.concatenate([result.fit_rows, split.validation])
+    fit_end_date = days[seen_rows].max().item()
     row: dict[str, Any] = {
-        # The newest date learnt from or judged on, and what makes it unique.
+        # The newest date in the data, and a fingerprint that makes the name unique.
         "model_version": f"{newest}_{result.training_fingerprint[:8]}",
         "trained_at": datetime.now(UTC).replace(tzinfo=None),
         "is_champion": is_champion,
@@ -263,18 +269,18 @@ def as_row(
         "labels_complete_date": fit_end_date + timedelta(days=gap_days),
     }
     for part in SPLIT_PARTS:
-        chosen = split.parts().get(part, np.array([], dtype=int))
-        row[f"{part}_rows"] = len(chosen)
-        row[f"{part}_churned_rows"] = int(labels[chosen].sum())
-        row[f"{part}_from"] = days[chosen].min().item() if len(chosen) else None
-        row[f"{part}_to"] = days[chosen].max().item() if len(chosen) else None
-    own = result.metrics[MODEL]
+        part_rows = split.parts().get(part, np.array([], dtype=int))
+        row[f"{part}_rows"] = len(part_rows)
+        row[f"{part}_churned_rows"] = int(labels[part_rows].sum())
+        row[f"{part}_from"] = days[part_rows].min().item() if len(part_rows) else None
+        row[f"{part}_to"] = days[part_rows].max().item() if len(part_rows) else None
+    model_metrics = result.metrics[MODEL]
     for part in ("validation", "test"):
         for metric in HEADLINE_METRICS:
-            estimate = own.get(part, {}).get(metric, Estimate(None))
+            estimate = model_metrics.get(part, {}).get(metric, Estimate(None))
             row[f"{part}_{metric}"] = estimate.value
     row |= {
-        "metrics": _json(own),
+        "metrics": _json(model_metrics),
         "baselines": _json({k: v for k, v in result.metrics.items() if k != MODEL}),
         "parameters": _json(result.parameters),
         "feature_names": _json(model.feature_names),
@@ -305,13 +311,13 @@ def as_row(
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows of the registry as a table of its own types, even when empty.
+    """Convert registry rows to a table of `REGISTRY_SCHEMA`, even if empty.
 
-    A row that an older version wrote lacks what was told only later: that is null.
+    Columns added after a row was written are null.
     """
     return pa.Table.from_pylist(
         [
-            {name: _plain(row.get(name)) for name in REGISTRY_SCHEMA.names}
+            {name: _as_arrow_value(row.get(name)) for name in REGISTRY_SCHEMA.names}
             for row in rows
         ],
         schema=REGISTRY_SCHEMA,
@@ -319,7 +325,7 @@ def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 
 def metrics_table(registry: pd.DataFrame) -> pa.Table:
-    """One row per model, predictor, part of the split and metric."""
+    """Return one row per model, predictor, part of the split and metric."""
     rows = []
     for model in registry.sort_values("model_version").to_dict("records"):
         predictors = {
@@ -348,8 +354,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
-    """A value read from a data frame as Arrow expects it."""
+def _as_arrow_value(value: Any) -> Any:
+    """Convert a data frame value to one that Arrow accepts; NaN becomes null."""
     if (
         value is None
         or value is pd.NaT

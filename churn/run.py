@@ -1,8 +1,7 @@
-"""The whole line on a demo company: ``python -m churn.run``.
+"""Run all steps on a demo company: ``python -m churn.run``.
 
-Generates the company's landing zone, loads it into the DuckDB file, builds the
-dbt project, and prints the summary. A second run finds the files loaded, and
-builds only what is new: nothing.
+Generate the company's landing zone, load it into the DuckDB file, build the dbt project
+and print the summary. A second run finds all files loaded and builds nothing new.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "data"
 
-# What dbt says at the end of a test that warned. The project's own hook has said by
-# then what it means.
+# dbt events that repeat a warning at the end of the run. The project's hook has already
+# explained it.
 ALREADY_EXPLAINED = {"RunResultWarning", "RunResultWarningMessage"}
 
 
@@ -31,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args(arguments)
-    # The steps print too: each line in its turn, also into a file.
+    # Subprocesses print too, so flush each line to keep the order.
     sys.stdout.reconfigure(line_buffering=True)
 
     company = f"{options.accounts}-accounts-{options.days}-days-seed-{options.seed}"
@@ -44,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     print(f"== 1/4 A demo company: {options.accounts} accounts, {options.days} days")
     if _is_complete(landing_zone):
-        print(f"   already there: {landing_zone.relative_to(ROOT)}")
+        print(f"   already generated: {landing_zone.relative_to(ROOT)}")
     else:
         code = _python(
             "churn.demo",
@@ -76,17 +75,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def database_path() -> Path:
-    """The DuckDB file that ``profiles.yml`` names too."""
+    """Return the DuckDB file, the same as in ``profiles.yml``."""
     return Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb"))
 
 
 def _marker() -> Path:
-    """The file that says which demo company the database beside it holds."""
+    """Return the file that names the demo company in the database."""
     return DATA / f"loaded-into-{database_path().stem}.json"
 
 
 def _other_company_in_database(company: str) -> str | None:
-    """A sentence if the database holds another company, else None."""
+    """Return a sentence if the database holds another company, else ``None``."""
     if not database_path().exists() or not _marker().exists():
         return None
     loaded = json.loads(_marker().read_text())["company"]
@@ -108,9 +107,9 @@ def _python(module: str, *arguments: str) -> int:
 
 
 def _dbt_build() -> int:
-    """Run ``dbt build``, with one line of progress instead of one per test.
+    """Run ``dbt build`` and show one line of progress instead of one per test.
 
-    Warnings and errors are shown in full, and dbt's own log is in ``logs/``.
+    Warnings and errors are shown in full. The complete log is in ``logs/``.
     """
     dbt = Path(sys.executable).parent / "dbt"
     command = [
@@ -120,7 +119,7 @@ def _dbt_build() -> int:
         "build",
         "--exclude=resource_type:seed",
     ]
-    # Read as dbt writes, so that the progress is shown while it happens.
+    # Read line by line, so that progress is shown as it happens.
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
         progress = Progress()
         for line in run.stdout or ():
@@ -130,7 +129,7 @@ def _dbt_build() -> int:
 
 
 class Progress:
-    """What a person sees of dbt's log: how far it is, and what went wrong."""
+    """Prints the progress, warnings and errors of dbt's JSON log."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stdout.isatty()
@@ -138,24 +137,24 @@ class Progress:
         self._line_width = 0
 
     def read(self, line: str) -> None:
-        """Show one line of dbt's JSON log, or what a model printed."""
+        """Process one line of dbt's JSON log, or of a model's own output."""
         try:
             event = json.loads(line)
             info, data = event["info"], event["data"]
         except (ValueError, KeyError, TypeError):
-            self._say(line.rstrip())
+            self._print(line.rstrip())
             return
         is_result = info["name"] in {"LogModelResult", "LogTestResult"}
         if info["level"] == "error" or info["name"] == "JinjaLogInfo":
-            self._say(info["msg"])
+            self._print(info["msg"])
         elif is_result:
-            # dbt names the total differently for models and for tests.
+            # dbt uses different fields for the total of models and of tests.
             total = data.get("total") or data["num_models"]
             self._count(data["index"], total, data["node_info"]["node_name"])
         elif info["name"] == "MainReportVersion":
-            self._say(f"dbt {info['msg'].strip()}")
+            self._print(f"dbt {info['msg'].strip()}")
         elif info["level"] == "warn" and info["name"] not in ALREADY_EXPLAINED:
-            self._say(info["msg"])
+            self._print(info["msg"])
 
     def finish(self) -> None:
         """End the line of progress."""
@@ -173,7 +172,7 @@ class Progress:
             self._tenths_shown = 10 * done // total
             print(text, flush=True)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if not text.strip():
             return
         self.finish()

@@ -1,4 +1,4 @@
-"""Reads a sample of someone's own data, whatever it is kept in."""
+"""Read a sample of foreign data in JSON lines, Parquet or CSV."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import duckdb
 from churn.column_inference import Field
 from churn.event_files import NoFilesError, find_event_files, new_lines
 
-# Files whose rows are columns, by the endings of their names; all others hold one
-# JSON record a line.
+# Formats with columns, by file extension; all other files hold one JSON record per
+# line.
 COLUMNAR = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
-_FILES = 20
+_MAX_FILES = 20
 
 
 class CannotReadError(Exception):
-    """Why a sample cannot be read, as one sentence that says what to do."""
+    """Report why a sample cannot be read, in one sentence that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Sample:
     """Records of some files.
 
     Attributes:
-        records: Parsed records, as far as they could be parsed.
-        count_unreadable: Lines that are not JSON.
+        records: The parsed records.
+        count_unreadable: Number of lines that are not JSON.
         is_columnar: Whether they come from Parquet or CSV.
     """
 
@@ -37,20 +37,25 @@ class Sample:
     is_columnar: bool
 
 
-def kind_of(pattern: str) -> str | None:
-    """``parquet`` or ``csv`` by a path's ending, packed or not; else none."""
+def columnar_format(pattern: str) -> str | None:
+    """Return ``parquet`` or ``csv`` by a path's extension, else ``None``."""
     name = pattern.lower()
-    for packing in (".gz", ".zst"):
-        name = name.removesuffix(packing)
+    for compression in (".gz", ".zst"):
+        name = name.removesuffix(compression)
     return next(
-        (kind for ending, kind in COLUMNAR.items() if name.endswith(ending)), None
+        (
+            file_format
+            for extension, file_format in COLUMNAR.items()
+            if name.endswith(extension)
+        ),
+        None,
     )
 
 
 def read_expression(pattern: str) -> str:
-    """DuckDB's table function for Parquet or CSV files, all columns of CSV as text."""
+    """Return DuckDB's table function for Parquet or CSV, CSV columns as text."""
     quoted = pattern.replace("'", "''")
-    if kind_of(pattern) == "parquet":
+    if columnar_format(pattern) == "parquet":
         return f"read_parquet('{quoted}', union_by_name = true, filename = true)"
     return (
         f"read_csv('{quoted}', all_varchar = true, union_by_name = true, "
@@ -59,50 +64,50 @@ def read_expression(pattern: str) -> str:
 
 
 def sample_events(pattern: str, size: int) -> Sample:
-    """Up to ``size`` records, spread over the files that the path names.
+    """Read up to ``size`` records, spread over the matching files.
 
     Raises:
-        CannotReadError: There are no such files, or they cannot be read.
+        CannotReadError: No file matches, or the files cannot be read.
     """
-    if kind_of(pattern):
+    if columnar_format(pattern):
         rows = _rows(pattern, size)
         return Sample(rows, 0, True)
     try:
         files = find_event_files(pattern)
     except NoFilesError as error:
-        raise CannotReadError(f"No file is named by {pattern}: correct it.") from error
+        raise CannotReadError(f"No file matches {pattern}: correct it.") from error
     except OSError as error:
         raise CannotReadError(f"{pattern} cannot be read: {error}") from error
-    step = max(1, len(files) // _FILES)
+    step = max(1, len(files) // _MAX_FILES)
     chosen = files[::step]
     records: list[Any] = []
     count_unreadable = 0
-    said: list[str] = []
-    for batch in new_lines(chosen, {}, said.append):
+    messages: list[str] = []
+    for batch in new_lines(chosen, {}, messages.append):
         for line in batch.column("payload").to_pylist()[: size // len(chosen) + 1]:
             try:
                 records.append(json.loads(line))
             except ValueError:
                 count_unreadable += 1
     if not records:
-        reason = said[0] if said else "its files hold no line that is JSON"
+        reason = messages[0] if messages else "no line of its files is JSON"
         raise CannotReadError(f"{pattern} cannot be read: {reason}.")
     return Sample(records, count_unreadable, False)
 
 
 def sample_table(pattern: str, size: int) -> tuple[list[Field], list[str]]:
-    """The columns of Parquet or CSV files with a sample of their values.
+    """Read the columns of Parquet or CSV files with a sample of their values.
 
     Returns:
         The columns, and the names of the files.
 
     Raises:
-        CannotReadError: There are no such files, or they are of another kind.
+        CannotReadError: No file matches, or the files have another format.
     """
-    if kind_of(pattern) is None:
+    if columnar_format(pattern) is None:
         raise CannotReadError(
             f"{pattern} is neither CSV nor Parquet by its name: convert it, or load it "
-            "into a table and name that in dbt_project.yml."
+            "into a table and set that table in dbt_project.yml."
         )
     rows = _rows(pattern, size)
     names = list(rows[0]) if rows else []
@@ -119,19 +124,19 @@ def sample_table(pattern: str, size: int) -> tuple[list[Field], list[str]]:
 def _rows(pattern: str, size: int) -> list[dict[str, Any]]:
     try:
         with duckdb.connect() as connection:
-            read = connection.execute(
+            result = connection.execute(
                 f"select * from {read_expression(pattern)} "
                 f"using sample reservoir({size:d} rows) repeatable (1)"
             )
-            names = [column[0] for column in read.description]
-            return [dict(zip(names, row, strict=True)) for row in read.fetchall()]
+            names = [column[0] for column in result.description]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
     except duckdb.Error as error:
         first_line = str(error).splitlines()[0]
         raise CannotReadError(f"{pattern} cannot be read: {first_line}") from error
 
 
-def user_ids(records: list[Any], paths: list[str]) -> Iterator[str]:
-    """The values at plain paths such as ``$.user.id``."""
+def values_at(records: list[Any], paths: list[str]) -> Iterator[str]:
+    """Yield the first value of each record at simple paths such as ``$.user.id``."""
     for record in records:
         for path in paths:
             value = record

@@ -1,8 +1,8 @@
-"""What a run came to, for a person: ``python -m churn.summary``.
+"""Print a summary of the last run: ``python -m churn.summary``.
 
-Reads the finished tables of the DuckDB file and prints a page: the records'
-conservation, the labels, the model against its baselines, the riskiest
-accounts with their reasons, and how old each source is.
+Reads the final tables of the DuckDB file and prints the conservation of the records,
+the labels, the model against its baselines, the riskiest accounts with their reasons,
+and the freshness of each source.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ PREDICTOR_NAMES = {
     "model": "this model",
     "logistic_regression": "logistic regression",
     "recency_rule": "days since last visit",
-    "prevalence": "everyone alike",
+    "prevalence": "constant probability",
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the summary; return 0, or 1 with one sentence if it cannot."""
+    """Print the summary; return 1 and print one sentence if that is impossible."""
     parser = argparse.ArgumentParser(
         prog="python -m churn.summary", description=__doc__
     )
@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         default=Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb")),
         help="the DuckDB file that dbt built (default: CHURN_DUCKDB_PATH)",
     )
-    parser.add_argument("--accounts", type=int, default=10, help="accounts to list")
+    parser.add_argument(
+        "--accounts", type=int, default=10, help="number of accounts to list"
+    )
     options = parser.parse_args(arguments)
 
     if not options.database.exists():
@@ -74,10 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def summary(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[str]:
-    """The lines of the page.
+    """Yield the lines of the summary.
 
     Raises:
-        duckdb.CatalogException: if a table has not been built yet.
+        duckdb.CatalogException: A table has not been built yet.
     """
     yield from records(connection)
     yield from labels(connection)
@@ -90,7 +92,7 @@ def summary(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[st
 
 
 def records(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """Conservation of the raw records, and the sessions made of them."""
+    """Yield the conservation of the raw records, and the number of sessions."""
     raw, extra, events, duplicates, rejects = connection.execute(
         """
         select
@@ -104,7 +106,7 @@ def records(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     ).fetchone()
     yield labelled(
         "Records",
-        f"{raw:,} raw records, {extra:,} of their objects glued together: "
+        f"{raw:,} raw records, {extra:,} extra objects in them: "
         f"{raw + extra:,} = {events:,} events + {duplicates:,} duplicates "
         f"+ {rejects:,} rejects",
     )
@@ -115,7 +117,7 @@ def records(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
 
 
 def labels(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """How many labels are known, and how many accounts churned among them."""
+    """Yield the number of observed, churned and pending labels."""
     observed, churned, pending = connection.execute(
         """
         select
@@ -130,7 +132,7 @@ def labels(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
 
 
 def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """The champion beside its baselines, on the newest time it never saw."""
+    """Yield the metrics of the champion and its baselines on the test rows."""
     champion = connection.execute(
         """
         select model_version, train_rows, test_from, test_to
@@ -141,7 +143,7 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     if champion is None:
         yield labelled(
             "Model",
-            "none: there is nothing to learn from yet. A model needs observed "
+            "none: there are no labels to train on yet. A model needs observed "
             "labels of accounts that churned and of accounts that stayed.",
         )
         return
@@ -157,7 +159,7 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
         [version],
     ).fetchall()
     if not measured:
-        yield labelled("", "too little history to hold any time out")
+        yield labelled("", "not evaluated: too little history for held-out rows")
         return
 
     values = {(row[0], row[1]): row[2:] for row in measured}
@@ -184,7 +186,7 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
 
 
 def riskiest(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[str]:
-    """The accounts most likely to leave, why, and what to offer them."""
+    """Yield the accounts most likely to leave, with reasons and offer."""
     scores = connection.execute(
         """
         select
@@ -215,7 +217,7 @@ def riskiest(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[s
 
 
 def freshness(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """The newest data of each source that the scores could use."""
+    """Yield the latest date of each source that the scores could use."""
     row = connection.execute(
         """
         select
@@ -239,14 +241,14 @@ def freshness(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     yield labelled("Freshness", ", ".join(ages))
     yield labelled(
         "",
-        "STALE: a source did not land in time, see stale_after_days"
+        "STALE: a source was not loaded in time, see stale_after_days"
         if is_stale
         else "no source is stale",
     )
 
 
 def docs_location() -> str:
-    """Where the static docs are, or how to write them."""
+    """Return the path of the static docs, or how to write them."""
     page = ROOT / "target" / "static_index.html"
     if page.exists():
         return str(page.relative_to(ROOT))
@@ -254,7 +256,7 @@ def docs_location() -> str:
 
 
 def labelled(label: str, text: str) -> str:
-    """Text in a column beside its label, wrapped to the page's width."""
+    """Format text beside its label, wrapped to the page width."""
     return textwrap.fill(
         text,
         width=max(WIDTH, LABEL_WIDTH + len(text)) if not label else WIDTH,
@@ -265,7 +267,7 @@ def labelled(label: str, text: str) -> str:
 
 
 def wrapped(text: str) -> Sequence[Any]:
-    """Text below an account's name, wrapped to the page's width."""
+    """Format text below an account's name, wrapped to the page width."""
     return textwrap.wrap(
         text, width=WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 10
     )

@@ -1,10 +1,10 @@
-"""From observed rows to a calibrated XGBoost model.
+"""Train, calibrate and evaluate the XGBoost churn model.
 
-The same rows, settings and library version give the same model, byte for byte:
-rows and features are put in one order first, and seeds and threads are fixed.
+The same rows, settings and library versions give the same model, byte for byte:
+rows and features are sorted first, and seeds and thread counts are fixed.
 
-The rows are held once, as one matrix. Parts of a split are runs of its rows, and
-are handed on as views.
+The rows are held once, as one matrix sorted by date. The parts of a split are
+contiguous row ranges, so they are passed as views.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from churn.baselines import (
     sigmoid,
 )
 from churn.dataset import TrainingData, read_training_data
-from churn.drift import learn_bins
+from churn.drift import fit_bins
 from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
 from churn.metrics import Estimate, evaluate_each, log_loss
 from churn.split import Split, split_by_time
@@ -39,24 +39,23 @@ from churn.train_on_spark import train_on_spark
 
 MODEL = "model"
 MAX_BOOST_ROUNDS = 600
-# Penalties among which the validation rows choose for the logistic baseline.
+# Ridge penalties of the logistic baseline; the validation rows select one.
 RIDGES = (10.0, 100.0, 1000.0)
-# Rounds without a better validation loss after which training stops.
+# Training stops after this many rounds without a lower validation loss.
 EARLY_STOPPING_ROUNDS = 30
-# Rounds where no validation rows can stop training.
+# Number of rounds if there are no validation rows to stop training.
 FIXED_ROUNDS = 40
-# Rows that a baseline is fitted to at most: a weight or two for each feature are
-# as good with these as with millions.
+# Maximum rows to fit a baseline to. It has at most two weights per feature, so more
+# rows do not improve it.
 LOGISTIC_MAX_ROWS = 20_000
-# Rows that quantiles of the features, and what is only shown of the training rows,
-# are taken from at most.
-ROWS_FOR_A_PICTURE = 50_000
-# Below this many numbers, a second thread waits more than it works.
-_CELLS_WORTH_THREADS = 5_000_000
+# Maximum rows for feature quantiles and for metrics of the training part.
+SUMMARY_MAX_ROWS = 50_000
+# Below this many matrix cells, a second thread costs more time than it saves.
+_MIN_CELLS_FOR_THREADS = 5_000_000
 
-# The first trial of every search. It is cautious, because the weekly rows of one
-# account repeat each other; and since windows of 7, 28 and 90 days tell nearly
-# the same, each split chooses among few features, which averages over them.
+# The first trial of every search. It is conservative, because the weekly rows of one
+# account are correlated. Windows of 7, 28 and 90 days are correlated too, so each
+# split samples few features, which averages over them.
 FIRST_TRIAL = {
     "max_depth": 3,
     "eta": 0.06,
@@ -77,18 +76,18 @@ SEARCH_SPACE = {
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a training run can be told.
+    """Settings of a training run.
 
     Attributes:
-        gap_days: Days from an as-of date until its label is known.
+        gap_days: Days from an as-of date until its label is complete.
         seed: Seed of every random draw.
-        search_trials: Sets of parameters that are tried, at least 1.
-        monotone_constraints: Whether features whose effect is known may only move
-            the risk that way.
+        search_trials: Number of parameter sets to try, at least 1.
+        monotone_constraints: Whether to constrain features that have a
+            ``monotone_direction``.
         device: ``cpu`` or ``cuda``.
-        engine: Where the final trees grow: ``local``, in this process, or
-            ``spark``, by XGBoost's Spark estimator. Parameters are searched here.
-        threads: Threads of XGBoost; fixed, since sums depend on it.
+        engine: Where the final trees are fitted: ``local`` (this process) or
+            ``spark`` (XGBoost's Spark estimator). The search always runs locally.
+        threads: XGBoost threads. Fixed, because floating-point sums depend on it.
         draws: Bootstrap draws of the intervals.
     """
 
@@ -104,27 +103,28 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's line from margins to calibrated log-odds."""
+    """Platt scaling: a line from margins to calibrated log-odds."""
 
     slope: float = 1.0
     intercept: float = 0.0
 
     def apply(self, margins: np.ndarray) -> np.ndarray:
-        """The calibrated probability of each margin."""
+        """Return the calibrated probability of each margin."""
         return sigmoid(self.slope * np.asarray(margins, dtype=float) + self.intercept)
 
 
 @dataclass
 class ChurnModel:
-    """A trained model with all that scoring needs.
+    """A trained model and everything that prediction needs.
 
     Attributes:
-        booster_json: XGBoost's own JSON of the trees.
+        booster_json: The trees in XGBoost's JSON format.
         feature_names: The features, in the order of the trees.
-        codes: The numbers of the values of text features.
-        calibration: From margins to probabilities.
-        feature_medians: The median of each feature among the training rows, as
-            the trees see it.
+        codes: The number of each value of each text feature.
+        calibration: Maps margins to probabilities.
+        feature_medians: The median of each feature in the training rows, encoded
+            as in the matrix; ``None`` if all values are missing.
+        threads: XGBoost threads for prediction.
     """
 
     booster_json: str
@@ -136,35 +136,35 @@ class ChurnModel:
 
     @cached_property
     def booster(self) -> xgb.Booster:
-        """The trees, read from their JSON."""
+        """Load the trees from their JSON, once."""
         booster = xgb.Booster({"nthread": self.threads})
         booster.load_model(bytearray(self.booster_json.encode()))
         return booster
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled: the trees as text, and not their loaded form too."""
+        """Return the state to pickle, without the loaded booster."""
         return {k: v for k, v in self.__dict__.items() if k != "booster"}
 
     def matrix(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
-        """The features of ``rows``, of shape (n_rows, n_features)."""
+        """Return the features of ``rows``, of shape (n_rows, n_features)."""
         return as_matrix(rows, self.feature_names, self.codes)
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        """The log-odds of each row before calibration."""
+        """Return the log-odds of each row before calibration, of shape (n_rows,)."""
         return self.booster.inplace_predict(matrix, predict_type="margin")
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """The calibrated probability of each row, of shape (n_rows,)."""
+        """Return the calibrated probability of each row, of shape (n_rows,)."""
         if len(matrix) == 0:
             return np.array([])
         return self.calibration.apply(self.margins(matrix))
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """What each feature adds to each row's margin, by TreeSHAP.
+        """Return each feature's contribution to each row's margin, by TreeSHAP.
 
         Returns:
-            An array of shape (n_rows, n_features + 1), the last column the
-            margin that everyone starts from; a row adds up to its margin.
+            An array of shape (n_rows, n_features + 1). The last column is the bias,
+            equal for all rows. Each row sums to its margin.
         """
         data = xgb.DMatrix(
             matrix, feature_names=self.feature_names, nthread=self.threads
@@ -174,7 +174,7 @@ class ChurnModel:
 
 @dataclass
 class TrainingResult:
-    """A trained model and what is known about it."""
+    """A trained model, the data it was trained on and its evaluation."""
 
     model: ChurnModel
     split: Split
@@ -189,8 +189,8 @@ class TrainingResult:
     search_seconds: float
 
 
-def why_not_trainable(labels: np.ndarray) -> str | None:
-    """Why nothing can be learnt from these labels, or ``None`` if it can."""
+def find_training_problem(labels: np.ndarray) -> str | None:
+    """Return why no model can be trained on the labels, or ``None``."""
     if len(labels) == 0:
         return "no account has an observed label"
     if np.all(labels == labels[0]):
@@ -202,8 +202,8 @@ def why_not_trainable(labels: np.ndarray) -> str | None:
 def fingerprint_training(
     data_fingerprint: str, features: Sequence[Feature], settings: TrainingSettings
 ) -> str:
-    """A digest of all that decides a model: equal digests, equal models."""
-    told = {
+    """Return a digest of all inputs of a training run; equal digests, equal models."""
+    inputs = {
         "data": data_fingerprint,
         "features": sorted((f.name, f.monotone_direction) for f in features),
         "settings": asdict(settings),
@@ -212,7 +212,7 @@ def fingerprint_training(
         "rounds": [MAX_BOOST_ROUNDS, EARLY_STOPPING_ROUNDS, FIXED_ROUNDS],
         "xgboost": xgb.__version__,
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
 
 def train(
@@ -223,18 +223,19 @@ def train(
 ) -> TrainingResult:
     """Train, calibrate and evaluate a model.
 
-    Parameters, rounds and calibration are chosen on the validation rows. The
-    trees are then grown once more on all rows whose labels were known when the
-    test rows began, since there is nothing else to learn from the newer ones,
-    and judged on the test rows. The model that is returned is the one that was
-    judged. Without test rows it is the one that the validation rows chose.
+    The validation rows select parameters, rounds and calibration. The trees are
+    then refitted on all rows whose labels were complete when the test rows start,
+    and evaluated on the test rows. The refitted model is returned, which is the
+    model that was evaluated. Without test rows, the model selected on the
+    validation rows is returned.
 
     Args:
-        rows: Observed labels with their features: `TrainingData`, or what
-            `read_training_data` takes.
-        features: The features to learn from.
-        settings: What the run was told.
-        data_fingerprint: ``training_data.fingerprint`` of the features, if at hand.
+        rows: Observed labels with their features: `TrainingData`, or input of
+            `read_training_data`.
+        features: Features to train on.
+        settings: Settings of the run.
+        data_fingerprint: ``training_data.fingerprint`` of the features, if already
+            computed.
     """
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
@@ -244,53 +245,53 @@ def train(
     )
     labels = training_data.labels
     split = split_by_time(training_data.days, labels, settings.gap_days)
-    codes = training_data.learn_codes(split.train, names)
+    codes = training_data.fit_codes(split.train, names)
     training_data.encode(codes)
     matrix = training_data.matrix
     if names != training_data.names:
-        chosen_columns = [training_data.names.index(name) for name in names]
-        matrix = np.ascontiguousarray(matrix[:, chosen_columns])
+        columns = [training_data.names.index(name) for name in names]
+        matrix = np.ascontiguousarray(matrix[:, columns])
     fixed = _fixed_parameters(matrix, features, settings)
 
     search_started = time.perf_counter()
     bins = None
     if len(split.validation):
-        chosen, bins = _search(matrix, labels, split, names, fixed, settings)
+        selected, bins = _search(matrix, labels, split, names, fixed, settings)
     else:
-        chosen = _fit(
-            matrix, labels, split.train, names, fixed, _WITHOUT_SEARCH, settings.engine
+        selected = _fit(
+            matrix, labels, split.train, names, fixed, _DEFAULT_CHOICES, settings.engine
         )
     search_seconds = time.perf_counter() - search_started
 
-    def as_model(grown: _Fit) -> ChurnModel:
+    def as_model(fit: _Fit) -> ChurnModel:
         return ChurnModel(
-            booster_json=grown.booster.save_raw("json").decode(),
+            booster_json=fit.booster.save_raw("json").decode(),
             feature_names=names,
             codes=codes,
-            calibration=grown.calibration,
+            calibration=fit.calibration,
             feature_medians={},
             threads=fixed["nthread"],
         )
 
-    first = model = as_model(chosen)
+    selected_model = model = as_model(selected)
     fit_rows = split.train
     if len(split.test):
         fit_rows = split.before_test
-        again = _fit(
+        refit = _fit(
             matrix,
             labels,
             fit_rows,
             names,
             fixed,
-            chosen.choices,
+            selected.choices,
             settings.engine,
             like=bins,
         )
-        model = as_model(replace(again, calibration=chosen.calibration))
-    picture = matrix[_as_slice(_stride_sample(fit_rows, ROWS_FOR_A_PICTURE))]
-    model.feature_medians = _medians(picture, names)
+        model = as_model(replace(refit, calibration=selected.calibration))
+    summary_rows = matrix[_as_slice(_stride_sample(fit_rows, SUMMARY_MAX_ROWS))]
+    model.feature_medians = _medians(summary_rows, names)
     metrics = _evaluate_all(
-        {"train": first, "validation": first, "test": model},
+        {"train": selected_model, "validation": selected_model, "test": model},
         training_data,
         matrix,
         split,
@@ -301,9 +302,9 @@ def train(
         model=model,
         split=split,
         fit_rows=fit_rows,
-        bins=learn_bins(picture, names),
+        bins=fit_bins(summary_rows, names),
         training_data=training_data,
-        parameters={**fixed, **chosen.choices},
+        parameters={**fixed, **selected.choices},
         metrics=metrics,
         data_fingerprint=data_fingerprint,
         training_fingerprint=fingerprint_training(data_fingerprint, features, settings),
@@ -313,10 +314,11 @@ def train(
 
 
 def calibrate(margins: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Fit Platt's line on rows that the trees did not learn from.
+    """Fit Platt scaling on rows that the trees were not fitted to.
 
-    Its targets are smoothed as Platt did and its slope is drawn towards 1, so
-    that a handful of churned rows cannot turn it steep, flat or around.
+    Targets are smoothed as in Platt (1999), "Probabilistic outputs for support
+    vector machines". A ridge penalty pulls the slope towards 1, so that few churned
+    rows cannot make it steep, flat or negative.
     """
     margins = np.asarray(margins, dtype=float)
     labels = np.asarray(labels, dtype=float)
@@ -334,40 +336,40 @@ def calibrate(margins: np.ndarray, labels: np.ndarray) -> Calibration:
         line -= step * min(1.0, 1.0 / max(np.abs(step).max(), 1e-12))
         if np.abs(step).max() < 1e-10:
             break
-    # A line that falls would turn the ranking around.
+    # A slope below zero would reverse the ranking.
     return Calibration(slope=max(float(line[1]), 0.05), intercept=float(line[0]))
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Trees, their calibration, and the choices that they were grown by."""
+    """Trees, their calibration and the parameters they were fitted with."""
 
     booster: xgb.Booster
     calibration: Calibration
     choices: dict[str, Any]
 
 
-# What is chosen where there are no validation rows to choose by.
-_WITHOUT_SEARCH = {**FIRST_TRIAL, "rounds": FIXED_ROUNDS, "churned_weight": 1.0}
+# Parameters if there are no validation rows to select them.
+_DEFAULT_CHOICES = {**FIRST_TRIAL, "rounds": FIXED_ROUNDS, "churned_weight": 1.0}
 
 
 def _fixed_parameters(
     matrix: np.ndarray, features: Sequence[Feature], settings: TrainingSettings
 ) -> dict[str, Any]:
-    """The parameters of XGBoost that no search changes."""
+    """Return the XGBoost parameters that the search does not change."""
     fixed: dict[str, Any] = {
         "objective": "binary:logistic",
         "eval_metric": "logloss",
         "tree_method": "hist",
         "device": settings.device,
-        # Sums depend on the number of threads, so it depends on the data only.
-        "nthread": 1 if matrix.size < _CELLS_WORTH_THREADS else settings.threads,
+        # Sums depend on the thread count, so derive it from the data size only.
+        "nthread": 1 if matrix.size < _MIN_CELLS_FOR_THREADS else settings.threads,
         "seed": settings.seed,
     }
     if settings.monotone_constraints:
-        effects = {RAISES_RISK: 1, LOWERS_RISK: -1}
+        sign_of_direction = {RAISES_RISK: 1, LOWERS_RISK: -1}
         constraints = [
-            effects.get(feature.monotone_direction, 0) for feature in features
+            sign_of_direction.get(feature.monotone_direction, 0) for feature in features
         ]
         if any(constraints):
             signs = ",".join(str(sign) for sign in constraints)
@@ -383,10 +385,11 @@ def _search(
     fixed: Mapping[str, Any],
     settings: TrainingSettings,
 ) -> tuple[_Fit, xgb.QuantileDMatrix]:
-    """The trial with the lowest calibrated log loss on the validation rows.
+    """Find the trial with the lowest calibrated log loss on the validation rows.
 
     Returns:
-        It, and a row in the bins that all trials split between.
+        The best fit, and a one-row matrix that holds the histogram bins of all
+        trials.
     """
     training = _data(matrix, labels, split.train, names, fixed)
     validation = _data(matrix, labels, split.validation, names, fixed, like=training)
@@ -414,17 +417,17 @@ def _search(
         }
         return _Fit(booster, calibration, choices)
 
-    def loss_of(grown: _Fit) -> float:
-        return grown.choices["validation_log_loss"]
+    def loss_of(fit: _Fit) -> float:
+        return fit.choices["validation_log_loss"]
 
     best = min(map(attempt, _trials(settings)), key=loss_of)
-    # A weight only if it helps the calibrated loss of the best parameters.
+    # Keep a class weight only if it lowers the calibrated loss of the best trial.
     stayed_per_churned = (1 - labels[split.train]).sum() / labels[split.train].sum()
     weighted = attempt(
         {name: best.choices[name] for name in SEARCH_SPACE},
         churned_weight=round(float(stayed_per_churned) ** 0.5, 4),
     )
-    # A row is enough to hand on the bins, and lets go of the others.
+    # One row carries the bins, so the memory of the other rows can be freed.
     bins = _data(matrix, labels, split.train[:1], names, fixed, like=training)
     return min(best, weighted, key=loss_of), bins
 
@@ -439,9 +442,9 @@ def _fit(
     engine: str,
     like: xgb.DMatrix | None = None,
 ) -> _Fit:
-    """Trees on some of the rows, by choices that were made before.
+    """Fit trees to the rows of ``part`` with given parameters.
 
-    With ``like``, they split between its bins, which takes less time than new ones.
+    ``like`` supplies histogram bins, which is faster than computing new ones.
     """
     if engine == "spark":
         booster = train_on_spark(
@@ -465,7 +468,7 @@ def _fit(
 
 
 def _as_slice(part: np.ndarray) -> slice | np.ndarray:
-    """A part's row numbers as a slice, which copies nothing, if they are a run."""
+    """Return row numbers as a slice (a view, no copy) if they are contiguous."""
     if len(part) and part[-1] - part[0] + 1 == len(part):
         return slice(int(part[0]), int(part[-1]) + 1)
     return part
@@ -489,7 +492,7 @@ def _data(
 
 
 def _trials(settings: TrainingSettings) -> list[dict[str, Any]]:
-    """The parameters to try: the cautious ones, then seeded draws."""
+    """Return the parameter sets to try: `FIRST_TRIAL`, then seeded random draws."""
     generator = np.random.default_rng(settings.seed)
     trials = [dict(FIRST_TRIAL)]
     while len(trials) < settings.search_trials:
@@ -503,12 +506,12 @@ def _trials(settings: TrainingSettings) -> list[dict[str, Any]]:
 
 
 def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None]:
-    typical: dict[str, float | None] = {}
+    medians: dict[str, float | None] = {}
     for position, name in enumerate(names):
-        known = matrix[:, position]
-        known = known[~np.isnan(known)]
-        typical[name] = float(np.median(known)) if len(known) else None
-    return typical
+        present = matrix[:, position]
+        present = present[~np.isnan(present)]
+        medians[name] = float(np.median(present)) if len(present) else None
+    return medians
 
 
 def _evaluate_all(
@@ -518,11 +521,11 @@ def _evaluate_all(
     split: Split,
     settings: TrainingSettings,
 ) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Metrics of the model and its baselines on each part of the split.
+    """Evaluate the model and its baselines on each part of the split.
 
-    On the test rows all of them have learnt from the same rows before them, on
-    the others from the training rows. Of the training rows, some are measured, and
-    without intervals: they are shown to reveal overfitting, not to promise anything.
+    For the test rows, all predictors were fitted to the same rows before them; for
+    the other parts, to the training rows. Metrics of the training part use a
+    sample and have no intervals: they only reveal overfitting.
     """
     labels = training_data.labels
     names = models["train"].feature_names
@@ -536,11 +539,13 @@ def _evaluate_all(
     lines = LogisticRegression().fit_each(RIDGES, matrix[rows], labels[rows], weights)
     line = lines[0]
     if len(split.validation):
-        # Its penalty is chosen as fairly as the model's settings.
-        some = _stride_sample(split.validation, LOGISTIC_MAX_ROWS)
+        # Select its penalty on the same rows as the model's parameters.
+        sample = _stride_sample(split.validation, LOGISTIC_MAX_ROWS)
         line = min(
             lines,
-            key=lambda line: log_loss(labels[some], line.predict_proba(matrix[some])),
+            key=lambda line: log_loss(
+                labels[sample], line.predict_proba(matrix[sample])
+            ),
         )
 
     def baselines(part: np.ndarray, logistic: LogisticRegression) -> dict[str, Any]:
@@ -550,24 +555,24 @@ def _evaluate_all(
             "logistic_regression": logistic,
         }
 
-    early = late = baselines(split.train, line)
+    early_baselines = test_baselines = baselines(split.train, line)
     if len(split.test):
-        again = fitted(LogisticRegression(line.ridge), split.before_test)
-        late = baselines(split.before_test, again)
+        refit = fitted(LogisticRegression(line.ridge), split.before_test)
+        test_baselines = baselines(split.before_test, refit)
 
-    def evaluated(part: str, chosen: np.ndarray) -> dict[str, dict[str, Estimate]]:
+    def evaluated(part: str, part_rows: np.ndarray) -> dict[str, dict[str, Estimate]]:
         if part == "train":
-            chosen = _stride_sample(chosen, ROWS_FOR_A_PICTURE)
+            part_rows = _stride_sample(part_rows, SUMMARY_MAX_ROWS)
         predictors = {
             MODEL: models[part],
-            **(late if part == "test" else early),
+            **(test_baselines if part == "test" else early_baselines),
         }
-        rows = matrix[_as_slice(chosen)]
+        rows = matrix[_as_slice(part_rows)]
         estimates = evaluate_each(
-            labels[chosen],
+            labels[part_rows],
             [predictor.predict_proba(rows) for predictor in predictors.values()],
-            accounts=training_data.accounts[chosen],
-            revenue=training_data.revenue[chosen],
+            accounts=training_data.accounts[part_rows],
+            revenue=training_data.revenue[part_rows],
             draws=0 if part == "train" else settings.draws,
             seed=settings.seed,
         )
@@ -575,39 +580,42 @@ def _evaluate_all(
 
     parts = split.parts()
     with ThreadPoolExecutor(settings.threads) as threads:
-        of_parts = list(threads.map(evaluated, parts, parts.values()))
+        part_metrics = list(threads.map(evaluated, parts, parts.values()))
     return {
-        name: {part: of_one[name] for part, of_one in zip(parts, of_parts, strict=True)}
-        for name in of_parts[0]
+        name: {
+            part: estimates[name]
+            for part, estimates in zip(parts, part_metrics, strict=True)
+        }
+        for name in part_metrics[0]
     }
 
 
 def _stride_sample(part: np.ndarray, most: int) -> np.ndarray:
-    """Every n-th of a part's row numbers, so that there are at most so many."""
+    """Return every n-th row number, so that at most ``most`` remain."""
     return part[:: max(1, -(-len(part) // most))]
 
 
 def _downsample(
     part: np.ndarray, labels: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """At most so many rows of a part as a line needs, and their weights.
+    """Sample at most `LOGISTIC_MAX_ROWS` rows and return them with their weights.
 
-    Rows that churned are few and tell most, so they make up as much as half of
-    what is kept; the weights make up for that.
+    Churned rows are rare and carry most information, so they make up to half of the
+    sample. The weights restore the original class balance.
     """
     if len(part) <= LOGISTIC_MAX_ROWS:
         return part, np.ones(len(part))
     generator = np.random.default_rng(seed)
     is_churned = labels[part] > 0
     outcomes = part[is_churned], part[~is_churned]
-    fewer = min(len(rows) for rows in outcomes)
-    most = max(LOGISTIC_MAX_ROWS // 2, LOGISTIC_MAX_ROWS - fewer)
+    minority_rows = min(len(rows) for rows in outcomes)
+    max_rows = max(LOGISTIC_MAX_ROWS // 2, LOGISTIC_MAX_ROWS - minority_rows)
     kept = [
-        np.sort(generator.choice(rows, min(len(rows), most), replace=False))
+        np.sort(generator.choice(rows, min(len(rows), max_rows), replace=False))
         for rows in outcomes
     ]
     weights = [
-        np.full(len(some), len(rows) / len(some))
-        for some, rows in zip(kept, outcomes, strict=True)
+        np.full(len(sampled), len(rows) / len(sampled))
+        for sampled, rows in zip(kept, outcomes, strict=True)
     ]
     return np.concatenate(kept), np.concatenate(weights)

@@ -1,4 +1,4 @@
-"""Trees grown by XGBoost's own Spark estimator, in Spark's executors."""
+"""Fit trees with XGBoost's Spark estimator, in Spark executors."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 import pyarrow as pa
 import xgboost as xgb
 
-# XGBoost's estimators have scikit-learn's names for some of its parameters.
+# XGBoost's estimators use scikit-learn's names for these parameters.
 _NAMES = {"eta": "learning_rate", "lambda": "reg_lambda", "seed": "random_state"}
 
-# What the estimator sets by itself, or names otherwise.
-_OTHERWISE = ("objective", "eval_metric", "nthread", "rounds", "churned_weight")
+# Parameters that the estimator sets itself or receives as arguments.
+_EXCLUDED = ("objective", "eval_metric", "nthread", "rounds", "churned_weight")
 
 
 class NoSparkSessionError(RuntimeError):
-    """There is no Spark in this process; the message says what to set."""
+    """Report that this process runs no Spark; the message says what to set."""
 
 
 def train_on_spark(
@@ -29,19 +29,19 @@ def train_on_spark(
     rounds: int,
     churned_weight: float,
 ) -> xgb.Booster:
-    """Grow trees on some of the rows, spread over all of Spark's slots.
+    """Fit trees to the rows of ``part``, distributed over all Spark slots.
 
-    The sums are those of another order than on one machine, so the trees are not
-    the same to the last digit; what they are then used for is.
+    Sums are added in another order than on one machine, so the trees can differ in
+    the last digits. Everything after the fit is the same.
 
     Args:
-        matrix: The features, of shape (n_rows, n_features), NaN where unknown.
-        labels: 1 where churned, of shape (n_rows,).
-        part: The numbers of the rows to learn from.
-        names: The features' names.
-        parameters: XGBoost's parameters, by their names in `xgboost.train`.
-        rounds: How many trees.
-        churned_weight: The weight of a row that churned; others weigh 1.
+        matrix: The features, of shape (n_rows, n_features), NaN if missing.
+        labels: 1 for each row that churned, of shape (n_rows,).
+        part: Row numbers to fit to.
+        names: The feature names.
+        parameters: XGBoost parameters, named as in `xgboost.train`.
+        rounds: Number of trees.
+        churned_weight: Weight of a churned row; others have weight 1.
 
     Raises:
         NoSparkSessionError: dbt's target is not Spark in this process.
@@ -58,10 +58,10 @@ def train_on_spark(
             "weight": np.where(labels[part] > 0, churned_weight, 1.0),
         }
     )
-    told = {
+    estimator_parameters = {
         _NAMES.get(name, name): value
         for name, value in parameters.items()
-        if name not in _OTHERWISE
+        if name not in _EXCLUDED
     }
     estimator = SparkXGBClassifier(
         features_col=columns,
@@ -71,7 +71,7 @@ def train_on_spark(
         n_estimators=rounds,
         missing=np.nan,
         verbosity=0,
-        **told,
+        **estimator_parameters,
     )
     booster = estimator.fit(session.createDataFrame(table)).get_booster()
     booster.feature_names = list(names)
@@ -85,11 +85,11 @@ def _active_session() -> Any:
     except ImportError:
         is_running = False
     else:
-        # A session is active in the thread that has made it only.
+        # getActiveSession finds a session only in the thread that created it.
         is_running = SparkContext._active_spark_context is not None
     if not is_running:
         raise NoSparkSessionError(
-            "training_engine is `spark`, but there is no Spark in this process: set it "
-            "to `local`, or run with `--target spark`."
+            "training_engine is `spark`, but this process runs no Spark: set it to "
+            "`local`, or run with `--target spark`."
         )
     return SparkSession.builder.getOrCreate()

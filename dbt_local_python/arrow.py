@@ -1,4 +1,4 @@
-"""Whatever a Python model returns, as Arrow; and Arrow with the types of engines."""
+"""Convert the result of a Python model to Arrow, and Arrow types to SQL types."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pyarrow as pa
 
 
 def reader_of(result: Any) -> pa.RecordBatchReader:
-    """The rows that a model returned, as a stream of Arrow batches.
+    """Return the rows of a model's result as a stream of Arrow batches.
 
     Args:
-        result: An Arrow table, record batch or reader; a pandas frame; or anything
+        result: An Arrow table, record batch or reader; a pandas frame; or an object
             that exports Arrow (``__arrow_c_stream__``, ``to_arrow_reader``,
-            ``to_arrow_table``), as frames of Polars and DuckDB do.
+            ``to_arrow_table``), such as frames of Polars and DuckDB.
 
     Raises:
         TypeError: It is none of these.
@@ -33,17 +33,16 @@ def reader_of(result: Any) -> pa.RecordBatchReader:
     if hasattr(result, "__arrow_c_stream__"):
         return pa.RecordBatchReader.from_stream(result)
     raise TypeError(
-        f"the model returned a {type(result).__name__}, but must return a frame: an "
-        "Arrow table or reader, a pandas frame, or one of the engine's own"
+        f"the model returned a {type(result).__name__}: return an Arrow table or "
+        "reader, a pandas frame, or a frame of the engine"
     )
 
 
 def with_plain_types(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """The same rows in types that every engine knows.
+    """Convert rows to types that every engine supports.
 
-    Texts of 64 bits become plain texts, dictionaries their values, and times of day
-    and zone become microseconds in UTC without a zone; a column without any value
-    becomes text.
+    Large strings become strings, dictionaries their values, and timestamps
+    microseconds in UTC without a zone. A column without any value becomes a string.
     """
     schema = pa.schema(
         [pa.field(field.name, _plain(field.type)) for field in reader.schema]
@@ -56,7 +55,7 @@ def with_plain_types(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """A batch with the names and types of ``schema``, column by column."""
+    """Cast a batch to the names and types of ``schema``, column by column."""
     return pa.RecordBatch.from_arrays(
         [
             batch.column(number).cast(field.type, safe=False)
@@ -66,31 +65,31 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     )
 
 
-def _plain(type_: pa.DataType) -> pa.DataType:
-    if pa.types.is_dictionary(type_):
-        return _plain(type_.value_type)
-    if pa.types.is_timestamp(type_):
+def _plain(data_type: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(data_type):
+        return _plain(data_type.value_type)
+    if pa.types.is_timestamp(data_type):
         return pa.timestamp("us")
-    if pa.types.is_large_string(type_) or pa.types.is_string_view(type_):
+    if pa.types.is_large_string(data_type) or pa.types.is_string_view(data_type):
         return pa.string()
-    if pa.types.is_large_binary(type_) or pa.types.is_binary_view(type_):
+    if pa.types.is_large_binary(data_type) or pa.types.is_binary_view(data_type):
         return pa.binary()
-    if pa.types.is_null(type_):
+    if pa.types.is_null(data_type):
         return pa.string()
-    if pa.types.is_unsigned_integer(type_):
+    if pa.types.is_unsigned_integer(data_type):
         return pa.int64()
-    if pa.types.is_float16(type_):
+    if pa.types.is_float16(data_type):
         return pa.float32()
-    return type_
+    return data_type
 
 
-def sql_type(type_: pa.DataType) -> str | None:
-    """What Hive, Spark and Athena all call an Arrow type; None where they differ."""
+def sql_type(data_type: pa.DataType) -> str | None:
+    """Return the name of an Arrow type in Hive, Spark and Athena, if all agree."""
     for is_type, name in _SQL_TYPES:
-        if is_type(type_):
+        if is_type(data_type):
             return name
-    if pa.types.is_decimal(type_):
-        return f"decimal({type_.precision},{type_.scale})"
+    if pa.types.is_decimal(data_type):
+        return f"decimal({data_type.precision},{data_type.scale})"
     return None
 
 

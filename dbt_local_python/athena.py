@@ -3,8 +3,8 @@
 A model gets frames that are read when it asks for their rows: Athena unloads them to
 Parquet files in S3, which are read batch by batch and removed. What it returns is
 staged in S3 as Parquet, behind an external table, and the adapter's own statement
-creates the model's table from that: partitions, Iceberg and incremental models are
-as those of SQL models. Staged files are removed also when something fails.
+creates the model's table from that: partitions and incremental models are as those
+of SQL models. Staged files are removed also when something fails.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def run(job: Job) -> int:
 def _write(session: AthenaSession, result: Any, stage: dict[str, str]) -> int:
     reader = _with_stored_times(with_plain_types(reader_of(result)))
     with _staged(session, reader, stage) as rows:
-        columns = ", ".join(_stored(field, stage["format"]) for field in reader.schema)
+        columns = ", ".join(_stored(field) for field in reader.schema)
         session.execute(stage["statement"].replace(_COLUMNS, columns, 1))
     return rows
 
@@ -312,18 +312,15 @@ def _with_stored_times(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
     )
 
 
-def _stored(field: pa.Field, table_format: str) -> str:
+def _stored(field: pa.Field) -> str:
     """The expression that gives a staged column its type in the table."""
     name = f'"{field.name.lower()}"'
     if (field.metadata or {}).get(b"is") != b"time":
         return name
-    time = (
+    return (
         f"cast(from_unixtime_nanos(cast({name} as decimal(20, 0)) * 1000) "
-        "as timestamp(6))"
+        f"as timestamp(6)) as {name}"
     )
-    if table_format != "iceberg":
-        time = f"cast(date_trunc('millisecond', {time}) as timestamp(3))"
-    return f"{time} as {name}"
 
 
 def hive_type(type_: pa.DataType) -> str:

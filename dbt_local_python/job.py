@@ -1,4 +1,4 @@
-"""One Python model to run: its code, its configuration, and errors that name it."""
+"""Load and run one Python model, with errors that name its file and line."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """What dbt hands over for one run of one Python model.
+    """One run of one Python model.
 
     Attributes:
         adapter: The adapter of the target, with its open connection.
-        model: The model's node, as dbt hands it to adapters.
-        compiled_code: The model's own code, what dbt adds to it (``dbtObj`` with the
-            refs and the configuration), and what the adapter adds to write the result.
+        model: The model's node, as dbt passes it to adapters.
+        compiled_code: The model's code, the code that dbt adds (``dbtObj`` with the
+            refs and the configuration), and the adapter's code that writes the result.
     """
 
     adapter: BaseAdapter
@@ -32,34 +32,34 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The model's name, for sentences."""
+        """Return the model's name, for messages."""
         return self.model["name"]
 
     @property
     def path(self) -> str:
-        """The model's file, relative to its project."""
+        """Return the model's file, relative to its project."""
         return self.model["original_file_path"]
 
     def config(self, key: str, default: Any = None) -> Any:
-        """One value of the model's configuration."""
+        """Return one value of the model's configuration."""
         value = self.model["config"].get(key)
         return default if value is None else value
 
     def split(self, marker: str) -> tuple[str, str]:
-        """The model's code with ``dbtObj``, and what the adapter put behind it.
+        """Split the compiled code into the model's part and the adapter's part.
 
         Args:
-            marker: The line with which the adapter's part begins.
+            marker: The first line of the adapter's part.
 
         Raises:
-            DbtRuntimeError: There is no such line: another version of the adapter.
+            DbtRuntimeError: There is no such line, so the adapter has another version.
         """
         code, found, tail = self.compiled_code.partition(marker)
         if not found:
             raise DbtRuntimeError(
-                f"The code that dbt-{self.adapter.type()} puts behind the Python model "
+                f"The code that dbt-{self.adapter.type()} appends to the Python model "
                 f"{self.name} has no line {marker.strip()!r}: install the version of "
-                "the adapter that dbt_local_python names in its README."
+                "the adapter given in the README of dbt_local_python."
             )
         return code, tail
 
@@ -67,15 +67,15 @@ class Job:
         """Execute the model's code, without calling the model.
 
         Args:
-            code: The code up to the adapter's part; by default all of it.
+            code: The code before the adapter's part; ``None`` for all code.
 
         Raises:
             DbtRuntimeError: The code fails; the message names its file and line.
         """
         code = (self.compiled_code if code is None else code).lstrip()
-        # dbt strips a model's file; its lines are to be counted as in the file.
+        # dbt strips a model's file, so add its leading lines for correct line numbers.
         code = "\n" * self._blank_lines_before() + code
-        # The text of the lines in tracebacks, even where the file is not found.
+        # Provide the text of the lines for tracebacks, even if the file is not found.
         linecache.cache[self.path] = (
             len(code),
             None,
@@ -84,28 +84,29 @@ class Job:
         )
         namespace: dict[str, Any] = {"__name__": f"dbt_python_model_{self.name}"}
         self.guard(lambda: exec(compile(code, self.path, "exec"), namespace))
-        for needed in ("model", "dbtObj"):
-            if needed not in namespace:
+        for required in ("model", "dbtObj"):
+            if required not in namespace:
                 raise DbtRuntimeError(
-                    f"{self.path} defines no {needed}: "
+                    f"{self.path} defines no {required}: "
                     + (
                         "write `def model(dbt, session)` that returns a frame."
-                        if needed == "model"
-                        else "install the dbt-core that dbt_local_python names."
+                        if required == "model"
+                        else "install the dbt-core version given in the README of "
+                        "dbt_local_python."
                     )
                 )
         return Model(self, namespace)
 
     def guard(self, action: Callable[[], Any]) -> Any:
-        """Do what runs the model's code; an error names the model's file and line.
+        """Run the model's code; an error names the model's file and line.
 
         Raises:
-            DbtRuntimeError: ``action`` raised anything.
+            DbtRuntimeError: ``action`` raised an error.
         """
         try:
             return action()
         except Exception as error:
-            raise DbtRuntimeError(self._told(error)) from error
+            raise DbtRuntimeError(self._error_message(error)) from error
 
     def _blank_lines_before(self) -> int:
         root = self.model.get("root_path")
@@ -115,21 +116,22 @@ class Job:
             return 0
         return text[: len(text) - len(text.lstrip())].count("\n")
 
-    def _told(self, error: BaseException) -> str:
+    def _error_message(self, error: BaseException) -> str:
         frames = traceback.extract_tb(error.__traceback__)
-        own = [
+        own_frames = [
             number for number, frame in enumerate(frames) if frame.filename == self.path
         ]
         line = (
             getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
         )
-        if own:
-            line = frames[own[-1]].lineno
+        if own_frames:
+            line = frames[own_frames[-1]].lineno
         place = f"{self.path}, line {line}" if line else self.path
-        told = "".join(traceback.format_list(frames[own[0] :] if own else frames))
+        shown = frames[own_frames[0] :] if own_frames else frames
+        stack = "".join(traceback.format_list(shown))
         return (
             f"The Python model {self.name} failed ({place}): "
-            f"{type(error).__name__}: {error}\n{told.rstrip()}"
+            f"{type(error).__name__}: {error}\n{stack.rstrip()}"
         )
 
 
@@ -141,12 +143,12 @@ class Model:
     namespace: dict[str, Any]
 
     def call(self, session: Any, load_frame: Callable[[str], Any]) -> Any:
-        """Call ``model(dbt, session)`` and return what it returns.
+        """Call ``model(dbt, session)`` and return its result.
 
         Args:
-            session: What the model gets as its session.
-            load_frame: Turns the name of a relation into the frame that ``dbt.ref``
-                and ``dbt.source`` return.
+            session: The session to pass to the model.
+            load_frame: Maps the name of a relation to the frame that ``dbt.ref`` and
+                ``dbt.source`` return.
 
         Raises:
             DbtRuntimeError: The model fails; the message names its file and line.

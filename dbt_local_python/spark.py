@@ -4,8 +4,8 @@ With ``method: session`` a model gets the SparkSession and Spark's own frames, a
 what it returns lazily is computed by the executors. With ``method: thrift`` it gets
 frames that are read through the connection, and its result is inserted through it.
 
-dbt-spark's own code for Python models is cut off and not executed: it writes Delta
-tables, knows no partitions, and was made for notebooks.
+dbt-spark's own code for Python models is cut off and not executed: it does not write
+Iceberg tables in one commit, knows no partitions, and was made for notebooks.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def run(job: Job) -> int | None:
     """Run a Python model and write what it returns, as the adapter meant to.
 
     Args:
-        job: The model. Of its configuration ``file_format`` (by default Parquet),
-            ``partition_by`` and ``location_root`` are heeded.
+        job: The model. Of its configuration, ``file_format`` (by default Iceberg),
+            ``partition_by`` and ``location_root`` are used.
 
     Returns:
         The number of rows written where it is known without counting.
@@ -69,10 +69,35 @@ def run(job: Job) -> int | None:
     )
 
 
-def partition_columns(job: Job) -> list[str]:
-    """The columns by which the model's table is partitioned."""
-    columns = job.config("partition_by", [])
-    return [columns] if isinstance(columns, str) else list(columns)
+def replace_table(job: Job, relation: str, query: str) -> str:
+    """The statement that creates a table from a query, or replaces it.
+
+    An Iceberg table is replaced in one commit: readers see the previous rows until
+    then, and ``query`` may read them. A table of another format has to be dropped
+    before.
+
+    Args:
+        job: The model, with the configuration of its table.
+        relation: The table.
+        query: The rows. Its columns are those of the table.
+    """
+    file_format = file_format_of(job)
+    partitions = job.config("partition_by", [])
+    partitions = [partitions] if isinstance(partitions, str) else partitions
+    location = job.config("location_root")
+    name = relation.rpartition(".")[2].strip("`")
+    verb = "create or replace" if file_format == "iceberg" else "create"
+    return (
+        f"{verb} table {relation} using {file_format}"
+        + (f" partitioned by ({', '.join(partitions)})" if partitions else "")
+        + (f" location '{location}/{name}'" if location else "")
+        + f" as {query}"
+    )
+
+
+def file_format_of(job: Job) -> str:
+    """The format of the model's table."""
+    return job.config("file_format", "iceberg")
 
 
 def _run_in_session(job: Job, code: str, relation: str) -> int | None:
@@ -107,13 +132,14 @@ def _use_this_python(session: SparkSession) -> None:
 
 def _write(job: Job, session: SparkSession, result: Any, relation: str) -> int | None:
     frame, rows = as_spark_frame(session, result)
-    writer = frame.write.mode("overwrite").format(job.config("file_format", "parquet"))
-    if partition_columns(job):
-        writer = writer.partitionBy(*partition_columns(job))
-    if job.config("location_root"):
-        name = relation.rpartition(".")[2].strip("`")
-        writer = writer.option("path", f"{job.config('location_root')}/{name}")
-    writer.saveAsTable(relation)
+    view = f"{job.name}__dbt_python_rows"
+    frame.createOrReplaceTempView(view)
+    try:
+        if file_format_of(job) != "iceberg":
+            session.sql(f"drop table if exists {relation}")
+        session.sql(replace_table(job, relation, f"select * from {view}"))
+    finally:
+        session.catalog.dropTempView(view)
     return rows
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from dbt_common.exceptions import DbtRuntimeError
 
 from dbt_local_python.arrow import reader_of, sql_type, with_plain_types
+from dbt_local_python.spark import file_format_of, replace_table
 from dbt_local_python.sql_frames import SqlSession
 
 if TYPE_CHECKING:
@@ -128,26 +129,35 @@ def _fetched(type_: pa.DataType) -> Any:
 
 
 def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
-    from dbt_local_python.spark import partition_columns
+    """Insert the rows into a table of their own, and replace the model's by it.
 
+    Rows take many statements through the connection, and the model's table must have
+    all of them or none.
+    """
     reader = with_plain_types(reader_of(result))
     columns = ", ".join(f"`{f.name}` {spark_type(f.type)}" for f in reader.schema)
-    partitions = ", ".join(f"`{name}`" for name in partition_columns(job))
-    location = job.config("location_root")
-    name = relation.rpartition(".")[2].strip("`")
-    session.execute(f"drop table if exists {relation}")
-    session.execute(
-        f"create table {relation} ({columns}) "
-        f"using {job.config('file_format', 'parquet')}"
-        + (f" partitioned by ({partitions})" if partitions else "")
-        + (f" location {sql_literal(f'{location}/{name}')}" if location else "")
-    )
     names = ", ".join(f"`{field.name}`" for field in reader.schema)
-    written = 0
-    for rows in _chunks(reader):
-        session.execute(f"insert into {relation} ({names}) values {', '.join(rows)}")
-        written += len(rows)
+    staged = _table_beside(relation)
+    session.execute(f"drop table if exists {staged}")
+    try:
+        session.execute(f"create table {staged} ({columns}) using parquet")
+        written = 0
+        for rows in _chunks(reader):
+            session.execute(f"insert into {staged} ({names}) values {', '.join(rows)}")
+            written += len(rows)
+        if file_format_of(job) != "iceberg":
+            session.execute(f"drop table if exists {relation}")
+        session.execute(replace_table(job, relation, f"select * from {staged}"))
+    finally:
+        session.execute(f"drop table if exists {staged}")
     return written
+
+
+def _table_beside(relation: str) -> str:
+    """The name of the table that holds the rows until the model's is written."""
+    schema, dot, name = relation.rpartition(".")
+    name = name.strip("`").removesuffix("__dbt_tmp")
+    return f"{schema}{dot}`{name}__dbt_rows`"
 
 
 def _chunks(reader: pa.RecordBatchReader) -> Iterator[list[str]]:

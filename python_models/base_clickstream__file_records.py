@@ -1,7 +1,7 @@
 """The lines of the clickstream files that `raw_event_files` names."""
 
 from churn.engine_io import as_batches
-from churn.event_files import TakenFile, find_event_files, new_lines
+from churn.event_files import LoadedFile, find_event_files, new_lines
 
 
 def model(dbt, session):
@@ -17,5 +17,5 @@ def model(dbt, session):
         )
         for row in as_batches(loaded_files).read_all().to_pylist():
             name = row.pop("source_file")
-            loaded[name] = TakenFile(**row)
+            loaded[name] = LoadedFile(**row)
     return new_lines(files, loaded)

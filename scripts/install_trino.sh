@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fetches Trino with Maven's client and unpacks it into a cache outside this
-# repository: $TRINO_HOME, by default ~/.cache/churn/trino-server-<version>. What
-# the tests need is kept, the connectors to other systems are removed.
+# Fetches Trino with Maven and unpacks it into a cache outside this repository:
+# $TRINO_HOME, by default ~/.cache/churn/trino-server-<version>. Keeps only the
+# plugins that the tests need.
 #
 # 476 is the last version that Maven Central has as a server.
 set -eu
@@ -44,6 +44,6 @@ for plugin in "$work/trino-server-$version/plugin"/*; do
         *) rm -rf "$plugin" ;;
     esac
 done
-# At last and at once, so that a server that is there is whole.
+# Move it last, in one step, so that an existing folder is always complete.
 rm -rf "$home"
 mv "$work/trino-server-$version" "$home"

@@ -1,13 +1,13 @@
 #!/bin/sh
-# Builds the Python environment $VENV from the lock file named as argument,
-# with nothing but Python itself: `make` calls it.
+# Builds the Python environment $VENV from the lock file given as argument. Needs
+# only Python. Called by `make`.
 set -eu
 
 lock=$1
 
 if ! "$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 then
-    echo "Python 3.11 or newer is needed: install it, or name it with" \
+    echo "Python 3.11 or newer is needed: install it, or set its path with" \
         "\`make PYTHON=/path/to/python3 ...\`." >&2
     exit 1
 fi
@@ -16,7 +16,7 @@ if [ ! -x "$VENV/bin/python" ]; then
     echo "== Building the Python environment in $VENV (once)"
     if ! "$PYTHON" -m venv "$VENV" >/dev/null 2>&1; then
         rm -rf "$VENV"
-        echo "Python cannot make virtual environments: install its venv" \
+        echo "Python cannot create virtual environments: install its venv" \
             "module (Debian and Ubuntu: apt-get install python3-venv)." >&2
         exit 1
     fi
@@ -30,15 +30,15 @@ install_with_uv() {
     "$VENV/bin/uv" pip install --quiet --python "$VENV/bin/python" "$@"
 }
 
-# uv takes a third of pip's time. Where there is none for this machine, or it finds no
-# index, as it does not read pip's configuration, pip installs.
+# uv needs a third of pip's time. If uv has no wheel for this machine or finds no index
+# (it does not read pip's configuration), pip installs.
 echo "== Installing the packages of $lock"
 install=install_with_uv
 install_with_pip --require-hashes --only-binary :all: \
     --requirement requirements-installer.lock || install=install_with_pip
-# The lock is complete, so nothing need be resolved; every file has its hash.
+# The lock is complete and has all hashes, so dependencies need not be resolved.
 if ! "$install" --require-hashes --no-deps --requirement "$lock"; then
-    echo "== pip tries it"
+    echo "== Retrying with pip"
     install=install_with_pip
     "$install" --require-hashes --no-deps --requirement "$lock"
 fi

@@ -1,7 +1,7 @@
-"""Start a Spark Thrift Server from the PyPI package, and stay until it ends.
+"""Start a Spark Thrift Server from the PyPI package and wait until it ends.
 
-Its settings are those of the target `spark` in profiles.yml, and come from the same
-environment variables, so that both targets see the same tables.
+It has the settings of the target `spark` in profiles.yml and reads the same environment
+variables, so that both targets use the same tables.
 """
 
 from __future__ import annotations
@@ -14,41 +14,43 @@ import jinja2
 import pyspark
 import yaml
 
-# Where the machine has no Java, this import finds one.
+# Finds a Java runtime if the machine has none.
 import dbt_local_python  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
 
 SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
 
-# What goes by other options, or is the server's own: ANSI mode is on in any server
-# that was not told otherwise, and nothing depends on it.
-_OTHERWISE = ("spark.master", "spark.app.name", "spark.sql.ansi.enabled")
+# Settings that are given by other options. ANSI mode is the server's default, and
+# nothing depends on it.
+_EXCLUDED = ("spark.master", "spark.app.name", "spark.sql.ansi.enabled")
 
 
 def settings() -> dict[str, str]:
-    """The settings of the target `spark`."""
+    """Read the settings of the target `spark`."""
     profiles = yaml.safe_load((ROOT / "profiles.yml").read_text())
-    told = profiles["churn"]["outputs"]["spark"]["server_side_parameters"]
+    parameters = profiles["churn"]["outputs"]["spark"]["server_side_parameters"]
     environment = jinja2.Environment()
     environment.globals["env_var"] = os.environ.get
     return {
         name: environment.from_string(str(value)).render()
-        for name, value in told.items()
+        for name, value in parameters.items()
     }
 
 
 def command(port: str) -> list[str]:
-    """The command that starts the server on this machine's own address."""
-    told = settings()
-    options = {name: value for name, value in told.items() if name not in _OTHERWISE}
+    """Return the command that starts the server on the loopback address."""
+    parameters = settings()
+    options = {
+        name: value for name, value in parameters.items() if name not in _EXCLUDED
+    }
     options["spark.hadoop.hive.server2.thrift.port"] = port
     options["spark.hadoop.hive.server2.thrift.bind.host"] = "127.0.0.1"
     submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
     configured = [f"--conf={name}={value}" for name, value in options.items() if value]
     return [
         str(submit),
-        *("--class", SERVER, "--master", told["spark.master"], "--name", "churn"),
+        *("--class", SERVER, "--master", parameters["spark.master"], "--name", "churn"),
         *configured,
         "spark-internal",
     ]

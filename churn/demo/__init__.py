@@ -1,15 +1,14 @@
-"""The demo company: people with moods, and the dirty data they leave behind.
+"""Generator of the demo company: simulated customers and their dirty data.
 
-``python -m churn.demo --accounts 1000 --days 365 --seed 7 --out data/demo``
-writes a landing zone of all five sources; ``python -m churn.load`` reads it.
-The same arguments give the same bytes, whatever the number of processes.
+``python -m churn.demo --accounts 1000 --days 365 --seed 7 --out data/demo`` writes a
+landing zone of all five sources; ``python -m churn.load`` reads it. The same arguments
+give the same bytes, for any number of processes.
 
-Modules, in the order in which the data comes about: ``company`` (who the
-customers are), ``lifecycle`` (how they fare), ``visits`` (what they do in the
-app), ``trackers`` (how that is recorded), ``dirt`` and ``delivery`` (what
-befalls the records), ``batches`` (CRM, billing, support), ``truth`` (what no
-model may read), ``generate`` (all of it, in parallel), ``seeds`` (the tiny
-company that is committed).
+Modules, in the order of the data flow: ``company`` (customers), ``lifecycle`` (their
+moods, cancellations and restarts), ``visits`` (events in the app), ``trackers`` (event
+formats), ``dirt`` and ``delivery`` (corrupted, late and duplicate records), ``batches``
+(CRM, billing, support), ``truth`` (hidden state, not for models), ``generate`` (all of
+them, in parallel), ``seeds`` (the small company in the repository).
 """
 
 from churn.demo.generate import generate

@@ -1,4 +1,4 @@
-"""Writes a demo company's landing zone: ``python -m churn.demo --help``."""
+"""Command line of the demo company: ``python -m churn.demo --help``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from churn.demo.settings import Settings
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the usage."""
+    """Prints an error as one sentence, without the usage."""
 
     def error(self, message: str) -> None:  # type: ignore[override]
         print(f"{self.prog}: {message}.", file=sys.stderr)
@@ -22,7 +22,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
+    """Run the command line and return its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.seeds:
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Wrote the seeds: {size:,} bytes in {options.out or 'seeds'}")
         return 0
     if options.out is None:
-        parser.error("give the folder to write with --out DIR")
+        parser.error("name the folder to write with --out DIR")
     if options.out.exists() and not options.out.is_dir():
         parser.error(f"--out {options.out} is a file, not a folder")
     if options.out.exists() and any(options.out.iterdir()):
@@ -68,10 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m churn.demo",
-        description="Makes up a company: a landing zone of all five sources, dirt and "
-        "all, and the truth behind it.",
-        epilog="`python -m churn.demo --seeds` rewrites the tiny company that is "
-        "committed under seeds/.",
+        description="Generate a demo company: a landing zone of all five sources, "
+        "with dirty records, and the truth for evaluation.",
+        epilog="`python -m churn.demo --seeds` rewrites the small company in seeds/.",
     )
     parser.add_argument(
         "--accounts",
@@ -102,22 +101,22 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=_between(1, 256),
         default=None,
-        help="processes (default one per core); does not change a byte",
+        help="processes (default: one per core); the output does not depend on it",
     )
     parser.add_argument(
         "--dialect",
         choices=["dates", "flags"],
         default="dates",
-        help="how the CRM tells cancellations and restarts (default dates)",
+        help="how the CRM marks cancellations and restarts (default dates)",
     )
     parser.add_argument(
-        "--seeds", action="store_true", help="write the tiny company as dbt seeds"
+        "--seeds", action="store_true", help="write the small company as dbt seeds"
     )
     return parser
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
-    """A parser of whole numbers within bounds, both included."""
+    """Return a parser of integers from ``low`` to ``high``, inclusive."""
 
     def parse(text: str) -> int:
         try:
@@ -134,7 +133,7 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 
 
 def _day(text: str) -> date:
-    """A day from 2011 on: earlier event times count as implausible."""
+    """Parse a date from 2011 on; earlier event times are rejected as implausible."""
     try:
         day = date.fromisoformat(text)
     except ValueError:

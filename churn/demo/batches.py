@@ -1,4 +1,4 @@
-"""The batch sources: CRM extracts, invoices and support calls of one day."""
+"""Write the batch sources: CRM extracts, invoices and support calls of one day."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ CALLS_HEADER = "call_id,account_id,started_at,duration_seconds,topic,loaded_at"
 
 TOPICS = ("billing", "delivery", "quality", "cancellation_question", "usage")
 
-NORMAL, MISSING, LATE, HALF, TWICE = "normal", "missing", "late", "half", "twice"
+NORMAL, MISSING, LATE = "normal", "missing", "late"
+INCOMPLETE, DUPLICATE = "incomplete", "duplicate"
 
 _PAYMENT_TERM_DAYS = 14
-# Days after the due date on which unpaid invoices are looked at again.
-_SECOND_LOOKS = (5, 12, 21)
-# How long the CRM's `new_customer` flag stays on after a restart.
+# Days after the due date on which an unpaid invoice can change its status.
+_STATUS_CHANGE_DAYS = (5, 12, 21)
+# Days after a restart during which the CRM's `new_customer` flag is set.
 _NEW_CUSTOMER_FLAG_DAYS = 7
-_NEVER = -100_000
+_NO_DATE = -100_000
 
 
 def batch_schedule(settings: Settings) -> list[str]:
-    """What becomes of the CRM batch of each day: ``(days,)``.
+    """Return the status of the CRM batch of each day, a list of length ``days``.
 
-    Some fail, twice two days in a row at the most; one comes late, one holds
-    only part of the accounts, one is delivered twice. The last days are normal.
+    About 1 % of the batches are missing, at most two days in a row. One is late, one
+    incomplete and one delivered twice. The last days are normal.
     """
     schedule = [NORMAL] * settings.days
     slots = np.arange(6, settings.days - 4, 4)
     slots = settings.stream("schedule").permutation(slots).tolist()
-    for kind in (LATE, HALF, TWICE):
+    for status in (LATE, INCOMPLETE, DUPLICATE):
         if slots:
-            schedule[slots.pop()] = kind
+            schedule[slots.pop()] = status
     if slots:
         failed = slots.pop()
         schedule[failed] = schedule[failed + 1] = MISSING
@@ -55,11 +56,11 @@ def batch_schedule(settings: Settings) -> list[str]:
 
 
 def contact_days(schedule: list[str]) -> set[int]:
-    """Days whose batch brings the contacts: the first, then every week."""
+    """Return the days whose batch holds contacts: the first, then weekly."""
     days: set[int] = set()
     latest = -7
-    for day, kind in enumerate(schedule):
-        if day - latest >= 7 and kind in (NORMAL, TWICE):
+    for day, status in enumerate(schedule):
+        if day - latest >= 7 and status in (NORMAL, DUPLICATE):
             days.add(day)
             latest = day
     return days
@@ -68,31 +69,33 @@ def contact_days(schedule: list[str]) -> set[int]:
 def write_crm_batch(
     settings: Settings, company: Company, lifecycle: Lifecycle, day: int, out: Path
 ) -> None:
-    """Write the Sqoop batch of one day, if there is one."""
+    """Write the CRM batch of one day, unless it is missing."""
     schedule = batch_schedule(settings)
-    kind = schedule[day]
-    if kind == MISSING:
+    status = schedule[day]
+    if status == MISSING:
         return
     random = settings.stream("crm", day)
     folder = out / f"salesforce/batch_date={settings.day_text(day)}"
     loaded_ms = settings.start_ms + (day + 1) * DAY_MS
     loaded_ms += int(random.integers(2 * 3_600, 4 * 3_600)) * 1_000
-    if kind == LATE:
+    if status == LATE:
         loaded_ms += 13 * 3_600_000
 
     accounts = np.flatnonzero(company.signup_day <= day)
-    if kind == HALF:
+    if status == INCOMPLETE:
         accounts = accounts[random.random(len(accounts)) < 0.4]
-    cancelled, restarted = _outcome_columns(settings, company, lifecycle, day, random)
-    middles = _account_texts(company, lifecycle, day, accounts, random)
-    for delivery in range(2 if kind == TWICE else 1):
-        loaded_at = _timestamp(loaded_ms + delivery * 2_400_000)
+    cancelled_service, new_customer = _outcome_columns(
+        settings, company, lifecycle, day, random
+    )
+    account_columns = _account_texts(company, lifecycle, day, accounts, random)
+    for copy in range(2 if status == DUPLICATE else 1):
+        loaded_at = _timestamp(loaded_ms + copy * 2_400_000)
         head = f"{settings.day_text(day)},{loaded_at},"
         rows = [
-            f"{head}{middle},{cancelled[account]},{restarted[account]}"
-            for account, middle in zip(accounts.tolist(), middles, strict=True)
+            f"{head}{columns},{cancelled_service[account]},{new_customer[account]}"
+            for account, columns in zip(accounts.tolist(), account_columns, strict=True)
         ]
-        name = "accounts.csv.gz" if delivery == 0 else "accounts-again.csv.gz"
+        name = "accounts.csv.gz" if copy == 0 else "accounts-again.csv.gz"
         write_gzip(folder / name, csv_bytes(ACCOUNTS_HEADER, rows))
 
     if day in contact_days(schedule):
@@ -117,15 +120,15 @@ def _outcome_columns(
     day: int,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """``cancelled_service`` and ``new_customer`` of all accounts, as texts."""
+    """Return ``cancelled_service`` and ``new_customer`` of all accounts, as texts."""
     happened = lifecycle.row_day <= day
     row_account = lifecycle.row_account[happened]
     row_day = lifecycle.row_day[happened]
     row_kind = lifecycle.row_kind[happened]
-    cancellation_date = np.full(company.accounts, _NEVER)
-    restart_date = np.full(company.accounts, _NEVER)
+    cancellation_date = np.full(company.accounts, _NO_DATE)
+    restart_date = np.full(company.accounts, _NO_DATE)
     is_restart = row_kind == RESTARTED
-    # Rows are in order of day, so that the latest value overwrites the others.
+    # Rows are sorted by day, so the latest value overwrites earlier ones.
     cancellation_date[row_account[~is_restart]] = row_day[~is_restart]
     restart_date[row_account[is_restart]] = row_day[is_restart]
 
@@ -133,32 +136,32 @@ def _outcome_columns(
         is_cancelled_today = np.zeros(company.accounts, bool)
         today = (row_day == day) & (row_kind == CANCELLED)
         is_cancelled_today[row_account[today]] = True
-        stands_cancelled = is_cancelled_today | (
-            (cancellation_date > _NEVER) & (lifecycle.state[day] != OPEN)
+        is_cancelled = is_cancelled_today | (
+            (cancellation_date > _NO_DATE) & (lifecycle.state[day] != OPEN)
         )
         is_new = (lifecycle.state[day] == OPEN) & (
             day - restart_date < _NEW_CUSTOMER_FLAG_DAYS
         )
         off = np.where(random.random(company.accounts) < 0.7, "N", "")
         return (
-            np.where(stands_cancelled, "Y", off),
+            np.where(is_cancelled, "Y", off),
             np.where(is_new, "Y", off),
         )
 
-    # Two issues for whoever reads the CRM with care: trials cancelled before
-    # the signup, and restarts of accounts that never left.
+    # Two data issues: trials cancelled before the signup, and restarts of accounts that
+    # never left.
     number = np.arange(company.accounts) % 250
-    plain = cancellation_date == _NEVER
-    before = plain & (number == 17)
+    never_cancelled = cancellation_date == _NO_DATE
+    before = never_cancelled & (number == 17)
     cancellation_date[before] = company.signup_day[before] - 20
-    spurious = plain & (restart_date == _NEVER) & (number == 31)
+    spurious = never_cancelled & (restart_date == _NO_DATE) & (number == 31)
     spurious &= day >= company.signup_day + 40
     restart_date[spurious] = company.signup_day[spurious] + 40
     cancelled = _date_texts(settings, cancellation_date, random)
     restarted = _date_texts(settings, restart_date, random)
     if day % 90 in (20, 21, 22):
-        # For three days, somebody's typo where nothing was.
-        typo = np.flatnonzero(plain & (company.signup_day <= day))[:1]
+        # For three days, an unreadable date in one account.
+        typo = np.flatnonzero(never_cancelled & (company.signup_day <= day))[:1]
         cancelled[typo] = "31.02.2025"
     return cancelled, restarted
 
@@ -166,15 +169,15 @@ def _outcome_columns(
 def _date_texts(
     settings: Settings, day_numbers: np.ndarray, random: np.random.Generator
 ) -> np.ndarray:
-    """Dates as Sqoop writes them, with its ways to write nothing."""
+    """Format dates as the CRM does, with its three ways to write no date."""
     draw = random.random(len(day_numbers))
     texts = np.where(draw < 0.03, "\\N", np.where(draw < 0.04, "null", ""))
     texts = texts.astype(object)
-    known = np.flatnonzero(day_numbers > _NEVER)
+    has_date = np.flatnonzero(day_numbers > _NO_DATE)
     dates = np.datetime_as_string(
-        settings.start_day + day_numbers[known].astype("timedelta64[D]")
+        settings.start_day + day_numbers[has_date].astype("timedelta64[D]")
     ).astype(object)
-    texts[known] = dates + np.where(draw[known] < 0.03, " 00:00:00.0", "").astype(
+    texts[has_date] = dates + np.where(draw[has_date] < 0.03, " 00:00:00.0", "").astype(
         object
     )
     return texts
@@ -187,7 +190,7 @@ def _account_texts(
     accounts: np.ndarray,
     random: np.random.Generator,
 ) -> list[str]:
-    """The columns from ``account_id`` to ``monthly_recurring_revenue``."""
+    """Format the columns from ``account_id`` to ``monthly_recurring_revenue``."""
     plan, seats = attributes(company, lifecycle, day)
     cents = price_cents(plan, seats, company.price_factor)
     heads = company.crm_head
@@ -212,7 +215,7 @@ def _account_texts(
 def attributes(
     company: Company, lifecycle: Lifecycle, day: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Plan and seats of all accounts at the end of one day: ``(n_accounts,)``."""
+    """Return plan and seats of all accounts at the end of a day: ``(n_accounts,)``."""
     happened = lifecycle.change_day <= day
     account = lifecycle.change_account[happened]
     plan = company.plan.copy()
@@ -225,17 +228,17 @@ def attributes(
 def write_invoices(
     settings: Settings, company: Company, lifecycle: Lifecycle, day: int, out: Path
 ) -> None:
-    """Write the states of invoices that were decided or changed on one day."""
-    loads = settings.stream("billing", day).random(2)
-    hour = 4.5 if loads[0] >= 0.01 else 10.0
+    """Write the invoices that became due or changed their status on one day."""
+    draws = settings.stream("billing", day).random(2)
+    hour = 4.5 if draws[0] >= 0.01 else 10.0
     loaded_ms = settings.start_ms + (day + 1) * DAY_MS
-    loaded_at = _timestamp(loaded_ms + int((hour + loads[1]) * 3_600_000))
+    loaded_at = _timestamp(loaded_ms + int((hour + draws[1]) * 3_600_000))
 
     rows = [
         f"{invoice.text},{invoice.status},{loaded_at}"
         for invoice in _invoices_due(settings, company, lifecycle, day)
     ]
-    for days_ago in _SECOND_LOOKS:
+    for days_ago in _STATUS_CHANGE_DAYS:
         for invoice in _invoices_due(settings, company, lifecycle, day - days_ago):
             if invoice.changes_after == days_ago:
                 rows.append(f"{invoice.text},{invoice.later_status},{loaded_at}")
@@ -246,7 +249,7 @@ def write_invoices(
 
 @dataclass(frozen=True)
 class _Invoice:
-    """One invoice: its columns but the last two, and how it fared."""
+    """One invoice: its columns without the last two, and its status changes."""
 
     text: str
     status: str
@@ -257,13 +260,14 @@ class _Invoice:
 def _invoices_due(
     settings: Settings, company: Company, lifecycle: Lifecycle, day: int
 ) -> list[_Invoice]:
-    """The invoices due on one day; the same whenever it is asked."""
+    """Return the invoices due on one day; deterministic."""
     issued = day - _PAYMENT_TERM_DAYS
     if issued < 0:
         return []
-    issued_on = settings.day_text(issued)
+    invoice_date = settings.day_text(issued)
     accounts = np.flatnonzero(
-        (company.billing_day == int(issued_on[8:])) & (lifecycle.state[issued] == OPEN)
+        (company.billing_day == int(invoice_date[8:]))
+        & (lifecycle.state[issued] == OPEN)
     )
     if not len(accounts):
         return []
@@ -287,14 +291,14 @@ def _invoices_due(
         status = "late" if is_late else "failed" if is_failed else "paid"
         changes_after, later_status = 0, ""
         if status != "paid" and pays < 0.8:
-            changes_after = _SECOND_LOOKS[int(look * 3)]
+            changes_after = _STATUS_CHANGE_DAYS[int(look * 3)]
             later_status = "paid"
         elif status == "paid" and refund < 0.008:
-            changes_after = _SECOND_LOOKS[int(look * 3)]
+            changes_after = _STATUS_CHANGE_DAYS[int(look * 3)]
             later_status = "refunded"
-        number = f"INV-{issued_on.replace('-', '')}-{account + 1:06d}"
+        number = f"INV-{invoice_date.replace('-', '')}-{account + 1:06d}"
         text = (
-            f"{number},{company.account_id[account]},{issued_on},"
+            f"{number},{company.account_id[account]},{invoice_date},"
             f"{settings.day_text(day)},{amount / 100:.2f}"
         )
         invoices.append(_Invoice(text, status, changes_after, later_status))
@@ -306,10 +310,10 @@ def write_calls(
 ) -> None:
     """Write the support calls of one day."""
     random = settings.stream("support", day)
-    loads = random.random(2)
-    hour = 5.0 if loads[0] >= 0.01 else 9.5
+    draws = random.random(2)
+    hour = 5.0 if draws[0] >= 0.01 else 9.5
     loaded_ms = settings.start_ms + (day + 1) * DAY_MS
-    loaded_at = _timestamp(loaded_ms + int((hour + 0.8 * loads[1]) * 3_600_000))
+    loaded_at = _timestamp(loaded_ms + int((hour + 0.8 * draws[1]) * 3_600_000))
 
     mood = lifecycle.mood[day].astype(np.float64)
     size = np.sqrt(company.user_count / 3.0)
@@ -321,27 +325,27 @@ def write_calls(
     count = len(account)
     if not count:
         return
-    caller = mood[account]
+    caller_mood = mood[account]
     considers = lifecycle.considers[day][account]
     weights = np.stack(
         [
             np.where(considers, 1.8, 0.8),
             np.full(count, 0.9),
-            0.6 * np.exp(0.4 * caller),
+            0.6 * np.exp(0.4 * caller_mood),
             np.where(considers, 2.0, 0.05),
             np.full(count, 1.3),
         ]
     )
     edges = np.cumsum(weights / weights.sum(axis=0), axis=0)
     topic = (random.random(count) > edges[:-1]).sum(axis=0)
-    seconds = np.exp(random.normal(5.5 + 0.15 * caller, 0.7))
+    seconds = np.exp(random.normal(5.5 + 0.15 * caller_mood, 0.7))
     duration = np.clip(np.rint(seconds), 12, 7_200).astype(np.int64)
     clock = np.sort(random.uniform(6.5, 18.5, count)) * 3_600_000
     started_ms = settings.start_ms + day * DAY_MS + clock.astype(np.int64)
     rows = [
         f"CALL-{settings.day_text(day).replace('-', '')}-{number:05d},"
-        f"{company.account_id[who]},{_timestamp(at)},{length},{TOPICS[about]},{loaded_at}"
-        for number, (who, at, length, about) in enumerate(
+        f"{company.account_id[caller]},{_timestamp(at)},{length},{TOPICS[about]},{loaded_at}"
+        for number, (caller, at, length, about) in enumerate(
             zip(
                 account.tolist(),
                 started_ms.tolist(),
@@ -352,13 +356,13 @@ def write_calls(
             start=1,
         )
     ]
-    # Now and then the call centre writes a call twice.
+    # The call centre delivers a few calls twice.
     rows += [row for row in rows if random.random() < 0.005]
     path = out / f"support/dt={settings.day_text(day)}/calls.csv.gz"
     write_gzip(path, csv_bytes(CALLS_HEADER, rows))
 
 
 def _timestamp(milliseconds: int) -> str:
-    """``2025-03-01 02:10:03`` of milliseconds since the epoch."""
+    """Format milliseconds since the epoch as ``2025-03-01 02:10:03``."""
     moment = np.datetime64(milliseconds // 1_000, "s")
     return str(moment).replace("T", " ")

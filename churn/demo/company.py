@@ -1,4 +1,4 @@
-"""The customers of the demo company: accounts, their users and their devices."""
+"""Generate the customers of the demo company: accounts, users and devices."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ INDUSTRIES = (
     "Shipping",
     "Camping",
 )
-# How much an industry adds to the log of the daily rate at which accounts start to
-# consider leaving; so does a plan.
+# Added to the log of the daily rate at which accounts of an industry start to consider
+# leaving. `PLAN_HAZARD` is added for their plan.
 INDUSTRY_HAZARD = np.array([-0.25, 0.45, -0.4, 0.2, -0.2, 0.0, 0.1, 0.5])
 
 PLANS = ("basic", "comfort", "premium", "enterprise")
@@ -30,7 +30,7 @@ PLAN_PRICE_PER_SEAT = np.array([14.0, 19.0, 27.0, 23.0])
 
 ROLES = ("owner", "buyer", "facility_manager", "finance", "employee")
 
-# Shares of the five trackers among devices.
+# Share of each of the five trackers among devices.
 TRACKER_SHARES = np.array([0.40, 0.25, 0.20, 0.10, 0.05])
 SERVER_TRACKER = 1
 
@@ -56,18 +56,16 @@ _NAME_FORMS = (" GmbH", " Ltd", ", Inc.", " S.A.", " AB", "", " & Co. KG", " B.V
 
 @dataclass(frozen=True)
 class Company:
-    """Everything about the customers that does not change from day to day.
+    """All attributes of customers that do not change from day to day.
 
-    Arrays with one element per account (``n_accounts``): ``account_id``,
-    ``crm_head`` (its first columns in the CRM, up to ``signup_date``),
-    ``industry``, ``signup_day`` (day number, negative before
-    the first simulated day), ``plan``, ``seats``, ``price_factor``,
-    ``base_log_hazard`` (log of the daily rate at which a neutral account starts to
-    consider leaving),
-    ``usual_mood`` (where its dissatisfaction settles), ``visits_per_day``,
-    ``first_user``, ``user_count`` and ``billing_day`` (1 to 28).
+    Arrays with one element per account (``n_accounts``): ``account_id``, ``crm_head``
+    (its first CRM columns, up to ``signup_date``), ``industry``, ``signup_day`` (day
+    number, negative before the first simulated day), ``plan``, ``seats``,
+    ``price_factor``, ``base_log_hazard`` (log of the daily rate at which a neutral
+    account starts to consider leaving), ``usual_mood`` (mean dissatisfaction),
+    ``visits_per_day``, ``first_user``, ``user_count`` and ``billing_day`` (1 to 28).
 
-    One per user (``n_users``): ``user_account``, ``role``, ``first_device``,
+    One element per user (``n_users``): ``user_account``, ``role``, ``first_device``,
     ``device_count``. One per device, kiosks and strangers' devices last:
     ``device_tracker`` (0 to 4 for formats 1 to 5), ``device_kind`` (0 desktop,
     1 mobile, 2 tablet), ``device_skew_ms``, ``device_zone_minutes``.
@@ -99,22 +97,22 @@ class Company:
 
     @property
     def accounts(self) -> int:
-        """Number of accounts."""
+        """Return the number of accounts."""
         return len(self.signup_day)
 
     @property
     def users(self) -> int:
-        """Number of users."""
+        """Return the number of users."""
         return len(self.user_account)
 
     @property
     def devices(self) -> int:
-        """Number of devices, kiosks and strangers' devices included."""
+        """Return the number of devices, with kiosks and strangers' devices."""
         return len(self.device_tracker)
 
 
-def found_company(settings: Settings) -> Company:
-    """Make up the customers of a demo company."""
+def generate_company(settings: Settings) -> Company:
+    """Generate the customers of a demo company."""
     random = settings.stream("company")
     accounts = settings.accounts
 
@@ -131,7 +129,7 @@ def found_company(settings: Settings) -> Company:
     seats = np.clip(seats, 2, 2_000)
     price_factor = random.uniform(0.85, 1.15, accounts)
 
-    # Newer cohorts leave faster: each year adds 0.5 to the log hazard.
+    # Newer cohorts leave sooner: each year adds 0.5 to the log hazard.
     cohort = np.clip(signup_day / 365.0, -3.0, 2.0)
     base_log_hazard = (
         -6.85
@@ -171,16 +169,16 @@ def found_company(settings: Settings) -> Company:
     devices = own_devices + kiosks + strangers
     tracker = random.choice(5, size=devices, p=TRACKER_SHARES)
     kind = random.choice(3, size=devices, p=[0.68, 0.24, 0.08])
-    # Format 4 comes from the mobile app, format 5 from its web view.
+    # Format 4 is sent by the mobile app, format 5 by its web view.
     kind = np.where((tracker == 3) | (tracker == 4), 1, kind)
     kiosk = slice(own_devices, own_devices + kiosks)
     tracker[kiosk] = 0
     kind[kiosk] = 2
 
-    # Trackers that tell when they sent a record may sit on a wrong clock.
-    tells_sent = (tracker == 1) | (tracker == 2)
-    skew = random.normal(0.0, np.where(tells_sent, 20_000.0, 800.0))
-    is_far_off = tells_sent & (random.random(devices) < 0.03)
+    # The clocks of trackers that report a send time can be wrong.
+    has_sent_at = (tracker == 1) | (tracker == 2)
+    skew = random.normal(0.0, np.where(has_sent_at, 20_000.0, 800.0))
+    is_far_off = has_sent_at & (random.random(devices) < 0.03)
     skew = np.where(is_far_off, skew * 400, skew)
     zone = random.choice(
         [60, 120, 0, -300, 330], size=devices, p=[0.4, 0.3, 0.15, 0.1, 0.05]
@@ -224,12 +222,12 @@ def found_company(settings: Settings) -> Company:
 
 
 def price_cents(plan: np.ndarray, seats: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """Monthly revenue in cents of accounts on ``plan`` with ``seats`` seats."""
+    """Return the monthly revenue in cents by plan, seats and price factor."""
     return np.rint(PLAN_PRICE_PER_SEAT[plan] * seats * factor * 100).astype(np.int64)
 
 
 def _signup_days(settings: Settings, random: np.random.Generator) -> np.ndarray:
-    """Day numbers of the signups: two thirds are customers at the start."""
+    """Draw the day numbers of the signups; two thirds are before the start."""
     accounts = settings.accounts
     before = np.rint(-random.exponential(420, accounts)).astype(np.int64) - 1
     after = random.integers(0, max(settings.days - 5, 1), accounts)

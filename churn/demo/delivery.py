@@ -1,7 +1,7 @@
-"""How a day's records travel: late, twice, glued together, cut off.
+"""Deliver the records of a day: late, duplicated, concatenated or truncated.
 
-A record lands in the folder of the day on which it was received, in a file
-named for the day of the visit, so that no two days ever write the same file.
+A record is written to the folder of the day on which it was received, in a file named
+for the day of the visit, so that two days never write the same file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from churn.demo.company import Company
 from churn.demo.landing_zone import write_gzip
 from churn.demo.lifecycle import Lifecycle
 from churn.demo.settings import DAY_MS, HOUR_MS, Settings
-from churn.demo.visits import Events, visit
+from churn.demo.visits import Events, simulate_visits
 
 TRUTH_HEADER = "kind,event_id,tracker,received_at,source_file,outcome"
 _LATE_MS = 6 * HOUR_MS
@@ -39,9 +39,9 @@ def deliver_day(
     """Write all clickstream files of one day's visits under ``out``.
 
     Returns:
-        Records written, and the rows of ``truth/broken_records.csv.gz``.
+        The number of records, and the rows of ``truth/broken_records.csv.gz``.
     """
-    events = visit(settings, company, lifecycle, day)
+    events = simulate_visits(settings, company, lifecycle, day)
     records, event_ids = trackers.write_records(settings, company, events, day)
     random = settings.stream("delivery", day)
     received = (
@@ -54,9 +54,11 @@ def deliver_day(
 
     clean = _clean_lines(records, received, kinds, order, settings)
     truth = _Truth(settings, day)
-    spoiled = _spoil(records, received, kinds, order, events, event_ids, random, truth)
-    _tell_of_clocks_and_delays(events, event_ids, received, kinds, truth)
-    return _write(settings, day, clean, spoiled, out), truth.rows
+    dirty = _dirty_records(
+        records, received, kinds, order, events, event_ids, random, truth
+    )
+    _add_clock_errors_and_delays(events, event_ids, received, kinds, truth)
+    return _write(settings, day, clean, dirty, out), truth.rows
 
 
 def _clean_lines(
@@ -66,7 +68,7 @@ def _clean_lines(
     order: np.ndarray,
     settings: Settings,
 ) -> list[tuple[int, str]]:
-    """Time of receipt and line of every record that nothing befalls."""
+    """Return arrival time and line of every clean record."""
     arrives = order[(kinds[order] < 0) & (received[order] <= settings.snapshot_ms)]
     return [
         (at, f'{{"received_at":"{text}Z","payload":{encode_basestring(records[row])}}}')
@@ -79,7 +81,7 @@ def _clean_lines(
     ]
 
 
-def _spoil(
+def _dirty_records(
     records: list[str],
     received: np.ndarray,
     kinds: np.ndarray,
@@ -89,66 +91,67 @@ def _spoil(
     random: np.random.Generator,
     truth: _Truth,
 ) -> list[_Record]:
-    """The records that something befalls, in order of their own receipt."""
+    """Return the dirty records, in order of arrival."""
     delivered: list[_Record] = []
-    glued: _Record | None = None
-    is_hopeless = _has_hopeless_clock(events)
+    pending_record: _Record | None = None
+    has_unknown_time = _has_unknown_time(events)
     for row in order[kinds[order] >= 0].tolist():
         kind = dirt.KINDS[kinds[row]]
         tracker, at = int(events.tracker[row]), int(received[row])
         record = records[row]
-        again_at = at
+        arrives_at = at
         if kind.kind == "delivered_again_later":
             seconds = np.exp(random.uniform(0.0, np.log(2.5e6)))
-            again_at += 1 + int(seconds * 1_000)
-        outcome = dirt.REJECT if is_hopeless[row] else kind.outcome
-        truth.tell(kind.kind, event_ids[row], tracker, again_at, outcome)
-        if kind.spoil is not None:
-            delivered.append(_Record(at, kind.spoil(record, tracker, random)))
+            arrives_at += 1 + int(seconds * 1_000)
+        outcome = dirt.REJECT if has_unknown_time[row] else kind.outcome
+        truth.add(kind.kind, event_ids[row], tracker, arrives_at, outcome)
+        if kind.corrupt is not None:
+            delivered.append(_Record(at, kind.corrupt(record, tracker, random)))
         elif kind.kind == "back_to_back":
-            # Two share a record; an odd one out gets a `}{` inside a text.
-            # One that is not received in time would take its partner along.
+            # Two records are concatenated. The last one without a partner gets a `}{`
+            # inside a text. Skip records after the end of the simulation, because they
+            # would delay their partner.
             if at > truth.settings.snapshot_ms:
                 continue
-            if glued is None:
-                glued = _Record(at, record)
+            if pending_record is None:
+                pending_record = _Record(at, record)
             else:
                 gap = str(random.choice(["", "", "\n"]))
-                together = glued.payload + gap + record
-                delivered.append(_Record(at, together))
-                glued = None
+                joined = pending_record.payload + gap + record
+                delivered.append(_Record(at, joined))
+                pending_record = None
         elif kind.kind == "delivered_again_identical":
             delivered += [_Record(at, record)] * 2
         elif kind.kind == "delivered_again_later":
-            delivered += [_Record(at, record), _Record(again_at, record)]
+            delivered += [_Record(at, record), _Record(arrives_at, record)]
         else:
             delivered.append(_Record(at, record, is_envelope_broken=True))
-    if glued is not None:
-        again = _braces_between(glued.payload)
-        delivered.append(_Record(glued.received_ms, again))
+    if pending_record is not None:
+        joined = _with_braces_in_text(pending_record.payload)
+        delivered.append(_Record(pending_record.received_ms, joined))
     return delivered
 
 
-def _braces_between(record: str) -> str:
-    """A record and, glued to it, an object that has ``}{`` inside a text.
+def _with_braces_in_text(record: str) -> str:
+    """Append an object that holds ``}{`` inside a text.
 
-    The second object names no event: it is rejected, the first is an event.
+    The second object has no event name, so it is rejected; the first is an event.
     """
     return record + '{"note":"}{ is no boundary here"}'
 
 
-def _tell_of_clocks_and_delays(
+def _add_clock_errors_and_delays(
     events: Events,
     event_ids: list[str],
     received: np.ndarray,
     kinds: np.ndarray,
     truth: _Truth,
 ) -> None:
-    """Note records that are well-formed, but with an odd time or a late one."""
-    is_hopeless = _has_hopeless_clock(events)
+    """Add well-formed records with a wrong clock or a late arrival to the truth."""
+    has_unknown_time = _has_unknown_time(events)
     for row in np.flatnonzero((events.clock_off_ms != 0) & (kinds < 0)).tolist():
-        outcome = dirt.REJECT if is_hopeless[row] else dirt.EVENT
-        truth.tell(
+        outcome = dirt.REJECT if has_unknown_time[row] else dirt.EVENT
+        truth.add(
             dirt.CLOCK_YEARS_OFF,
             event_ids[row],
             int(events.tracker[row]),
@@ -157,7 +160,7 @@ def _tell_of_clocks_and_delays(
         )
     late = (received - events.happened_ms > _LATE_MS) & (kinds < 0)
     for row in np.flatnonzero(late & (events.clock_off_ms == 0)).tolist():
-        truth.tell(
+        truth.add(
             dirt.LATE,
             event_ids[row],
             int(events.tracker[row]),
@@ -166,14 +169,13 @@ def _tell_of_clocks_and_delays(
         )
 
 
-def _has_hopeless_clock(events: Events) -> np.ndarray:
-    """Whether nobody can tell when it happened: ``(n_events,)`` booleans.
+def _has_unknown_time(events: Events) -> np.ndarray:
+    """Return whether the event time cannot be recovered, ``(n_events,)`` booleans.
 
-    So it is on a device whose clock was reset, and that does not say when it
-    sent the record.
+    This is so if the device's clock was reset and the record has no send time.
     """
-    tells_sent = (events.tracker == 1) | (events.tracker == 2)
-    return (events.clock_off_ms < -20 * 365 * DAY_MS) & ~tells_sent
+    has_sent_at = (events.tracker == 1) | (events.tracker == 2)
+    return (events.clock_off_ms < -20 * 365 * DAY_MS) & ~has_sent_at
 
 
 class _Truth:
@@ -184,10 +186,10 @@ class _Truth:
         self.day = day
         self.rows: list[str] = []
 
-    def tell(
+    def add(
         self, kind: str, event_id: str, tracker: int, received_ms: int, outcome: str
     ) -> None:
-        """Note one record, if it has arrived by the end of the simulation."""
+        """Add one record, if it arrives before the end of the simulation."""
         if received_ms > self.settings.snapshot_ms:
             return
         received_at = _iso(np.array([received_ms]))[0]
@@ -201,12 +203,12 @@ def _write(
     settings: Settings,
     day: int,
     clean: list[tuple[int, str]],
-    spoiled: list[_Record],
+    dirty: list[_Record],
     out: Path,
 ) -> int:
     lines = clean + [
         (record.received_ms, _line(record))
-        for record in spoiled
+        for record in dirty
         if record.received_ms <= settings.snapshot_ms
     ]
     lines.sort(key=lambda line: line[0])
@@ -229,7 +231,7 @@ def _line(record: _Record) -> str:
         f'{{"received_at":"{received_at}Z",'
         f'"payload":{encode_basestring(record.payload)}}}'
     )
-    # The writer died in the middle of the line.
+    # The writer stopped in the middle of the line.
     return line[: len(line) * 2 // 3] if record.is_envelope_broken else line
 
 

@@ -1,11 +1,11 @@
-"""The dirt that clickstream records really have.
+"""Kinds of dirty clickstream records, as found in practice.
 
-Each kind of dirt spoils one record, and says what should become of it:
+Each kind of dirt corrupts one record and defines the expected outcome:
 
-- ``event``: JSON, if oddly wrapped, with what an event must have: it comes out;
-- ``repaired``: not JSON, yet a tolerant parser reads it without guessing;
-- ``reject``: nothing can be made of it;
-- ``duplicate``: the event has been delivered before.
+- ``event``: valid JSON in an unusual form; becomes an event;
+- ``repaired``: not JSON, but a tolerant parser reads it without ambiguity;
+- ``reject``: cannot be read;
+- ``duplicate``: the event was delivered before.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from churn.demo import trackers
 
 EVENT, REPAIRED, REJECT, DUPLICATE = "event", "repaired", "reject", "duplicate"
 
-Spoiler = Callable[[str, int, np.random.Generator], str]
+Corrupter = Callable[[str, int, np.random.Generator], str]
 
 
 @dataclass(frozen=True)
 class Dirt:
     """One kind of dirt.
 
-    Args:
+    Attributes:
         kind: Its name.
         share: Share of all records that have it.
-        outcome: What should become of such a record.
-        spoil: Makes the spoiled record from the clean one, its tracker (0 to
-            4) and a random stream. Bytes that are not UTF-8 are written as
-            surrogate escapes. None: done where records are delivered.
+        outcome: The expected outcome of such a record.
+        corrupt: Returns the corrupted record for a clean record, its tracker (0 to
+            4) and a random stream. Bytes that are not UTF-8 are written as surrogate
+            escapes. ``None`` for kinds that `churn.demo.delivery` applies.
     """
 
     kind: str
     share: float
     outcome: str
-    spoil: Spoiler | None
+    corrupt: Corrupter | None
 
 
 def _byte_order_mark(record: str, _: int, __: np.random.Generator) -> str:
@@ -53,8 +53,8 @@ def _stray_whitespace(record: str, _: int, random: np.random.Generator) -> str:
 
 
 def _pretty_printed(record: str, tracker: int, _: np.random.Generator) -> str:
-    found = json.loads(record) if tracker == 4 else trackers.decode(record, tracker)
-    return json.dumps(found, indent=2, ensure_ascii=False)
+    event = json.loads(record) if tracker == 4 else trackers.decode(record, tracker)
+    return json.dumps(event, indent=2, ensure_ascii=False)
 
 
 def _single_quotes(record: str, tracker: int, _: np.random.Generator) -> str:
@@ -70,8 +70,8 @@ def _trailing_comma(record: str, _: int, __: np.random.Generator) -> str:
 
 
 def _python_literals(record: str, tracker: int, _: np.random.Generator) -> str:
-    found = json.loads(_flat(record, tracker))
-    return repr({**found, "is_test": False, "consent": True, "campaign": None})
+    event = json.loads(_flat(record, tracker))
+    return repr({**event, "is_test": False, "consent": True, "campaign": None})
 
 
 def _not_a_number(record: str, _: int, random: np.random.Generator) -> str:
@@ -79,31 +79,31 @@ def _not_a_number(record: str, _: int, random: np.random.Generator) -> str:
     return record[:-1] + f',"scroll_depth":{literal}}}'
 
 
-def _absent_as_text(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
-    absent = str(random.choice(["null", "", "undefined"]))
-    # Whoever has neither identifier would be rejected: keep one.
-    ids = _identifiers(found, tracker)
+def _placeholder_text(record: str, tracker: int, random: np.random.Generator) -> str:
+    event = trackers.decode(record, tracker)
+    placeholder = str(random.choice(["null", "", "undefined"]))
+    # Keep one identifier, because a record without any is rejected.
+    ids = _identifiers(event, tracker)
     if ids["user_id"] is None or ids["anonymous_id"] is None:
         field = "user_id" if ids["user_id"] is None else "anonymous_id"
-        trackers.set_field(found, tracker, field, absent)
+        trackers.set_field(event, tracker, field, placeholder)
     else:
-        trackers.set_field(found, tracker, "page", absent)
-    return trackers.encode(found, tracker)
+        trackers.set_field(event, tracker, "page", placeholder)
+    return trackers.encode(event, tracker)
 
 
 def _non_ascii(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
+    event = trackers.decode(record, tracker)
     text = str(random.choice(["müde Füße", "матрас", "枕头", "édredon 🛏️", "ąę żółć"]))
-    trackers.set_field(found, tracker, "page", f"/search?q={text}")
-    return trackers.encode(found, tracker, ascii_only=bool(random.random() < 0.5))
+    trackers.set_field(event, tracker, "page", f"/search?q={text}")
+    return trackers.encode(event, tracker, ascii_only=bool(random.random() < 0.5))
 
 
 def _broken_utf8(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
-    trackers.set_field(found, tracker, "page", "/search?q=BROKEN")
+    event = trackers.decode(record, tracker)
+    trackers.set_field(event, tracker, "page", "/search?q=BROKEN")
     broken = str(random.choice(["f\udcfcr", "\udcc3(", "\udced\udca0\udc80", "\udcff"]))
-    return trackers.encode(found, tracker).replace("BROKEN", broken)
+    return trackers.encode(event, tracker).replace("BROKEN", broken)
 
 
 def _duplicate_keys(record: str, tracker: int, random: np.random.Generator) -> str:
@@ -117,10 +117,10 @@ def _duplicate_keys(record: str, tracker: int, random: np.random.Generator) -> s
 
 
 def _wrong_type(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
+    event = trackers.decode(record, tracker)
     value: Any = [{"path": 1}, ["/", "/pricing"], 17, True][int(random.integers(4))]
-    trackers.set_field(found, tracker, "page", value)
-    return trackers.encode(found, tracker)
+    trackers.set_field(event, tracker, "page", value)
+    return trackers.encode(event, tracker)
 
 
 def _huge_number(record: str, _: int, random: np.random.Generator) -> str:
@@ -133,15 +133,15 @@ def _double_encoded(record: str, _: int, __: np.random.Generator) -> str:
 
 
 def _braces_in_text(record: str, tracker: int, _: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
-    trackers.set_field(found, tracker, "page", '/search?q={"a":1}{"b":"}{"}')
-    return trackers.encode(found, tracker)
+    event = trackers.decode(record, tracker)
+    trackers.set_field(event, tracker, "page", '/search?q={"a":1}{"b":"}{"}')
+    return trackers.encode(event, tracker)
 
 
 def _no_event_id(record: str, tracker: int, _: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
-    trackers.set_field(found, tracker, "event_id", ...)
-    return trackers.encode(found, tracker)
+    event = trackers.decode(record, tracker)
+    trackers.set_field(event, tracker, "event_id", ...)
+    return trackers.encode(event, tracker)
 
 
 def _truncated(record: str, _: int, random: np.random.Generator) -> str:
@@ -171,27 +171,27 @@ def _blank(_: str, __: int, random: np.random.Generator) -> str:
 
 
 def _no_identity(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
-    trackers.set_field(found, tracker, "user_id", ...)
+    event = trackers.decode(record, tracker)
+    trackers.set_field(event, tracker, "user_id", ...)
     absent = [..., None, "", "undefined"][int(random.integers(4))]
-    trackers.set_field(found, tracker, "anonymous_id", absent)
-    return trackers.encode(found, tracker)
+    trackers.set_field(event, tracker, "anonymous_id", absent)
+    return trackers.encode(event, tracker)
 
 
 def _no_event_name(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
+    event = trackers.decode(record, tracker)
     absent = [..., None, ""][int(random.integers(3))]
-    trackers.set_field(found, tracker, "name", absent)
-    return trackers.encode(found, tracker)
+    trackers.set_field(event, tracker, "name", absent)
+    return trackers.encode(event, tracker)
 
 
 def _unreadable_time(record: str, tracker: int, random: np.random.Generator) -> str:
-    found = trackers.decode(record, tracker)
+    event = trackers.decode(record, tracker)
     wrong: Any = ["yesterday", None, {"day": 1}, "2025-02-30T25:61:00Z", "NaN"][
         int(random.integers(5))
     ]
-    trackers.set_field(found, tracker, "time", wrong)
-    return trackers.encode(found, tracker)
+    trackers.set_field(event, tracker, "time", wrong)
+    return trackers.encode(event, tracker)
 
 
 KINDS: tuple[Dirt, ...] = (
@@ -203,7 +203,7 @@ KINDS: tuple[Dirt, ...] = (
     Dirt("trailing_comma", 0.0005, REPAIRED, _trailing_comma),
     Dirt("python_literals", 0.0004, REPAIRED, _python_literals),
     Dirt("not_a_number", 0.0005, REPAIRED, _not_a_number),
-    Dirt("absent_as_text", 0.0040, EVENT, _absent_as_text),
+    Dirt("absent_as_text", 0.0040, EVENT, _placeholder_text),
     Dirt("non_ascii", 0.0040, EVENT, _non_ascii),
     Dirt("broken_utf8", 0.0003, EVENT, _broken_utf8),
     Dirt("duplicate_keys", 0.0004, EVENT, _duplicate_keys),
@@ -219,14 +219,14 @@ KINDS: tuple[Dirt, ...] = (
     Dirt("no_identity", 0.0004, REJECT, _no_identity),
     Dirt("no_event_name", 0.0003, REJECT, _no_event_name),
     Dirt("unreadable_time", 0.0004, REJECT, _unreadable_time),
-    # What befalls records on their way: see `churn.demo.delivery`.
+    # Applied during delivery, see `churn.demo.delivery`.
     Dirt("back_to_back", 0.0020, EVENT, None),
     Dirt("delivered_again_identical", 0.0035, DUPLICATE, None),
     Dirt("delivered_again_later", 0.0045, DUPLICATE, None),
     Dirt("broken_envelope", 0.00003, REJECT, None),
 )
 
-# Kinds that `truth/` names beside those of `KINDS`: they come from visits.
+# More kinds in `truth/`; they are caused by visits.
 CLOCK_YEARS_OFF = "clock_years_off"
 LATE = "late"
 
@@ -234,34 +234,36 @@ LATE = "late"
 def draw_kinds(
     random: np.random.Generator, count: int, day: int, days: int, factor: float
 ) -> np.ndarray:
-    """Which dirt each of a day's records gets.
+    """Draw the dirt of each of a day's records.
 
-    Each kind also has days of its own on which one record surely gets it, so
-    that a small company too has every kind.
+    Each kind is also assigned to fixed days on which one record has it, so that a
+    small company has every kind, too.
 
     Returns:
-        Indexes in ``KINDS``, -1 for none; ``(count,)``.
+        Indexes into ``KINDS``, -1 for a clean record; ``(count,)``.
     """
     edges = np.cumsum([kind.share * factor for kind in KINDS])
     kinds = np.searchsorted(edges, random.random(count), side="right")
     kinds[kinds == len(KINDS)] = -1
-    own = [kind for kind in range(len(KINDS)) if (3 + 5 * kind) % days == day]
-    for kind, place in zip(own, random.permutation(count).tolist(), strict=False):
-        kinds[place] = kind
+    kinds_of_day = [kind for kind in range(len(KINDS)) if (3 + 5 * kind) % days == day]
+    for kind, row in zip(
+        kinds_of_day, random.permutation(count).tolist(), strict=False
+    ):
+        kinds[row] = kind
     return kinds
 
 
 def _flat(record: str, tracker: int) -> str:
-    """The record, or for format 5 the object inside it: no nested quotes."""
+    """Return the record or, for format 5, the object inside, without nested quotes."""
     if tracker != 4:
         return record
     return trackers.encode(trackers.decode(record, tracker), 0)
 
 
-def _identifiers(found: dict[str, Any], tracker: int) -> dict[str, Any]:
+def _identifiers(event: dict[str, Any], tracker: int) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for field in ("user_id", "anonymous_id"):
-        value: Any = found
+        value: Any = event
         for key in trackers.FIELD_PATHS[tracker][field]:
             value = value.get(key) if isinstance(value, dict) else None
         values[field] = value

@@ -1,4 +1,4 @@
-"""Writes the landing zone of a demo company, many days at a time."""
+"""Write the landing zone of a demo company, many days in parallel."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from functools import partial
 from pathlib import Path
 
 from churn.demo import batches, delivery, truth
-from churn.demo.company import Company, found_company
+from churn.demo.company import Company, generate_company
 from churn.demo.landing_zone import TRUTH, compress, csv_bytes
-from churn.demo.lifecycle import Lifecycle, live
+from churn.demo.lifecycle import Lifecycle, simulate_lifecycle
 from churn.demo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
 
 
 class _Worker:
-    """What one process needs to make any day."""
+    """The state that one process needs to generate any day."""
 
     def __init__(self, settings: Settings, state: Path, out: Path) -> None:
         self.settings = settings
         self.out = out
-        self.company: Company = found_company(settings)
+        self.company: Company = generate_company(settings)
         self.lifecycle = Lifecycle.load(state)
 
     def make_day(self, day: int) -> tuple[int, list[str], list[str]]:
-        """Write one day of all sources; return its count and its truth."""
-        made = (self.settings, self.company, self.lifecycle, day)
+        """Write one day of all sources; return its record count and truth rows."""
+        arguments = (self.settings, self.company, self.lifecycle, day)
         if day < self.settings.days:
-            batches.write_crm_batch(*made, self.out)
-            batches.write_invoices(*made, self.out)
-            batches.write_calls(*made, self.out)
-        count, broken = delivery.deliver_day(*made, self.out)
-        return count, broken, truth.hazard_rows(*made)
+            batches.write_crm_batch(*arguments, self.out)
+            batches.write_invoices(*arguments, self.out)
+            batches.write_calls(*arguments, self.out)
+        count, broken = delivery.deliver_day(*arguments, self.out)
+        return count, broken, truth.hazard_rows(*arguments)
 
 
 _worker: _Worker | None = None
@@ -64,20 +64,21 @@ def generate(
 ) -> int:
     """Write a landing zone into the folder ``out``, which must not exist.
 
-    The files appear under ``out`` at once when all are written: a generation
-    that is killed leaves no half landing zone behind.
+    The folder appears only when all files are written, so an interrupted run leaves
+    no incomplete landing zone.
 
     Args:
-        settings: The company to make up.
+        settings: The company to generate.
         out: Folder to write.
-        workers: Processes; default one per core. The bytes do not depend on it.
-        progress: Called with a step's name, what is done of it, and its total.
+        workers: Number of processes; by default one per core. The output does not
+            depend on it.
+        progress: Called with a step's name, the number of parts done, and the total.
 
     Returns:
         The number of clickstream records written.
     """
     workers = min(workers or os.cpu_count() or 1, settings.days + 1)
-    tell = progress or (lambda *_: None)
+    report_progress = progress or (lambda *_: None)
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.unfinished")
@@ -86,13 +87,13 @@ def generate(
     try:
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".churn-demo-") as name:
             state = Path(name)
-            company = found_company(settings)
-            tell_lives = partial(tell, "lives of the accounts, day by day")
-            live(settings, company, state, tell_lives).save(state)
-            records = _write_days(settings, state, unfinished, workers, tell)
+            company = generate_company(settings)
+            report_days = partial(report_progress, "accounts simulated, by day")
+            simulate_lifecycle(settings, company, state, report_days).save(state)
+            records = _write_days(settings, state, unfinished, workers, report_progress)
         _write_visitors(settings, company, unfinished)
-        about = json.dumps(asdict(settings), default=str, indent=2)
-        (unfinished / "demo.json").write_text(about + "\n")
+        description = json.dumps(asdict(settings), default=str, indent=2)
+        (unfinished / "demo.json").write_text(description + "\n")
         if out.exists():
             out.rmdir()
         unfinished.rename(out)
@@ -102,9 +103,9 @@ def generate(
 
 
 def _write_days(
-    settings: Settings, state: Path, out: Path, workers: int, tell: Progress
+    settings: Settings, state: Path, out: Path, workers: int, report_progress: Progress
 ) -> int:
-    """Write all days, the morning after the last one included."""
+    """Write all days, and the morning after the last day."""
     days = range(settings.days + 1)
     (out / TRUTH).mkdir()
     records = 0
@@ -115,25 +116,25 @@ def _write_days(
         broken_file.write(compress(csv_bytes(delivery.TRUTH_HEADER, [])))
         hazard_file.write(compress(csv_bytes(truth.HAZARD_HEADER, [])))
         for done, (count, broken, hazard) in enumerate(
-            _made_days(settings, state, out, workers, days), start=1
+            _generate_days(settings, state, out, workers, days), start=1
         ):
             records += count
             for file, rows in ((broken_file, broken), (hazard_file, hazard)):
                 if rows:
                     file.write(compress("\n".join([*rows, ""]).encode()))
-            tell(f"days ({records:,} records)", done, len(days))
+            report_progress(f"days ({records:,} records)", done, len(days))
     return records
 
 
-def _made_days(
+def _generate_days(
     settings: Settings, state: Path, out: Path, workers: int, days: Iterable[int]
 ) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Make days in this process or in several, and yield them in order."""
+    """Yield the days in order, generated in this process or in several."""
     if workers == 1:
         worker = _Worker(settings, state, out)
         yield from map(worker.make_day, days)
         return
-    # Fresh processes: a fork would copy whatever threads the caller has.
+    # Use spawn, because a fork would copy the caller's threads.
     with multiprocessing.get_context("spawn").Pool(
         workers, initializer=_start_worker, initargs=(settings, state, out)
     ) as pool:
@@ -148,22 +149,23 @@ def _write_visitors(settings: Settings, company: Company, out: Path) -> None:
 
 
 class ProgressLine:
-    """Tells how far a step is: one line that is rewritten on a terminal.
+    """Prints the progress of a step: one line that is rewritten on a terminal.
 
-    Elsewhere, say in a log, one line every ten seconds and at each step's end.
+    In other outputs, such as a log, one line every ten seconds and at the end of each
+    step.
     """
 
     def __init__(self) -> None:
         self.is_terminal = sys.stderr.isatty()
-        self.told_at = time.monotonic()
+        self.printed_at = time.monotonic()
 
     def __call__(self, step: str, done: int, total: int) -> None:
-        """Tell that ``done`` of ``total`` parts of ``step`` are done."""
+        """Print that ``done`` of ``total`` parts of ``step`` are done."""
         now = time.monotonic()
         pause = 0.2 if self.is_terminal else 10.0
-        if done < total and now - self.told_at < pause:
+        if done < total and now - self.printed_at < pause:
             return
-        self.told_at = now
+        self.printed_at = now
         start, end = ("\r\x1b[K", "") if self.is_terminal else ("", "\n")
         if self.is_terminal and done == total:
             end = "\n"

@@ -1,7 +1,7 @@
-"""Identifiers that look random, never collide, and need no table.
+"""Generate unique identifiers that look random, without a table.
 
-Each is a bijection of a running number, so that two processes that never talk
-to each other cannot give the same identifier twice.
+Each is a bijection of a running number, so that independent processes never generate
+the same identifier twice.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def event_ids(day: int, count: int, salt: int) -> list[str]:
-    """Identifiers of the events of one day: 16 hexadecimal digits each."""
+    """Return identifiers of one day's events: 16 hexadecimal digits each."""
     numbers = np.arange(count, dtype=np.uint64) + np.uint64(day << 32)
     return [f"{number:016x}" for number in _mix64(numbers, salt).tolist()]
 
 
 def anonymous_ids(devices: np.ndarray, salt: int) -> list[str]:
-    """Identifiers that trackers keep on devices: 12 hexadecimal digits each."""
+    """Return the trackers' identifiers of devices: 12 hexadecimal digits each."""
     mask = np.uint64((1 << 48) - 1)
     with np.errstate(over="ignore"):
         mixed = devices.astype(np.uint64) + np.uint64(salt % 9973)
@@ -28,13 +28,13 @@ def anonymous_ids(devices: np.ndarray, salt: int) -> list[str]:
 
 
 def user_ids(users: np.ndarray) -> list[str]:
-    """Identifiers of logged-in people, as app and CRM both name them."""
+    """Return identifiers of logged-in users, the same in app and CRM."""
     mixed = _mix32(users)
     return [f"u-{number:08x}" for number in mixed.tolist()]
 
 
 def account_ids(accounts: np.ndarray) -> list[str]:
-    """Salesforce's identifiers of companies: 15 characters."""
+    """Return Salesforce identifiers of companies: 15 characters."""
     mixed = _mix32(accounts + 0x1F123BB5)
     return [f"0015g{number:010d}" for number in mixed.tolist()]
 

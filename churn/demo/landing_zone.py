@@ -1,4 +1,4 @@
-"""Where the files of a landing zone lie, and how they are written.
+"""Layout of a landing zone, and writing of its files.
 
 ::
 
@@ -6,10 +6,10 @@
     salesforce/batch_date=<day>/accounts.csv.gz, contacts.csv.gz
     billing/dt=<day>/invoices.csv.gz
     support/dt=<day>/calls.csv.gz
-    truth/                          what the company hides from its models
+    truth/                          hidden state, not for models
 
-A line of a clickstream file is an envelope, ``{"received_at": "…Z",
-"payload": "…"}``; the payload is the delivered record as text.
+A line of a clickstream file is an envelope, ``{"received_at": "…Z", "payload": "…"}``;
+the payload is the record as text.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ TRUTH = "truth"
 
 
 def write_gzip(path: Path, content: bytes) -> None:
-    """Write a gzip file whose bytes depend on its content alone."""
+    """Write a gzip file whose bytes depend only on its content."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(compress(content))
 
 
 def compress(content: bytes) -> bytes:
-    """One gzip member, without a time or a name in it."""
+    """Compress into one gzip member, without time or name."""
     buffer = io.BytesIO()
     with GzipFile(
         filename="", mode="wb", fileobj=buffer, compresslevel=5, mtime=0
@@ -38,7 +38,7 @@ def compress(content: bytes) -> bytes:
 
 
 def csv_field(text: str) -> str:
-    """One field of a CSV row, quoted where it has to be."""
+    """Format one field of a CSV row, quoted if necessary."""
     if any(sign in text for sign in ',"\n\r'):
         doubled = text.replace('"', '""')
         return f'"{doubled}"'
@@ -46,5 +46,5 @@ def csv_field(text: str) -> str:
 
 
 def csv_bytes(header: str, rows: list[str]) -> bytes:
-    """A CSV file: the header and one line per row."""
+    """Format a CSV file: the header and one line per row."""
     return "\n".join([header, *rows, ""]).encode()

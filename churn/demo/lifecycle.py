@@ -1,12 +1,11 @@
-"""How accounts fare: mood, cancellations, restarts, changes of plan and seats.
+"""Simulate accounts: mood, cancellations, restarts, changes of plan and seats.
 
-The hidden dissatisfaction of an account is a slowly varying process around a
-usual mood, with sudden shocks. An account that is dissatisfied is likely to start
-considering to leave, which takes it some weeks: it cancels in the end, or calms down.
-Only few cancel without a warning. These two, the mood and whether the account
-considers leaving, drive everything that the sources show and the daily hazard of
-cancelling; nothing else connects the two. What follows from them for the next month
-is in `churn.demo.hazard`.
+The hidden dissatisfaction (mood) of an account varies slowly around a usual mood, with
+sudden shocks. A dissatisfied account is likely to start considering to leave. After
+some weeks it cancels or calms down. Few accounts cancel without warning. The mood and
+whether the account considers leaving drive all data in the sources and the daily hazard
+of cancelling; nothing else connects the two. `churn.demo.hazard` computes the monthly
+hazard.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from churn.demo.hazard import (
     cancels_per_day,
     considers_from,
     drift,
-    wavers_per_day,
+    reversals_per_day,
     within_bounds,
 )
 from churn.demo.settings import Settings
@@ -48,14 +47,13 @@ _ON_DISK = ("mood", "considers", "state", "truth")
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """What happened to every account on every day.
+    """The simulated states and events of all accounts.
 
-    ``mood``, ``considers`` (leaving) and ``state`` are ``(days + 1, n_accounts)``
-    arrays, memory-mapped from files: the mood and the consideration with which an
-    account goes into the day, and the state at its end. ``row_*`` are cancellations
-    and restarts in order of day, ``change_*`` the changes of plan and seats.
-    ``truth`` is ``(n_truth_days, n_accounts)``: the monthly hazard that follows from
-    what is hidden on the day.
+    ``mood``, ``considers`` (leaving) and ``state`` are memory-mapped arrays of shape
+    ``(days + 1, n_accounts)``: mood and consideration at the start of a day, and the
+    state at its end. ``row_*`` are cancellations and restarts sorted by day,
+    ``change_*`` the changes of plan and seats. ``truth`` is the monthly hazard on each
+    truth day, ``(n_truth_days, n_accounts)``.
     """
 
     mood: np.ndarray
@@ -72,7 +70,7 @@ class Lifecycle:
     truth: np.ndarray
 
     def save(self, folder: Path) -> None:
-        """Write all arrays but the memory-mapped ones beside those."""
+        """Write the arrays that are not memory-mapped, beside the mapped files."""
         np.savez(
             folder / "lifecycle.npz",
             **{
@@ -84,7 +82,7 @@ class Lifecycle:
 
     @classmethod
     def load(cls, folder: Path) -> Lifecycle:
-        """Read what ``save`` wrote; the large arrays stay on disk."""
+        """Read the arrays that ``save`` wrote; the mapped arrays stay on disk."""
         with np.load(folder / "lifecycle.npz") as arrays:
             small = {name: arrays[name] for name in arrays.files}
         return cls(
@@ -96,22 +94,22 @@ class Lifecycle:
         )
 
 
-def live(
+def simulate_lifecycle(
     settings: Settings,
     company: Company,
     folder: Path,
-    tell: Callable[[int, int], None] | None = None,
+    report_progress: Callable[[int, int], None] | None = None,
 ) -> Lifecycle:
-    """Simulate all accounts day by day; large arrays go to files in ``folder``.
+    """Simulate all accounts day by day; large arrays are files in ``folder``.
 
-    ``tell`` is called with the days done, and their total.
+    ``report_progress`` is called with the number of days done, and the total.
     """
     random = settings.stream("lifecycle")
     days, accounts = settings.days, company.accounts
     mood_days = _file(folder, "mood", np.float16, days + 1, accounts)
     considers_days = _file(folder, "considers", np.bool_, days + 1, accounts)
     state_days = _file(folder, "state", np.uint8, days + 1, accounts)
-    # Mondays, the as-of dates that models learn from.
+    # Mondays, the as-of dates of the training rows.
     first_monday = -settings.weekday(0) % TRUTH_EVERY_DAYS
     truth_day = np.arange(first_monday, days + 1, TRUTH_EVERY_DAYS)
     truth = _file(folder, "truth", np.float32, len(truth_day), accounts)
@@ -120,21 +118,23 @@ def live(
     mood = company.usual_mood + random.normal(0.0, 0.9, accounts)
     signup = company.signup_day
     is_open = signup < 0
-    # A few had left before the first day, and may come back.
+    # A few accounts left before the first day and can come back.
     had_left = is_open & (signup < -120) & (random.random(accounts) < 0.03)
     is_open &= ~had_left
     restart_day = np.full(accounts, -1, np.int64)
     will_return = had_left & (random.random(accounts) < 0.35)
     restart_day[will_return] = random.integers(5, max(days, 6), int(will_return.sum()))
     quiet_until = np.where(is_open, 0, signup + _QUIET_DAYS_AFTER_START)
-    # As many consider leaving as if the company had been there for long.
+    # Start in the steady state of accounts that consider leaving.
     starts = considers_from(company.base_log_hazard, mood)
     cancels = cancels_per_day(np.ones(accounts, bool), starts)
     considers = is_open & (
         random.random(accounts) < starts / (starts + cancels + CALMS_PER_DAY)
     )
-    nobody = np.empty(0, np.int64)
-    rows: list[tuple[np.ndarray, np.ndarray, int]] = [(nobody, nobody, CANCELLED)]
+    no_accounts = np.empty(0, np.int64)
+    rows: list[tuple[np.ndarray, np.ndarray, int]] = [
+        (no_accounts, no_accounts, CANCELLED)
+    ]
     left_before = np.flatnonzero(had_left)
     for account, ago in zip(
         left_before, random.integers(35, 100, len(left_before)), strict=True
@@ -148,8 +148,8 @@ def live(
     ]
 
     for day in range(days + 1):
-        if tell is not None:
-            tell(day + 1, days + 1)
+        if report_progress is not None:
+            report_progress(day + 1, days + 1)
         mood = drift(mood, company.usual_mood)
         mood += random.normal(0.0, MOOD_NOISE, accounts)
         shocked = np.flatnonzero(random.random(accounts) < SHOCKS_PER_DAY)
@@ -176,18 +176,22 @@ def live(
             mood[returning] = 0.4 * mood[returning] - 0.4
             rows.append((np.full(len(returning), day), returning, RESTARTED))
 
-        chance, turn = random.random((2, accounts))
+        cancel_draw, consider_draw = random.random((2, accounts))
         may_cancel = is_open & (day >= quiet_until)
-        leaves = may_cancel & (chance < hazard)
-        # Plan changes and pauses: a cancellation in the CRM, and yet no churn.
-        wavers = may_cancel & ~leaves & (chance < hazard + wavers_per_day(hazard))
-        # Whoever left, or has got another plan or a pause, starts from new.
-        considers = np.where(
-            considers, turn >= CALMS_PER_DAY, may_cancel & (turn < starts)
+        leaves = may_cancel & (cancel_draw < hazard)
+        # Reversals (plan changes and pauses): a cancellation in the CRM, but no churn.
+        reverses = (
+            may_cancel & ~leaves & (cancel_draw < hazard + reversals_per_day(hazard))
         )
-        considers &= ~leaves & ~wavers
-        leaving, wavering = np.flatnonzero(leaves), np.flatnonzero(wavers)
-        cancelling = np.union1d(leaving, wavering)
+        # Reset accounts that left, changed their plan or paused.
+        considers = np.where(
+            considers,
+            consider_draw >= CALMS_PER_DAY,
+            may_cancel & (consider_draw < starts),
+        )
+        considers &= ~leaves & ~reverses
+        leaving, reversing = np.flatnonzero(leaves), np.flatnonzero(reverses)
+        cancelling = np.union1d(leaving, reversing)
         if len(cancelling):
             rows.append((np.full(len(cancelling), day), cancelling, CANCELLED))
         if len(leaving):
@@ -197,9 +201,9 @@ def live(
             restart_day[leaving] = np.where(comes_back, day + wait, -1)
             again = leaving[random.random(len(leaving)) < 0.04]
             rows.append((np.full(len(again), day + 9), again, CANCELLED_AGAIN))
-        if len(wavering):
-            changes_plan = random.random(len(wavering)) < 0.4
-            changing, pausing = wavering[changes_plan], wavering[~changes_plan]
+        if len(reversing):
+            changes_plan = random.random(len(reversing)) < 0.4
+            changing, pausing = reversing[changes_plan], reversing[~changes_plan]
             quiet_until[changing] = day + _QUIET_DAYS_AFTER_RESTART
             mood[changing] -= 0.5
             rows.append((np.full(len(changing), day), changing, RESTARTED))
@@ -242,7 +246,9 @@ def live(
     )
 
 
-def _file(folder: Path, name: str, kind: type, rows: int, columns: int) -> np.memmap:
+def _file(
+    folder: Path, name: str, data_type: type, rows: int, columns: int
+) -> np.memmap:
     return np.lib.format.open_memmap(
-        folder / f"{name}.npy", mode="w+", dtype=kind, shape=(rows, columns)
+        folder / f"{name}.npy", mode="w+", dtype=data_type, shape=(rows, columns)
     )

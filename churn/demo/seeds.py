@@ -1,7 +1,7 @@
-"""The tiny company that is committed: ``python -m churn.demo --seeds``.
+"""Write the small company in the repository: ``python -m churn.demo --seeds``.
 
-A landing zone like any other, loaded like any other, and the raw tables then
-written as CSV files, so that ``dbt build`` has data wherever it runs.
+Generates a landing zone, loads it, and writes the raw tables as CSV files, so that
+``dbt build`` has data on every machine.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from churn.demo.settings import Settings
 from churn.file_readers import RAW_TABLES
 from churn.load import load
 
-# Few accounts that visit seldom, and plenty of dirt: every kind in 3 MB.
+# Few accounts with few visits and much dirt: every kind of dirt in 3 MB.
 SEED_COMPANY = Settings(accounts=33, days=300, seed=33, activity=0.47, dirt=2.5)
 
 
 def write_seeds(folder: Path, settings: Settings = SEED_COMPANY) -> int:
-    """Write ``raw_events.csv`` and so on into a folder.
+    """Write the raw tables as CSV seeds.
 
     Args:
-        folder: Folder of the seeds; made if it is not there.
+        folder: Folder of the seeds; created if missing.
         settings: The company to write.
 
     Returns:
-        The size of all files together, in bytes.
+        The total size of the files, in bytes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
@@ -45,18 +45,18 @@ def write_seeds(folder: Path, settings: Settings = SEED_COMPANY) -> int:
 def _write_table(
     connection: duckdb.DuckDBPyConnection, table: str, folder: Path
 ) -> int:
-    """Write one raw table in the order in which it was loaded.
+    """Write one raw table in load order.
 
-    A record of nothing but blanks is left out: dbt reads such a field as null
-    on some engines, and as text on others.
+    Records that consist of white space are excluded, because dbt reads them as null on
+    some engines and as text on others.
     """
     where = "where trim(payload, ' \t\n') <> ''" if table == "raw_events" else ""
-    found = connection.execute(
+    rows = connection.execute(
         f"select columns(*)::varchar from raw.{table} {where} order by rowid"
     )
     path = folder / f"{table}.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([column[0] for column in found.description or []])
-        writer.writerows(found.fetchall())
+        writer.writerow([column[0] for column in rows.description or []])
+        writer.writerows(rows.fetchall())
     return path.stat().st_size

@@ -1,4 +1,4 @@
-"""What the demo company is made from, and the random streams behind it."""
+"""Settings and random streams of the demo company."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 
-# The landing zone is as it stood on the morning after the last day, in UTC.
+# Hour (UTC) of the morning after the last day, at which the simulation ends.
 SNAPSHOT_HOUR = 8
 
 
@@ -18,14 +18,14 @@ SNAPSHOT_HOUR = 8
 class Settings:
     """The arguments of one demo company.
 
-    Args:
-        accounts: Companies that are customers at some time.
-        days: Whole days simulated, from ``start`` on.
+    Attributes:
+        accounts: Number of companies that are customers at some time.
+        days: Number of complete days to simulate, from ``start`` on.
         seed: Seed of every random draw.
         start: First simulated day.
-        dialect: How the CRM tells cancellations: ``dates`` or ``flags``.
-        activity: Factor on the number of visits; 1 gives about 0.8 events per
-            account and day.
+        dialect: How the CRM marks cancellations: ``dates`` or ``flags``.
+        activity: Factor on the number of visits; 1 gives about 0.8 events per account
+            and day.
         dirt: Factor on the share of dirty records.
     """
 
@@ -39,32 +39,32 @@ class Settings:
 
     @property
     def start_day(self) -> np.datetime64:
-        """The first day, as ``datetime64[D]``."""
+        """Return the first day, as ``datetime64[D]``."""
         return np.datetime64(self.start, "D")
 
     @property
     def start_ms(self) -> int:
-        """The first midnight, in milliseconds since the epoch."""
+        """Return the first midnight, in milliseconds since the epoch."""
         return int(self.start_day.astype("datetime64[ms]").astype(np.int64))
 
     @property
     def snapshot_ms(self) -> int:
-        """The moment after which nothing has arrived yet, in milliseconds."""
+        """Return the end of the simulation, in milliseconds since the epoch."""
         return self.start_ms + self.days * DAY_MS + SNAPSHOT_HOUR * HOUR_MS
 
     def day_text(self, day: int) -> str:
-        """Day number ``day`` as ``YYYY-MM-DD``."""
+        """Format day number ``day`` as ``YYYY-MM-DD``."""
         return str(self.start_day + np.timedelta64(day, "D"))
 
     def weekday(self, day: int) -> int:
-        """Weekday of day number ``day``: 0 is Monday."""
+        """Return the weekday of day number ``day``: 0 is Monday."""
         return int((self.start_day.astype(np.int64) + day + 3) % 7)
 
     def stream(self, purpose: str, *numbers: int) -> np.random.Generator:
-        """The random stream of one purpose and, say, one day.
+        """Return the random stream of one purpose and, for example, one day.
 
-        Every day of every purpose has a stream of its own, so that days can be
-        made in any order and by any number of processes.
+        Each day of each purpose has its own stream, so that days can be generated in
+        any order and by any number of processes.
         """
         name = int.from_bytes(purpose.encode(), "little")
         return np.random.default_rng([self.seed, name, *numbers])

@@ -1,11 +1,11 @@
-"""The five formats in which the app's trackers have written events.
+"""The five formats in which the app's trackers write events.
 
 ========  ==================================================================
-format    looks like
+format    description
 ========  ==================================================================
-1  web    flat, epoch milliseconds (now and then as text)
-2  site   nested, ISO 8601 in UTC, tells when it was sent; the server's too
-3  hub    camel case with ``properties``, ISO 8601 with offset, tells when sent
+1  web    flat, epoch milliseconds (sometimes as text)
+2  site   nested, ISO 8601 in UTC, with send time; also used by the server
+3  hub    camel case with ``properties``, ISO 8601 with offset, send time
 4  app    key/value array ``event_params``, epoch microseconds
 5  view   JSON inside a JSON string, epoch seconds
 ========  ==================================================================
@@ -37,7 +37,7 @@ from churn.demo.visits import (
     Events,
 )
 
-# What each format calls the events; `EVENT_NAMES` where nothing is said.
+# Event names of each format, if they differ from `EVENT_NAMES`.
 RAW_NAMES: tuple[dict[str, str], ...] = (
     {},
     {
@@ -72,8 +72,8 @@ _PAGES = ("/", "/pricing", "/how-it-works", "/account", "/blog/sleep", "/hotels"
 _SEARCHES = ("soft+pillow", "90x200", "topper+firm", "bed+frame+oak", "washable")
 _PRODUCTS = ("classic", "air", "duo", "eco")
 
-# Where each format keeps a field: the path of keys, for whoever edits records.
-# Format 4 keeps page, category and event_id in its key/value array.
+# The path of keys of each field in each format. In format 4, page, category and
+# event_id are in the key/value array.
 FIELD_PATHS: tuple[dict[str, tuple[str, ...]], ...] = (
     {
         "name": ("event",),
@@ -121,7 +121,7 @@ FIELD_PATHS: tuple[dict[str, tuple[str, ...]], ...] = (
 def write_records(
     settings: Settings, company: Company, events: Events, day: int
 ) -> tuple[list[str], list[str]]:
-    """Write each event as its tracker would.
+    """Write each event in the format of its tracker.
 
     Returns:
         The records as JSON text, and the events' identifiers.
@@ -140,38 +140,38 @@ def write_records(
 
 
 def decode(record: str, tracker: int) -> dict[str, Any]:
-    """The object of a record that is still clean."""
-    found = json.loads(record)
-    return json.loads(found["data"]) if tracker == 4 else found
+    """Parse a clean record into its event object."""
+    event = json.loads(record)
+    return json.loads(event["data"]) if tracker == 4 else event
 
 
-def encode(found: dict[str, Any], tracker: int, ascii_only: bool = False) -> str:
-    """The record of an object: the inverse of ``decode``."""
-    text = json.dumps(found, separators=(",", ":"), ensure_ascii=ascii_only)
+def encode(event: dict[str, Any], tracker: int, ascii_only: bool = False) -> str:
+    """Format an event object as a record: the inverse of ``decode``."""
+    text = json.dumps(event, separators=(",", ":"), ensure_ascii=ascii_only)
     if tracker != 4:
         return text
     return json.dumps({"data": text}, separators=(",", ":"), ensure_ascii=ascii_only)
 
 
-def set_field(found: dict[str, Any], tracker: int, field: str, value: Any) -> None:
-    """Change one field of a decoded record; ``...`` as value removes it."""
+def set_field(event: dict[str, Any], tracker: int, field: str, value: Any) -> None:
+    """Set one field of a decoded record; the value ``...`` removes it."""
     path = FIELD_PATHS[tracker][field]
     if path[0] == "event_params":
-        entries = [entry for entry in found["event_params"] if entry["key"] != path[1]]
+        entries = [entry for entry in event["event_params"] if entry["key"] != path[1]]
         if value is not ...:
             entries.append({"key": path[1], "value": {"string_value": value}})
-        found["event_params"] = entries
+        event["event_params"] = entries
         return
     for key in path[:-1]:
-        found = found.setdefault(key, {})
+        event = event.setdefault(key, {})
     if value is ...:
-        found.pop(path[-1], None)
+        event.pop(path[-1], None)
     else:
-        found[path[-1]] = value
+        event[path[-1]] = value
 
 
 class _Fields:
-    """Texts of the events' fields, made once for all formats."""
+    """Texts of the events' fields, computed once for all formats."""
 
     def __init__(
         self,
@@ -185,12 +185,12 @@ class _Fields:
         self.events = events
         self.draw = draw
         self.event_id = np.array(event_id, dtype=object)
-        devices, where = np.unique(events.device, return_inverse=True)
+        devices, index = np.unique(events.device, return_inverse=True)
         texts = identifiers.anonymous_ids(devices, settings.seed)
-        self.anonymous_id = np.array(texts, dtype=object)[where]
-        users, where = np.unique(events.user, return_inverse=True)
+        self.anonymous_id = np.array(texts, dtype=object)[index]
+        users, index = np.unique(events.user, return_inverse=True)
         texts = identifiers.user_ids(np.maximum(users, 0))
-        self.user_id = np.array(texts, dtype=object)[where]
+        self.user_id = np.array(texts, dtype=object)[index]
         self.user_id[events.user < 0] = ""
         self.category = np.array([*CATEGORIES, ""], dtype=object)[events.category]
         self.page = self._pages()
@@ -226,7 +226,7 @@ class _Fields:
 
 
 def _iso(milliseconds: np.ndarray) -> list[str]:
-    """``2025-03-01T10:04:05.123`` of milliseconds since the epoch."""
+    """Format milliseconds since the epoch as ``2025-03-01T10:04:05.123``."""
     return np.datetime_as_string(
         milliseconds.astype("datetime64[ms]"), unit="ms"
     ).tolist()

@@ -1,4 +1,4 @@
-"""What the company hides from its models: the truth behind the sources."""
+"""Write the hidden state of the company, for evaluation only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _CHUNK = 50_000
 def hazard_rows(
     settings: Settings, company: Company, lifecycle: Lifecycle, day: int
 ) -> list[str]:
-    """One row per open account of a day that is in ``truth_day``; else none."""
-    found = np.flatnonzero(lifecycle.truth_day == day)
-    if not len(found):
+    """Return one row per open account if ``day`` is in ``truth_day``, else none."""
+    truth_rows = np.flatnonzero(lifecycle.truth_day == day)
+    if not len(truth_rows):
         return []
-    # Open in the morning: it had signed up, and had not left, before the day.
+    # Open in the morning: signed up before the day and not closed before it.
     state = lifecycle.state[max(day - 1, 0)]
     accounts = np.flatnonzero((state == OPEN) & (company.signup_day < day))
-    hazard = lifecycle.truth[found[0]][accounts].tolist()
+    hazard = lifecycle.truth[truth_rows[0]][accounts].tolist()
     mood = lifecycle.mood[day][accounts].tolist()
     considers = lifecycle.considers[day][accounts].astype(int).tolist()
     text = settings.day_text(day)
@@ -39,10 +39,10 @@ def hazard_rows(
 
 
 def visitor_rows(settings: Settings, company: Company) -> Iterator[list[str]]:
-    """The person behind each visitor, in chunks of rows.
+    """Yield the true owner of each visitor, in chunks of rows.
 
-    ``kind`` is ``person`` (a user's device), ``server`` (a user known by the
-    user's identifier alone), ``kiosk`` (a device of many) or ``stranger``.
+    ``kind`` is ``person`` (a user's device), ``server`` (server events that have only
+    the user's identifier), ``kiosk`` (a shared device) or ``stranger``.
     """
     owner = np.repeat(np.arange(company.users), company.device_count)
     for start in range(0, company.devices, _CHUNK):

@@ -1,4 +1,4 @@
-"""What people did in the app on one day: visits, and the events in them."""
+"""Simulate the visits of one day and the events in them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EVENT_NAMES = (
 CATEGORIES = ("mattress", "pillow", "bed_frame", "bedding", "topper")
 _CATEGORY_SHARES = np.array([0.38, 0.2, 0.14, 0.17, 0.11])
 
-# Shares of a day's visits that start in each hour, UTC.
+# Share of a day's visits that start in each hour, UTC.
 _HOURS = np.array(
     [1, 1, 1, 1, 2, 4, 9, 14, 18, 20, 20, 18, 15, 17, 18, 17, 15, 12, 9, 8, 7, 6, 4, 2],
     float,
@@ -46,27 +46,27 @@ _HOURS = np.array(
 _HOURS /= _HOURS.sum()
 _WEEKDAYS = (1.12, 1.18, 1.15, 1.1, 1.0, 0.72, 0.73)
 
-# How a visitor is known during a visit.
+# How a visitor is identified during a visit.
 ANONYMOUS, LOGGED_IN, LOGS_IN = 0, 1, 2
 
 _KIOSK_SHARE = 0.008
 _STRANGER_SHARE = 0.04
 _CLOCK_YEARS_OFF_SHARE = 0.004
 _YEAR_MS = 365.25 * DAY_MS
-# Visits per day of a company that has not signed up yet, or has left.
+# Prospects visit during this many days before the signup.
 _PROSPECT_DAYS = 30
 
 
 @dataclass(frozen=True)
 class Events:
-    """The events of one day, in the order in which they happened per visit.
+    """The events of one day, in order within each visit.
 
-    Arrays of ``n_events``: ``happened_ms`` (true time), ``clock_ms`` (what the
-    device's clock said), ``upload_ms`` (true time of sending), ``name`` (index
-    in ``EVENT_NAMES``), ``category`` (index in ``CATEGORIES`` or -1),
-    ``device``, ``user`` (-1 while nobody is logged in), ``tracker`` (0 to 4),
-    ``has_device`` (false for records of the server), ``clock_off_ms`` (how far
-    the clock was years off, else 0), ``is_first`` (first of its visit).
+    Arrays of ``n_events``: ``happened_ms`` (true time), ``clock_ms`` (time by the
+    device's clock), ``upload_ms`` (true time of sending), ``name`` (index into
+    ``EVENT_NAMES``), ``category`` (index into ``CATEGORIES`` or -1), ``device``,
+    ``user`` (-1 if not logged in), ``tracker`` (0 to 4), ``has_device`` (false for
+    server records), ``clock_off_ms`` (clock error of years, else 0), ``is_first``
+    (first event of its visit).
     """
 
     happened_ms: np.ndarray
@@ -85,7 +85,7 @@ class Events:
         return len(self.happened_ms)
 
 
-def visit(
+def simulate_visits(
     settings: Settings, company: Company, lifecycle: Lifecycle, day: int
 ) -> Events:
     """Simulate all visits of one day."""
@@ -96,7 +96,7 @@ def visit(
 
     # -- Visits --------------------------------------------------------------
     rate = company.visits_per_day * np.exp(-0.5 * mood)
-    # Whoever considers leaving comes a little more often, to look at the terms.
+    # Accounts that consider leaving visit a little more often, to read the terms.
     rate *= np.where(considers, 1.3, 1.0)
     is_prospect = (state == NOT_YET) & (company.signup_day - day <= _PROSPECT_DAYS)
     rate = rate * np.where(state == OPEN, 1.0, np.where(is_prospect, 0.5, 0.04))
@@ -120,23 +120,23 @@ def visit(
     device[own:] = company.first_stranger + (
         draws[1, own:] * (company.devices - company.first_stranger)
     ).astype(np.int64)
-    manner = np.select(
+    login_state = np.select(
         [draws[2] < 0.30, draws[2] < 0.66], [ANONYMOUS, LOGGED_IN], LOGS_IN
     )
-    manner[own:] = ANONYMOUS
-    manner[:own][is_prospect[account]] = ANONYMOUS
+    login_state[own:] = ANONYMOUS
+    login_state[:own][is_prospect[account]] = ANONYMOUS
     at_kiosk = np.zeros(count, bool)
     at_kiosk[:own] = (draws[3, :own] < _KIOSK_SHARE) & ~is_prospect[account]
     kiosks = company.first_stranger - company.first_kiosk
     device[at_kiosk] = company.first_kiosk + (draws[1, at_kiosk] * kiosks).astype(
         np.int64
     )
-    manner[at_kiosk] = LOGS_IN
+    login_state[at_kiosk] = LOGS_IN
 
     hour = np.searchsorted(np.cumsum(_HOURS)[:-1], draws[4])
     start_ms = ((hour + draws[5]) * 3_600_000).astype(np.int64)
     start_ms += settings.start_ms + day * DAY_MS
-    length = random.geometric(0.26, count) + (manner == LOGS_IN)
+    length = random.geometric(0.26, count) + (login_state == LOGS_IN)
     length = np.minimum(length, 40)
     clock_off = _clocks_years_off(
         draws[6], draws[7], settings.start_ms + day * DAY_MS, company, device
@@ -164,16 +164,16 @@ def visit(
         random,
         visit_mood[of_visit],
         visit_considers[of_visit],
-        manner[of_visit],
+        login_state[of_visit],
         position,
         length,
         of_visit,
     )
     login_at = np.minimum(1 + (draws[7] * 3).astype(np.int64), length - 1)
-    logs_in = (manner[of_visit] == LOGS_IN) & (position == login_at[of_visit])
+    logs_in = (login_state[of_visit] == LOGS_IN) & (position == login_at[of_visit])
     name[logs_in] = LOGIN
-    knows_user = (manner[of_visit] == LOGGED_IN) | (
-        (manner[of_visit] == LOGS_IN) & (position >= login_at[of_visit])
+    knows_user = (login_state[of_visit] == LOGGED_IN) | (
+        (login_state[of_visit] == LOGS_IN) & (position >= login_at[of_visit])
     )
     event_user = np.where(knows_user, user[of_visit], -1)
 
@@ -182,7 +182,7 @@ def visit(
     opens_app = is_first & (tracker == 3) & (name == PAGE_VIEW)
     name[opens_app] = APP_OPEN
     category = random.choice(len(CATEGORIES), size=total, p=_CATEGORY_SHARES)
-    # People stay with a category within a visit.
+    # Visitors stay with one category within a visit.
     category = np.where(random.random(total) < 0.6, category[first][of_visit], category)
     has_category = (name == PRODUCT_VIEW) | (
         ((name == HOVER) | (name == CLICK)) & (random.random(total) < 0.7)
@@ -217,23 +217,23 @@ def _event_names(
     random: np.random.Generator,
     mood: np.ndarray,
     considers: np.ndarray,
-    manner: np.ndarray,
+    login_state: np.ndarray,
     position: np.ndarray,
     length: np.ndarray,
     of_visit: np.ndarray,
 ) -> np.ndarray:
-    """Kinds of the events: whoever is dissatisfied hovers, and does not click."""
+    """Draw the event names; dissatisfied visitors hover but do not click."""
     total = len(mood)
     hover = np.minimum(0.05 * np.exp(0.9 * mood), 0.35)
     hover = np.where(considers, 0.65, hover)
     support = np.minimum(0.018 * np.exp(0.6 * mood), 0.15)
-    invoice = np.where(manner == LOGGED_IN, 0.035, 0.0)
+    invoice = np.where(login_state == LOGGED_IN, 0.035, 0.0)
     draw = random.random(total)
     name = np.full(total, PAGE_VIEW, np.int8)
     edge = hover.copy()
     name[draw < edge] = HOVER
-    for share, kind in ((support, SUPPORT_VIEW), (invoice, INVOICE_VIEW)):
-        name[(draw >= edge) & (draw < edge + share)] = kind
+    for share, event in ((support, SUPPORT_VIEW), (invoice, INVOICE_VIEW)):
+        name[(draw >= edge) & (draw < edge + share)] = event
         edge += share
     browsing = (draw >= edge) & (draw < edge + 0.27)
     name[browsing] = PRODUCT_VIEW
@@ -247,7 +247,7 @@ def _event_names(
     logs_out = (
         (position == length[of_visit] - 1)
         & (position > 0)
-        & (manner != ANONYMOUS)
+        & (login_state != ANONYMOUS)
         & (random.random(total) < 0.08)
     )
     name[logs_out] = LOGOUT
@@ -261,10 +261,10 @@ def _clocks_years_off(
     company: Company,
     device: np.ndarray,
 ) -> np.ndarray:
-    """Milliseconds by which a visit's clock is years off; mostly 0.
+    """Return the clock error of each visit in milliseconds; 0 for most.
 
-    A third of such clocks were reset, and count from 1970 again; not those of
-    format 4, whose microseconds since 1970 would look like seconds.
+    A third of the wrong clocks were reset to 1970. Format 4 is excluded, because its
+    microseconds since 1970 would look like seconds.
     """
     is_off = chance < _CLOCK_YEARS_OFF_SHARE
     is_reset = (draw < 0.35) & (company.device_tracker[device] != 3)
@@ -274,7 +274,7 @@ def _clocks_years_off(
 
 
 def _delays(random: np.random.Generator, count: int) -> np.ndarray:
-    """Extra milliseconds until sending: seconds to months for one in seventy."""
+    """Return extra milliseconds until sending: seconds to months for one in seventy."""
     is_late = random.random(count) < 0.014
     seconds = np.exp(random.uniform(np.log(5.0), np.log(1.1e7), count))
     return np.where(is_late, seconds * 1_000, 0.0).astype(np.int64)

@@ -45,7 +45,7 @@
         ~ " 'multiLine' 'true', 'mode' 'FAILFAST')"
     ) -%}
     {%- call statement('create_table_from_csv') -%}
-    create table {{ relation }} using {{ spark_file_format() }} as
+    create table {{ relation }} using parquet as
     select
         {%- for column in columns %}
         cast({{ column.name }} as {{ spark_type(column.data_type) }})
@@ -69,11 +69,6 @@
         {%- set seen = folder ~ '/' ~ path.split('/')[-1] -%}
     {%- endif -%}
     {{ return(seen | replace("'", "\\'")) }}
-{%- endmacro %}
-
-{# The format of the project's tables on Spark, for what is not a model. #}
-{% macro spark_file_format() -%}
-    {{ return(env_var('CHURN_SPARK_FILE_FORMAT', 'parquet')) }}
 {%- endmacro %}
 
 {#- What Athena is to read must lie in S3: see `athena__stage_csv`. -#}

@@ -1,10 +1,18 @@
 {#
-    Ends what a run that was killed has begun to write, before anything is read:
-    runs at the start of every run. Nothing where an engine's statements happen
-    whole or not at all.
+    Removes what a killed run has left beside the tables, before anything is read:
+    runs at the start of every run. The tables themselves need no recovery, because
+    each statement commits completely or not at all. Left-over tables remain, because
+    some statements of the adapters work on a second table:
 
-    After a kill between the deletion and the insertion of a visitor's sessions
-    on Spark, it deletes them again, and inserts them.
+    - Spark: the rows of an incremental Python model (`__dbt_tmp`), and rows that go
+      to a Thrift server (`__dbt_rows`);
+    - Athena: the rows of an incremental model (`__dbt_tmp`), the staged rows of a
+      Python model (`__staged`), and a table that is about to replace another
+      (`__ha`, `__bkp`).
+
+    Athena cannot swap two tables in one step. A run that is killed between the two
+    renames of dbt-athena leaves no table but `__bkp`, which gets its name back:
+    a model may read its own previous rows.
 #}
 {% macro recover_interrupted_writes() -%}
     {{ return(adapter.dispatch('recover_interrupted_writes', 'churn')()) }}
@@ -14,76 +22,58 @@
 {%- endmacro %}
 
 {% macro spark__recover_interrupted_writes() -%}
+    {%- do drop_left_over_tables(['__dbt_tmp', '__dbt_rows']) -%}
+{%- endmacro %}
+
+{% macro athena__recover_interrupted_writes() -%}
+    {%- for relation in relations_of_models() -%}
+        {%- set backup = relation.incorporate(
+            path={'identifier': relation.identifier ~ '__bkp'}
+        ) -%}
+        {%- if load_relation(relation) is none
+              and load_relation(backup) is not none -%}
+            {%- do adapter.rename_relation(backup, relation) -%}
+            {%- do log(
+                'Restored ' ~ relation ~ ', which an interrupted run had renamed.',
+                info=true
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- do drop_left_over_tables(['__dbt_tmp', '__staged', '__ha', '__bkp']) -%}
+{%- endmacro %}
+
+
+{# Drops the tables whose names are those of models with one of `suffixes`. #}
+{% macro drop_left_over_tables(suffixes) -%}
+    {%- for relation in relations_of_models() -%}
+        {%- for suffix in suffixes -%}
+            {%- set found = load_relation(relation.incorporate(
+                path={'identifier': relation.identifier ~ suffix}
+            )) -%}
+            {%- if found is not none -%}
+                {%- do drop_relation(found) -%}
+                {%- do log(
+                    'Dropped ' ~ found ~ ', which an interrupted run had left.',
+                    info=true
+                ) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{# Returns the tables of this project's models in a run, else an empty list. #}
+{% macro relations_of_models() -%}
+    {%- set relations = [] -%}
     {%- if execute and flags.WHICH in ['run', 'build'] -%}
         {%- for node in graph.nodes.values()
               if node.resource_type == 'model'
               and node.config.materialized in ['table', 'incremental'] -%}
-            {%- set relation = api.Relation.create(
+            {%- do relations.append(api.Relation.create(
                 database=node.database, schema=node.schema,
                 identifier=node.alias, type='table'
-            ) -%}
-            {%- for role in ['kept', 'new'] -%}
-                {%- set rows = load_relation(temp_relation(relation, role)) -%}
-                {%- if rows is not none -%}
-                    {%- do finish_interrupted_write(
-                        node, relation, role, temp_relation(relation, role)
-                    ) -%}
-                {%- endif -%}
-            {%- endfor -%}
+            )) -%}
         {%- endfor -%}
     {%- endif -%}
-{%- endmacro %}
-
-
-{#
-    On Athena, partitions of a Hive table were being overwritten. An Iceberg table
-    has no such rows put aside.
-#}
-{% macro athena__recover_interrupted_writes() -%}
-    {%- if execute and flags.WHICH in ['run', 'build'] -%}
-        {%- for node in graph.nodes.values()
-              if node.resource_type == 'model'
-              and node.config.materialized == 'incremental' -%}
-            {%- set relation = api.Relation.create(
-                database=node.database, schema=node.schema,
-                identifier=node.alias, type='table'
-            ) -%}
-            {%- set rows = temp_relation(relation, 'rows') -%}
-            {%- if load_relation(rows) is not none -%}
-                {%- do athena_overwrite_from(relation, rows, run_query(
-                    'select distinct partition_key from ' ~ rows
-                ).columns[0].values() | list) -%}
-                {%- do log_interrupted_write(relation) -%}
-            {%- endif -%}
-        {%- endfor -%}
-    {%- endif -%}
-{%- endmacro %}
-
-
-{# One table: what is kept was being put back, what is new was being put in. #}
-{% macro finish_interrupted_write(node, relation, role, rows) -%}
-
-    {%- set is_there = load_relation(relation) is not none -%}
-    {%- set is_incremental_model = node.config.materialized == 'incremental' -%}
-
-    {%- if role == 'kept' and is_there -%}
-        {%- do overwrite_partitions_from(relation, rows) -%}
-    {%- elif role == 'new' and is_incremental_model and is_there -%}
-        {%- do delete_replaced_rows(relation, rows, node.config.unique_key) -%}
-        {%- do run_query(
-            insert_new_rows(relation, rows, node.config.unique_key)
-        ) -%}
-    {%- elif role == 'new' and not is_incremental_model and not is_there -%}
-        {%- do adapter.rename_relation(rows, relation) -%}
-    {%- endif -%}
-    {%- do adapter.drop_relation(rows) -%}
-    {%- do log_interrupted_write(relation) -%}
-
-{%- endmacro %}
-
-{% macro log_interrupted_write(relation) -%}
-    {%- do log(
-        'Ended what an interrupted run had begun to write to ' ~ relation
-        ~ '.', info=true
-    ) -%}
+    {{ return(relations) }}
 {%- endmacro %}

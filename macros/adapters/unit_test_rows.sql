@@ -92,7 +92,7 @@
         {%- set formatted = format_row(row, types) %}
         (
             {%- for column in columns %}
-            {{ formatted.get(column, safe_cast('null', types[column])) }}
+            {{ formatted.get(column, dbt.safe_cast('null', types[column])) }}
             {{- ',' if not loop.last }}
             {%- endfor %}
         ){{ ',' if not loop.last }}

@@ -64,9 +64,9 @@
 
 {# Returns whether the event is too far in the future at its receipt. #}
 {% macro is_clock_skewed() -%}
-    coalesce(corrected_at > {{ add_minutes(
-            'received_at', var('max_clock_skew_minutes')
-        ) }}, false)
+    coalesce(corrected_at > {{ dbt.dateadd(
+        'minute', var('max_clock_skew_minutes'), 'received_at'
+    ) }}, false)
 {%- endmacro %}
 
 
@@ -225,7 +225,7 @@
     {%- elif column.data_type in ('varchar', 'string', 'text') -%}
         {{ format_text(column, text) }}
     {%- else -%}
-        {{ safe_cast(text, column.data_type) }}
+        {{ dbt.safe_cast(text, column.data_type) }}
     {%- endif -%}
 
 {%- endmacro %}
@@ -284,7 +284,7 @@
 #}
 {% macro parse_time(text, unit=none) -%}
 
-    {%- set number = safe_cast(text, 'double', is_checked=true) -%}
+    {%- set number = try_cast_text(text, 'double') -%}
 
     case
         when {{ text }} is null then null

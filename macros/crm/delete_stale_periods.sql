@@ -1,13 +1,27 @@
 {#
-    Deletes from the periods {{ this }} those of accounts that have none left: the
-    batch that told of their start has been found broken since.
+    Pre-hook of subscription_periods. Deletes from `periods` the rows of accounts
+    that have more rows than `subscription_events` opens periods. The run writes
+    the remaining periods of such an account again.
 #}
-{% macro delete_stale_periods() -%}
+{% macro delete_stale_periods(periods, subscription_events) -%}
 {%- if is_incremental() -%}
-{{ delete_rows(
-    this,
-    'account_id not in (select account_id from ' ~ ref('int_subscription_events')
-    ~ " where transition = 'opens')"
-) }}
+{%- set accounts_to_keep -%}
+select existing.account_id
+
+    from (
+        select account_id, count(*) as count_periods from {{ periods }}
+        group by account_id
+    ) as existing
+
+    inner join (
+        select account_id, count(*) as count_periods from {{ subscription_events }}
+        where transition = 'opens'
+        group by account_id
+    ) as expected
+        on existing.account_id = expected.account_id
+
+    where existing.count_periods <= expected.count_periods
+{%- endset -%}
+{{ delete_rows(periods, 'account_id not in (' ~ accounts_to_keep ~ ')') }}
 {%- endif -%}
 {%- endmacro %}

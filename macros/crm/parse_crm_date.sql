@@ -1,9 +1,9 @@
 {#
-    The day that a text from `parse_crm_text` names, or null where it names none.
+    Returns the date in a text from `parse_crm_text`, or null if it is not a date.
 
-    Read are `2025-03-01`, the same with a time behind a space or a `T` (the day
-    as written counts, whatever the offset), and what `crm_date_format` allows
-    in addition. Days before 1900 or after 2199 are placeholders, not dates.
+    Accepted are `2025-03-01`, the same followed by a time after a space or a `T`
+    (the offset is ignored), and the format in `crm_date_format`. Dates before
+    1900 or after 2199 are placeholders.
 
     parse_crm_date("'2025-03-01 00:00:00.0'") is 2025-03-01;
     parse_crm_date("'01/03/2025'") is null unless `crm_date_format` says which.
@@ -12,7 +12,7 @@
     {%- set iso =
         '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
         ~ '([T ][0-9]{2}:[0-9:.]*( ?Z| ?[+-][0-9:]+)?)?$' -%}
-    {%- set day = safe_cast('substr(' ~ text ~ ', 1, 10)', 'date') -%}
+    {%- set day = dbt.safe_cast('substr(' ~ text ~ ', 1, 10)', 'date') -%}
     {%- set first_day = "cast('1900-01-01' as date)" -%}
     {%- set last_day = "cast('2199-12-31' as date)" -%}
     case

@@ -1,7 +1,7 @@
 {#
-    The state of a flag in a text from `parse_crm_text`: true for `Y`, `1` and
-    `true`, false for `N`, `0`, `false` and where there is no text, in any
-    case; null where it cannot be told.
+    Returns the flag in a text from `parse_crm_text`: true for `Y`, `1` and
+    `true`; false for `N`, `0`, `false` and null, in any case; null for other
+    texts.
 
     parse_crm_flag("'y'") is true; parse_crm_flag("'maybe'") is null.
 #}

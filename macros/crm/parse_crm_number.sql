@@ -1,7 +1,7 @@
 {#
-    The number that a text from `parse_crm_text` writes with a decimal point, as
-    a double, or null where it is none. Neither grouping nor currency signs are
-    guessed at, and infinity is no number.
+    Returns the number in a text from `parse_crm_text` as a double, or null if it
+    is not a number with an optional decimal point. Digit grouping, currency signs
+    and infinity are not accepted.
 
     parse_crm_number("'1250.50'") is 1250.5; parse_crm_number("'1,250'") is null.
 #}
@@ -9,6 +9,6 @@
     case
         when
             {{ regexp_matches_text(text, '^[+-]?[0-9]{1,15}([.][0-9]*)?$') }}
-            then {{ safe_cast(text, 'double') }}
+            then {{ dbt.safe_cast(text, 'double') }}
     end
 {%- endmacro %}

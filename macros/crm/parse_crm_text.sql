@@ -1,11 +1,11 @@
 {#
-    A value of a Sqoop copy as trimmed text, or null where the copy writes that
-    there is none: the empty text, `\N` or `null` in any case.
+    Returns a value of a Sqoop export as trimmed text, or null for Sqoop's missing
+    values: the empty text, `\N` and `null`, in any case.
 
     parse_crm_text("' Basic '") is 'Basic'; parse_crm_text("'NULL'") is null.
 #}
 {% macro parse_crm_text(column) -%}
-    {#- chr(92) is the backslash, which some engines unescape in literals. -#}
+    {#- chr(92) is the backslash. Some engines unescape it in literals. -#}
     case
         when
             lower(trim(cast({{ column }} as {{ dbt.type_string() }})))

@@ -1,28 +1,28 @@
 {#
-    The CTE `<name>`, in a `with recursive`: what becomes of the numbered
-    batches in the CTE `numbered`, walked in order of (batch_date,
-    loaded_at). It has `number`, `previous_count_accounts` and `batch_status`.
+    Returns the CTE `name`, for use after `with_recursive`, with the status of each
+    row of the CTE `batches`. `batches` has `batch_date`, `count_accounts` and the
+    column `number`, which numbers the batches from 1 on in order of batch_date and
+    loaded_at. Rows without a number are ignored. `name` has the columns `number`,
+    `previous_count_accounts` (of the last accepted batch) and `batch_status`:
 
-    A delivery lands if its day has not accepted yet and it holds at least
-    `min_batch_completeness` of the accounts of the last one that did; the first
-    that holds any account lands whatever it holds, and so do those of the days
-    in `accepted_batch_dates`. Later ones of a accepted day are repeats; all others
-    are half. `number` names the column that numbers the batches to walk from
-    1 on; the others have null there.
+    - `accepted`: the first batch with an account; then each batch of a later
+      date that has at least `min_batch_completeness` of the accounts of the last
+      accepted one, or whose date is in `accepted_batch_dates`.
+    - `duplicate`: another batch of the last accepted date.
+    - `incomplete`: all others.
 
-    Of batches with 10, 4 and 9 accounts on three days, the first and the
-    last land, and the second is half.
+    Of three batches of three dates with 10, 4 and 9 accounts, the second is
+    incomplete and the others are accepted.
 #}
-{% macro validate_batches(name, number) -%}
+{% macro validate_batches(name, batches, number) -%}
     {{ return(
-        adapter.dispatch('validate_batches', 'churn')(name, number)
+        adapter.dispatch('validate_batches', 'churn')(name, batches, number)
     ) }}
 {%- endmacro %}
 
-{% macro default__validate_batches(name, number) -%}
+{% macro default__validate_batches(name, batches, number) -%}
 
-{%- set lands = is_batch_accepted('numbered', 'previous') -%}
-
+{%- set is_accepted = is_batch_accepted(batches, 'previous') -%}
 
 {{ name }} as (
 
@@ -36,41 +36,38 @@
     union all
 
     select
-        numbered.{{ number }},
+        {{ batches }}.{{ number }},
         case
-            when
-                {{ lands }}
-                then numbered.batch_date
+            when {{ is_accepted }} then {{ batches }}.batch_date
             else previous.accepted_batch_date
         end,
         case
-            when
-                {{ lands }}
-                then numbered.count_accounts
+            when {{ is_accepted }} then {{ batches }}.count_accounts
             else previous.accepted_count_accounts
         end,
         previous.accepted_count_accounts,
         case
-            when
-                {{ lands }}
-                then 'accepted'
-            when numbered.batch_date = previous.accepted_batch_date then 'duplicate'
+            when {{ is_accepted }} then 'accepted'
+            when {{ batches }}.batch_date = previous.accepted_batch_date
+                then 'duplicate'
             else 'incomplete'
         end
 
     from {{ name }} as previous
 
-    inner join numbered
-        on previous.number + 1 = numbered.{{ number }}
+    inner join {{ batches }}
+        on previous.number + 1 = {{ batches }}.{{ number }}
 
 )
 {%- endmacro %}
 
-{% macro spark__validate_batches(name, number) -%}
+{% macro spark__validate_batches(name, batches, number) -%}
     {#-
-        Spark takes a job for each step of a recursion, and stops after a
-        hundred; a fold over the collected batches is one.
+        Spark runs a job for each step of a recursion and stops after 100 steps. A
+        fold over the collected batches is one job.
     -#}
+{%- set is_accepted = is_batch_accepted('batch', 'previous') -%}
+
 {{ name }} as (
 
     select inline(statuses)
@@ -79,9 +76,9 @@
         select
             aggregate(
                 array_sort(collect_list(struct(
-                    numbered.{{ number }} as number,
-                    numbered.batch_date,
-                    numbered.count_accounts
+                    {{ batches }}.{{ number }} as number,
+                    {{ batches }}.batch_date,
+                    {{ batches }}.count_accounts
                 ))),
                 named_struct(
                     'accepted_batch_date', cast(null as date),
@@ -92,28 +89,25 @@
                         batch_status: string
                     >>)
                 ),
-                (previous, delivery) -> named_struct(
+                (previous, batch) -> named_struct(
                     'accepted_batch_date',
                     case
-                        when {{ is_batch_accepted('delivery', 'previous') }}
-                            then delivery.batch_date
+                        when {{ is_accepted }} then batch.batch_date
                         else previous.accepted_batch_date
                     end,
                     'accepted_count_accounts',
                     case
-                        when {{ is_batch_accepted('delivery', 'previous') }}
-                            then delivery.count_accounts
+                        when {{ is_accepted }} then batch.count_accounts
                         else previous.accepted_count_accounts
                     end,
                     'statuses',
                     previous.statuses || array(named_struct(
-                        'number', cast(delivery.number as bigint),
+                        'number', cast(batch.number as bigint),
                         'previous_count_accounts', previous.accepted_count_accounts,
                         'batch_status',
                         case
-                            when {{ is_batch_accepted('delivery', 'previous') }}
-                                then 'accepted'
-                            when delivery.batch_date = previous.accepted_batch_date
+                            when {{ is_accepted }} then 'accepted'
+                            when batch.batch_date = previous.accepted_batch_date
                                 then 'duplicate'
                             else 'incomplete'
                         end
@@ -122,35 +116,17 @@
                 folded -> folded.statuses
             ) as statuses
 
-        from numbered
+        from {{ batches }}
 
-        where numbered.{{ number }} is not null
+        where {{ batches }}.{{ number }} is not null
     ) as folded_batches
 
 )
 {%- endmacro %}
 
-{# Whether a delivery lands behind those that `previous` has counted. #}
-{% macro is_batch_accepted(delivery, previous) -%}
-    {{ delivery }}.count_accounts > 0
-    and (
-        {{ previous }}.accepted_batch_date is null
-        or (
-            {{ delivery }}.batch_date > {{ previous }}.accepted_batch_date
-            and (
-                {{ delivery }}.count_accounts
-                >= {{ var('min_batch_completeness') }}
-                * {{ previous }}.accepted_count_accounts
-                {%- for day in var('accepted_batch_dates') %}
-                or {{ delivery }}.batch_date = cast('{{ day }}' as date)
-                {%- endfor %}
-            )
-        )
-    )
-{%- endmacro %}
-
-{% macro athena__validate_batches(name, number) -%}
-    {#- Athena stops a recursion after ten steps; a fold has no such limit. -#}
+{% macro athena__validate_batches(name, batches, number) -%}
+    {#- Athena stops a recursion after ten steps. A fold has no such limit. -#}
+{%- set is_accepted = is_batch_accepted('batch', 'previous') -%}
     {%- set batch_type =
         'row(number bigint, batch_date date, count_accounts bigint)' -%}
     {%- set status_type =
@@ -170,31 +146,28 @@
             reduce(
                 array_agg(
                     cast(row(
-                        numbered.{{ number }},
-                        numbered.batch_date,
-                        numbered.count_accounts
+                        {{ batches }}.{{ number }},
+                        {{ batches }}.batch_date,
+                        {{ batches }}.count_accounts
                     ) as {{ batch_type }})
-                    order by numbered.{{ number }}
+                    order by {{ batches }}.{{ number }}
                 ),
                 cast(row(null, null, array[]) as {{ state_type }}),
-                (previous, delivery) -> cast(row(
+                (previous, batch) -> cast(row(
                     case
-                        when {{ is_batch_accepted('delivery', 'previous') }}
-                            then delivery.batch_date
+                        when {{ is_accepted }} then batch.batch_date
                         else previous.accepted_batch_date
                     end,
                     case
-                        when {{ is_batch_accepted('delivery', 'previous') }}
-                            then delivery.count_accounts
+                        when {{ is_accepted }} then batch.count_accounts
                         else previous.accepted_count_accounts
                     end,
                     previous.statuses || cast(row(
-                        delivery.number,
+                        batch.number,
                         previous.accepted_count_accounts,
                         case
-                            when {{ is_batch_accepted('delivery', 'previous') }}
-                                then 'accepted'
-                            when delivery.batch_date = previous.accepted_batch_date
+                            when {{ is_accepted }} then 'accepted'
+                            when batch.batch_date = previous.accepted_batch_date
                                 then 'duplicate'
                             else 'incomplete'
                         end
@@ -203,13 +176,36 @@
                 folded -> folded.statuses
             ) as statuses
 
-        from numbered
+        from {{ batches }}
 
-        where numbered.{{ number }} is not null
+        where {{ batches }}.{{ number }} is not null
     ) as folded_batches
 
     cross join unnest(folded_batches.statuses)
         as statuses (number, previous_count_accounts, batch_status)
 
 )
+{%- endmacro %}
+
+
+{#
+    Returns the condition that `batch` is accepted after the batches whose last
+    accepted one `previous` describes.
+#}
+{% macro is_batch_accepted(batch, previous) -%}
+    {{ batch }}.count_accounts > 0
+    and (
+        {{ previous }}.accepted_batch_date is null
+        or (
+            {{ batch }}.batch_date > {{ previous }}.accepted_batch_date
+            and (
+                {{ batch }}.count_accounts
+                >= {{ var('min_batch_completeness') }}
+                * {{ previous }}.accepted_count_accounts
+                {%- for date in var('accepted_batch_dates') %}
+                or {{ batch }}.batch_date = cast('{{ date }}' as date)
+                {%- endfor %}
+            )
+        )
+    )
 {%- endmacro %}

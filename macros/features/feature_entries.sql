@@ -1,16 +1,14 @@
 {#
-    The columns of `account_features` that models learn from, as its YAML
-    describes them: the columns with `meta.feature`, in their order, without
-    those that this company does not have, and with one for each of its product
-    categories that the YAML does not name.
-
-    Empty where dbt knows no graph, as in a unit test.
+    Returns the features: the columns of `account_features` that have
+    `meta.label`, in the order of its YAML. Features that this company cannot have
+    are left out. Each category in `product_categories` without a column in the
+    YAML is added. Empty in unit tests, because they have no graph.
 #}
 {% macro feature_entries() -%}
 
     {%- set entries = [] -%}
     {%- for column in account_feature_columns()
-          if column.config.meta.get('feature') -%}
+          if column.config.meta.get('label') -%}
         {%- do entries.append(column) -%}
     {%- endfor -%}
     {{ return(entries) }}
@@ -18,10 +16,7 @@
 {%- endmacro %}
 
 
-{#
-    All columns of `account_features` that this company has. Empty where dbt
-    knows no graph.
-#}
+{# Returns the columns of `account_features` that this company can have. #}
 {% macro account_feature_columns() -%}
 
     {%- set model = node_named('account_features') if execute else none -%}
@@ -44,11 +39,10 @@
 
 
 {#
-    Whether this company has a feature: all that `meta.needs` names, and neither
-    its name nor its theme in `excluded_features`.
-
-    A need is a raw table that may be switched off (`raw_calls`), a column that
-    may be null (`raw_accounts.seats`) or a category (`category.pillow`).
+    Returns whether this company has a feature: neither its name nor its theme is
+    in `excluded_features`, and everything in `meta.needs` exists. A need is a raw
+    table (`raw_calls`), a column of one (`raw_accounts.seats`) or a product
+    category (`category.pillow`).
 #}
 {% macro is_present_feature(name, meta) -%}
 
@@ -78,7 +72,7 @@
 {%- endmacro %}
 
 
-{# The feature of a product category, as the YAML would describe it. #}
+{# Returns the column that counts the views of a category, as YAML has it. #}
 {% macro category_feature(category) -%}
 
     {%- set words = category | replace('_', ' ') -%}
@@ -88,7 +82,6 @@
             ~ ' in the 90 days before the as-of date.',
         'data_type': 'bigint',
         'config': {'meta': {
-            'feature': true,
             'unit': 'views',
             'window': '90 days',
             'theme': 'interests',
@@ -101,7 +94,7 @@
 {%- endmacro %}
 
 
-{# The model with this name, of whichever package; none where there is none. #}
+{# Returns the model with this name, of any package, or none. #}
 {% macro node_named(name) -%}
 
     {%- for node in graph.nodes.values()

@@ -1,7 +1,7 @@
 {#
-    A hook that says in one line that the variable `as_of_date` names a day
-    which is not scored, because it is not decided yet or lies before all data.
-    Another day in its place without a word would be mistaken for it.
+    Post-hook. Logs one line if the date in the variable `as_of_date` is not
+    scored, because it is not final yet or before the first CRM batch. Without the
+    line, the scores could be mistaken for those of that date.
 #}
 {% macro warn_if_as_of_date_not_final(as_of_dates) %}
 
@@ -12,13 +12,12 @@
         {%- if latest is none -%}
             {%- do log(
                 'The as_of_date ' ~ var('as_of_date') ~ ' cannot be scored: '
-                ~ 'no CRM batch had been accepted before it.', info=true
+                ~ 'no CRM batch was accepted before it.', info=true
             ) -%}
         {%- elif latest | string != var('as_of_date') | string -%}
             {%- do log(
-                'The as_of_date ' ~ var('as_of_date') ~ ' is not decided yet: '
-                ~ 'the latest day whose records have arrived is ' ~ latest
-                ~ ', and is scored in its place.', info=true
+                'The as_of_date ' ~ var('as_of_date') ~ ' is not final yet: '
+                ~ 'the latest final date, ' ~ latest ~ ', is scored instead.', info=true
             ) -%}
         {%- endif -%}
     {%- endif -%}

@@ -1,7 +1,7 @@
 {#
-    A condition that holds if the date `column` is one of `days`, texts such as
-    2025-03-01; false without any. An engine sees from it, before the query runs,
-    which partitions to read.
+    Returns the condition that the date `column` is one of `days` (texts such as
+    2025-03-01), or `false` for an empty list. Engines use it to skip partitions
+    before the query runs.
 #}
 {% macro date_in_list(column, days) -%}
     {%- set days = days | unique | sort | list -%}
@@ -13,8 +13,8 @@
 
 
 {#
-    Whether there are `days`, not more of them than a statement should name, and all
-    of them of this calendar: a year of five digits is none of Python's.
+    Returns whether a statement can name all `days`: at least one, at most 400, and
+    none after the year 9999, which Python's dates cannot hold.
 #}
 {% macro can_inline_dates(days) -%}
     {{ return(

@@ -1,7 +1,6 @@
 {#
-    Whether the table `relation` is there to be asked: not when dbt only parses, nor
-    before the first run, nor where a model is compiled for the documentation or the
-    linter in an empty database.
+    Returns whether the table `relation` exists. False while dbt parses, before the
+    first run, and when docs or the linter compile in an empty database.
 #}
 {% macro is_built(relation) -%}
     {{ return(execute and load_relation(relation) is not none) }}

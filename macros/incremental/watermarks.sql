@@ -1,11 +1,10 @@
 {#
-    The latest `processed_at` of a table, as a timestamp literal; a time before all
-    others where it has no rows, or is not built yet and only compiled, for the
-    documentation or the linter. What a model has yet to take are the rows above
-    it that carry a later one.
+    Returns the latest value of `column` in a table as a timestamp literal. Returns
+    0001-01-01 if the table is empty or does not exist. An incremental model reads
+    the rows of its inputs that are above its own watermark.
 
-    A column is the time of a run, not of a record: however old a record is, the
-    run that takes it is new.
+    The column holds the time of a dbt run, not of a record, so late records are
+    above the watermark too.
 #}
 {% macro high_watermark(relation, column='processed_at') %}
 
@@ -16,7 +15,10 @@
 {% endmacro %}
 
 
-{# The `watermark_range_query` of a table that exists. #}
+{#
+    Returns the first and latest value of `column` in a table that exists, from
+    `watermark_range_query`.
+#}
 {% macro watermark_range(relation, column='processed_at') %}
 
     {{ return(run_query_cached(watermark_range_query(relation, column), relation)[0]) }}
@@ -25,9 +27,8 @@
 
 
 {#
-    The column of the rows that this run takes: its start, but always after every
-    one that the column `column` of the table has already, even if a clock was
-    set back.
+    Returns the time of this run as a timestamp literal. It is always later than
+    every value of `column` in the current table, even if the clock was set back.
 #}
 {% macro run_timestamp(column) %}
 
@@ -45,19 +46,40 @@
 
 
 {#
-    The column of what is read from the delivered files now: that of their latest
-    offer. All that a run takes carries this one column, in whichever table.
+    Returns a Python datetime as a timestamp literal with microseconds.
 #}
-{% macro latest_offer() %}
-    {{ return(high_watermark(
-        ref('base_clickstream__files'), 'processed_at'
-    )) }}
-{% endmacro %}
-
-
 {% macro timestamp_literal(instant) %}
     {{ return(
         "cast('" ~ instant.isoformat(' ', 'microseconds') ~ "' as "
         ~ dbt.type_timestamp() ~ ')'
     ) }}
 {% endmacro %}
+
+
+{#
+    Returns the query for the least and greatest `column` of a table:
+    `first_watermark` and `latest_watermark`, null if there are no rows. Values of
+    deleted rows may still count.
+
+    On Athena it reads the metadata of the Iceberg table, because Athena bills the
+    bytes that a query reads.
+#}
+{% macro watermark_range_query(relation, column) -%}
+    {{ return(adapter.dispatch('watermark_range_query', 'churn')(relation, column)) }}
+{%- endmacro %}
+
+{% macro default__watermark_range_query(relation, column) -%}
+    select
+        min({{ column }}) as first_watermark,
+        max({{ column }}) as latest_watermark
+    from {{ relation }}
+{%- endmacro %}
+
+{% macro athena__watermark_range_query(relation, column) -%}
+    select
+        min(data.{{ column }}."min") as first_watermark,
+        max(data.{{ column }}."max") as latest_watermark
+    from {{ relation.incorporate(
+        path={'identifier': relation.identifier ~ '$partitions'}
+    ) }}
+{%- endmacro %}

@@ -1,6 +1,6 @@
 {#
-    How dbt casts where a contract names a type: the types in YAML are DuckDB's,
-    and Spark has others for two of them.
+    Override of dbt's `cast`, which contracts use. The types in YAML are DuckDB's;
+    Spark has other names for two of them.
 
     cast('null', 'varchar') on Spark is cast(null as string).
 #}
@@ -9,7 +9,9 @@
 {%- endmacro %}
 
 
-{# Spark's name of a type of the YAML. #}
+{#
+    Returns Spark's name of a data type of the YAML.
+#}
 {% macro spark_type(data_type) -%}
     {{ return({'varchar': 'string', 'integer': 'int'}.get(
         data_type | lower, data_type

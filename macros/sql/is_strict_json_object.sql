@@ -1,17 +1,17 @@
 {#
-    Whether the record `payload` is one strict JSON object that needs neither
-    splitting nor normalising, so that its dictionary paths can be read as it
-    stands; never null. On Spark, an object in which a key occurs twice is not.
+    Returns whether `payload` is one strict JSON object whose paths can be read
+    without repair; never null. False for:
 
-    It is not when it is no JSON, or no object; has trailing commas or a `NaN`,
-    which some engines read and others refuse; holds an array of key and value
-    pairs; holds JSON inside a text; or may nest too deep. A doubtful record is
-    not plain either: the irregular lane reads a good one just as well, only
-    slower.
+    - text that is not JSON, or not an object
+    - trailing commas and `NaN`, which only some engines read
+    - arrays of key and value pairs, and JSON inside a text
+    - records that may nest too deep
+    - on Spark, an object with a duplicate key
 
-    `document` is what `json_prepare` makes of `payload`.
+    A false result is safe: the repair path reads a good record equally well, but
+    slower. `document` comes from `json_prepare`.
 
-    is_strict_json_object("'{\"a\":1}'") is true; of '{"a":1}{"b":2}', '[1]',
+    is_strict_json_object("'{\"a\":1}'") is true; for '{"a":1}{"b":2}', '[1]',
     '{"a":1,}' and '{"a":"{\"b\":1}"}' it is false.
 #}
 {% macro is_strict_json_object(payload, document=none) -%}
@@ -22,12 +22,12 @@
 
 {% macro duckdb__is_strict_json_object(payload, document) -%}
     {#-
-        DuckDB's reader takes trailing commas, and NaN and Infinity in any
-        spelling, for valid JSON. A search for a fixed text is many times
-        faster than a pattern, so the long pattern runs only where one was
-        found; for the same reason NaN and Infinity are looked for in their
-        usual spelling only. `case` keeps that order, `and` would not. A text's
-        bytes are counted already, its characters are not.
+        DuckDB accepts trailing commas, NaN and Infinity as JSON. A search for a
+        fixed text is many times faster than a pattern, so the long pattern runs
+        only on records that contain one of its texts. `case` guarantees that
+        order. NaN and Infinity are searched in their usual spelling only.
+        `strlen` counts bytes, which DuckDB stores; `length` would count
+        characters.
     -#}
     {%- set trailing_comma = ',\\s*[}\\]]' -%}
     {%- set not_a_number = '(?i:[:,\\[]\\s*-?(nan|inf))' -%}
@@ -52,10 +52,7 @@
 {%- endmacro %}
 
 {% macro athena__is_strict_json_object(payload, document) -%}
-    {#-
-        Athena's reader is strict, but takes halves of surrogate pairs, which no
-        text can hold.
-    -#}
+    {#- Athena's parser is strict, but accepts lone surrogates. -#}
     {%- set half_pairs = '\\\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\\\u[dD][c-fC-F])'
         ~ '|(?<!\\\\u[dD][89abAB][0-9a-fA-F]{2})\\\\u[dD][c-fC-F]' -%}
     case
@@ -75,9 +72,8 @@
 
 {% macro spark__is_strict_json_object(payload, document) -%}
     {#-
-        Two values, and the second is the one that `json_prepare` puts behind
-        the record: its key is none of the record's. A text's bytes are counted
-        already, its characters are not.
+        Requires exactly two values; the second is the object that
+        `json_prepare` appends. `octet_length` reads the stored number of bytes.
     -#}
     {%- set key_of_second = '"(\\\\"|\\\\u0022)"\\s*:' -%}
     case

@@ -1,10 +1,10 @@
 {#
-    A record in the form that `is_strict_json_object` and `json_extract_many` read, so
-    that it is parsed once, however much is read from it: what stands at the JSON
-    paths `paths`. `payload` may be anything; nothing else may be done with the
-    result.
+    Parses a record once for `is_strict_json_object` and `json_extract_many`.
+    `payload` may be any text, `paths` are the JSON paths to extract. Only those two
+    macros can read the result.
 
-    json_prepare("'{\"a\":1}'", ['$.a']) on DuckDB is the text itself.
+    On DuckDB and Athena it is the text itself. On Spark it is a struct of layers
+    (see `spark_json_layers`), each read from a variant by one cast.
 #}
 {% macro json_prepare(payload, paths) -%}
     {{ return(adapter.dispatch('json_prepare', 'churn')(payload, paths)) }}
@@ -16,12 +16,13 @@
 
 {% macro spark__json_prepare(payload, paths) -%}
     {#-
-        A variant refuses an object in which a key occurs twice; a struct read
-        from the text itself would keep the last of them, and maps of texts,
-        which keep all, take twice as long. Spark reads a text up to the end of
-        its first value only, so the record stands in an array before a second
-        object: what is in its way, or ends the array early, is no JSON. The
-        only key of that object, a quotation mark, cannot be written without a
+        `try_parse_json` returns null for a duplicate key. `from_json` would
+        keep the last value, and a map of texts takes twice as long.
+
+        Spark parses only up to the end of the first value. The record is
+        therefore put into an array before a second object: text between them,
+        or an early end of the array, makes the whole invalid. The key of the
+        second object is a quotation mark, which a record can only write with a
         backslash.
     -#}
     named_struct(
@@ -40,15 +41,16 @@
 {%- endmacro %}
 
 {#
-    Which structs Spark reads the paths of a record from: a list of layers, each
-    with `places`, one for every path in it: `path`; `in_struct`, the steps to it
-    in the layer's struct, with the type that is there; and `in_variant`, the
-    steps from there, if it is a variant.
+    Returns the layers that Spark reads the paths of a record from. A layer is one
+    struct type that holds many paths, so that one cast extracts them all. Each
+    layer has `places`, one per path: `path`; `in_struct`, the steps from the struct
+    to the value, with its type at the end; `in_variant`, the remaining steps if
+    that value is a variant.
 
-    A layer more is for keys that differ from others in case only, since Spark
-    does not tell such fields apart. A variant is what one path finds a text at,
-    while others go on from there, or find an array. Paths into a record that is
-    an array itself have no place: such a record is no object.
+    A second layer is needed only for keys that differ in case, because Spark's
+    field names ignore case. A value is a variant if one path ends there and another
+    goes on, or if paths disagree about object and array. Paths into a top-level
+    array have no place, because such a record is not an object.
 #}
 {% macro spark_json_layers(paths) -%}
     {%- set layers = [] -%}
@@ -100,8 +102,9 @@
 {%- endmacro %}
 
 {#
-    All that a path leads through and to, the record first: its depth; its name,
-    equal for all items of an array; and the kind of what the path takes it for.
+    Returns the nodes of a path from the record to the value. Each node has `depth`,
+    `name` (equal for all items of an array) and `kind`, what the path expects
+    there.
 #}
 {% macro json_path_nodes(path) -%}
     {%- set nodes = [] -%}
@@ -119,7 +122,10 @@
     {{ return(nodes) }}
 {%- endmacro %}
 
-{# The type that all `places` are in: steps, ended by the type that is there. #}
+{#
+    Returns the Spark type that contains all `places`. A place is a list of steps
+    that ends with the type of the value.
+#}
 {% macro spark_json_type(places) -%}
     {%- set rest = {} -%}
     {%- for steps in places -%}
@@ -141,7 +147,9 @@
     {{ return('struct<' ~ fields | join(',') ~ '>') }}
 {%- endmacro %}
 
-{# The field that a step leads to, in quotes. #}
+{#
+    Returns the quoted name of the field that a step leads to.
+#}
 {% macro spark_field(step) -%}
     {{ return('`' ~ step[1:] | replace('`', '``') ~ '`') }}
 {%- endmacro %}

@@ -1,9 +1,9 @@
 {#
-    The structure of a JSON object as a text that is equal for records of equal
-    structure: JSON in which every scalar is replaced by the name of its type
-    (`VARCHAR`, `BOOLEAN`, `NULL`, others are numbers) and an array has one item,
-    its items' common structure. Null where the engine cannot tell exactly:
-    items of several types, an empty object, very deep nesting.
+    Returns the structure of a JSON object as text, equal for records with equal
+    structure: JSON in which each scalar is replaced by its type (`VARCHAR`,
+    `BOOLEAN`, `NULL`, others are numbers) and each array has one item, the common
+    structure of its items. Null if the engine cannot tell exactly: items of
+    several types, an empty object, deep nesting.
 
     json_structure("'{\"a\":[1,2]}'") is '{"a":["UBIGINT"]}'.
 #}
@@ -12,7 +12,7 @@
 {%- endmacro %}
 
 {% macro duckdb__json_structure(payload) -%}
-    {#- DuckDB writes "JSON" where types differ, and errs at 128 levels. -#}
+    {#- DuckDB writes "JSON" if types differ, and fails at 128 levels. -#}
     nullif(
         case
             when contains(
@@ -27,8 +27,8 @@
 
 {% macro athena__json_structure(payload) -%}
     {#-
-        Every scalar becomes the name of its type, and an array of equal items
-        its first item. Null where an array remains that has several.
+        Replaces each scalar by its type and each array of equal items by its
+        first item. Null if an array with several items remains.
     -#}
     {%- set text = '"(?:[^"\\\\]|\\\\.)*"' -%}
     {%- set tokens = '(' ~ text ~ ')\\s*:|(' ~ text ~ ')'
@@ -51,8 +51,8 @@
             end
         )
     {%- endset -%}
-    {#- Angle brackets stand for those of arrays that have been looked at. -#}
-    {%- set shape -%}
+    {#- Angle brackets mark arrays that are already replaced. -#}
+    {%- set structure -%}
         regexp_replace(
             regexp_replace({{ typed }}, '{{ scalar_items }}', '<$1>'),
             '{{ object_items }}', '<$1>'
@@ -60,16 +60,16 @@
     {%- endset -%}
     case
         when regexp_like({{ typed }}, '[<>]|\{\}') then null
-        when not regexp_like({{ shape }}, '[\[\]]')
-            then translate({{ shape }}, '<>', '[]')
+        when not regexp_like({{ structure }}, '[\[\]]')
+            then translate({{ structure }}, '<>', '[]')
     end
 {%- endmacro %}
 
 {% macro spark__json_structure(payload) -%}
     {#-
-        Spark tells the structure of a constant only, so the scalars are
-        replaced where they stand, which no key without a backslash prevents.
-        Arrays and what is escaped are left to be looked at one by one.
+        Spark's `schema_of_json` takes constants only, so patterns replace the
+        scalars. Records with arrays or backslashes return null and are read
+        one by one.
     -#}
     {%- set scalars = [
         ('"[^"]*+"', 'VARCHAR'), ('-?[0-9][-+.0-9eE]*+', 'DOUBLE'),

@@ -1,6 +1,6 @@
 {#
-    An aggregate: the `value` of the row that comes first when the rows of a group
-    are ordered by `columns`, which are never null.
+    Aggregate. Returns the `value` of the row that is first when a group is ordered
+    by `columns`, which are never null.
 
     min_by('event_id', ['event_at', 'event_id']) is the id of the first event.
 #}

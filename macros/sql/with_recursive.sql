@@ -1,9 +1,7 @@
 {#
-    The words before CTEs of which some may be recursive.
-
-    with_recursive() is `with recursive`; on Athena, where what would recur is
-    folded (`validate_batches`), it is `with`, since `recursive` would demand
-    that every CTE names its columns.
+    Returns the keyword before CTEs that may be recursive: `with recursive`, or
+    `with` on Athena, where `validate_batches` folds an array instead and
+    `recursive` would require a column list for every CTE.
 #}
 {% macro with_recursive() -%}
     {{ return(adapter.dispatch('with_recursive', 'churn')()) }}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import re
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import boto3
 import pyarrow as pa
 from engines import Engine
 
-from tests.athena_local.local import LAKE, REGION, RESULTS, LocalCloud
+from tests.athena_local.local import REGION, RESULTS, LocalCloud
 
 # How many queries are sent at once: most of their time is spent waiting.
 AT_ONCE = 6
@@ -30,23 +33,19 @@ _ARROW_TYPES = {
 
 
 class AthenaEngine(Engine):
-    """Athena, whose tables have one of the two formats.
+    """Athena, with a database of its own.
 
     Args:
         cloud: Where Athena is.
         folder: Where dbt's own folders are.
-        table_type: ``hive`` or ``iceberg``.
         schema: The database of the models.
     """
 
     target = "athena"
 
-    def __init__(
-        self, cloud: LocalCloud, folder: Path, table_type: str, schema: str
-    ) -> None:
+    def __init__(self, cloud: LocalCloud, folder: Path, schema: str) -> None:
         super().__init__(folder, schema)
         self.cloud = cloud
-        self.table_type = table_type
         self.environment |= {**cloud.environment, "ATHENA_DATABASE": schema}
         self._athena = boto3.client(
             "athena",
@@ -55,11 +54,6 @@ class AthenaEngine(Engine):
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
         )
-
-    def dbt(self, *arguments: str, check: bool = True, **variables: Any) -> Any:
-        """Run one dbt command in this process; returns dbt's result."""
-        variables = {"athena_table_type": self.table_type, **variables}
-        return super().dbt(*arguments, check=check, **variables)
 
     def literal(self, text: str | None) -> str:
         if text is None:
@@ -110,29 +104,42 @@ class AthenaEngine(Engine):
             names=[name for name, _ in columns],
         )
 
-    def leave_interrupted(self) -> None:
-        """Leave sessions of a Hive table as a run leaves them that is killed.
+    @contextlib.contextmanager
+    def killed_before(self, *patterns: str) -> Iterator[list[str]]:
+        """Let dbt fail at each statement in which one of ``patterns`` is found.
 
-        A partition was being overwritten: it is gone, and its rows are put aside.
+        What the same model has run before, such as a pre-hook, is committed by then.
+        Yields a list of the statements that were not run.
         """
-        table = "int_visitor_sessions"
-        keys = self.rows(f"select min(partition_key) as first from {table}")
-        partition = keys.column("first")[0].as_py()
+        from dbt.adapters.athena.connections import AthenaCursor
+
+        execute, failed = AthenaCursor.execute, []
+
+        def execute_or_fail(cursor: Any, operation: str, *parameters: Any) -> Any:
+            if any(re.search(pattern, operation) for pattern in patterns):
+                failed.append(operation)
+                raise RuntimeError("The run was killed here.")
+            return execute(cursor, operation, *parameters)
+
+        AthenaCursor.execute = execute_or_fail
+        try:
+            yield failed
+        finally:
+            AthenaCursor.execute = execute
+
+    def rename_to_backup(self, table: str) -> None:
+        """Leave a table as a run that is killed while it swaps two tables."""
         self.rows(
-            f"create table {table}__dbt_rows with (table_type = 'hive', "
-            "is_external = true, format = 'parquet', "
-            f"external_location = 's3://{LAKE}/tables/interrupted_{self.schema}') as "
-            f"select * from {table} where partition_key = '{partition}'"
+            f"alter table `{self.schema}`.`{table}` "
+            f"rename to `{self.schema}`.`{table}__bkp`"
         )
-        place = {"DatabaseName": self.schema, "TableName": table}
-        found = self.cloud.glue.get_partition(**place, PartitionValues=[partition])
-        location = found["Partition"]["StorageDescriptor"]["Location"]
-        prefix = location.removeprefix(f"s3://{LAKE}/")
-        for file in self.cloud.s3.list_objects_v2(Bucket=LAKE, Prefix=f"{prefix}/")[
-            "Contents"
-        ]:
-            self.cloud.s3.delete_object(Bucket=LAKE, Key=file["Key"])
-        self.cloud.glue.delete_partition(**place, PartitionValues=[partition])
+
+    def relations(self) -> set[str]:
+        """The names of all tables and views in the database of the models."""
+        pages = self.cloud.glue.get_paginator("get_tables").paginate(
+            DatabaseName=self.schema
+        )
+        return {table["Name"] for page in pages for table in page["TableList"]}
 
 
 def _read(text: str | None, kind: str) -> Any:

@@ -1,7 +1,7 @@
 """Incremental runs on Athena end where a full refresh would: rules R1, R3 and R4.
 
 A company's files land in S3 in three parts, late and repeated ones among them, and
-dbt runs after each, in both table formats. What the tables then hold is compared,
+dbt runs after each; one more run is killed. What the tables then hold is compared,
 row for row, with tables that DuckDB makes of all raw rows at once.
 """
 
@@ -18,41 +18,36 @@ import pytest
 from engine import AT_ONCE, AthenaEngine
 from engines import DuckdbEngine, Engine
 from landing import make_landing_zone, upload
-from parity import Built, differences, tables_built
-from test_athena_parity import DuckdbInMilliseconds
+from parity import NOT_COMPARED, Built, differences, tables_built
 
-from tests.athena_local.local import LAKE
 from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
 
 DAYS = 32
-FORMATS = ["iceberg", "hive"]
-# What is made anew in each run is the same after one run or many. Of Hive tables,
-# those whose rows are replaced or deleted are enough.
-REPLACED = [
+# What is made anew in each run is the same after one run or many.
+SELECTED = [
     "+clickstream_daily_counts",
     "+late_arrivals",
     "+churn_labels",
     "+int_visitor_categories_daily",
+    "+clickstream_field_profile",
+    "+int_account_features",
 ]
-SELECTED = {
-    "iceberg": [
-        *REPLACED,
-        "+clickstream_field_profile",
-        "+int_account_features",
-    ],
-    "hive": REPLACED,
-}
-# How Hive tables read records in the second run. The third reads anew what that has
-# rejected, and must not leave a trace of it.
+# How the second run reads records. The third reads anew what that has rejected, and
+# must not leave a trace of it.
 STRICTER = {"earliest_plausible_date": "2025-01-20"}
+# Where a run is killed: rows are deleted, and not yet inserted.
+KILLED_BEFORE = [
+    r'insert into "awsdatacatalog"\."grown"\."int_account_changes" ',
+    r'merge into "awsdatacatalog"\."grown"\."int_visitor_activity_daily" ',
+]
+# A table that is made anew, which another run left without a name.
+RENAMED = "int_as_of_dates"
 RAW_TABLES = ["raw_events", "raw_accounts", "raw_contacts", "raw_invoices", "raw_calls"]
 PARTS = {
     "first": lambda day: day <= "2025-01-24",
     "second": lambda day: "2025-01-25" <= day <= "2025-01-30",
     "third": lambda day: day > "2025-01-30",
 }
-# After which of them dbt runs: twice where most models are built.
-RUNS = {"iceberg": {"first", "third"}, "hive": set(PARTS)}
 VARIABLES = {"load_demo_seeds": False, "raw_schema": "raw_grown"}
 # Tables whose rows say that they count no more, where a visitor lost an event to
 # another.
@@ -71,44 +66,35 @@ SAYS_WHO_READ = {"field_mapping_version"}
 class Grown:
     """Tables that grew over several runs, and the same made at once on DuckDB."""
 
-    engines: dict[str, AthenaEngine]
+    engine: AthenaEngine
     folder: Path
-    tables: dict[str, list[str]]
-    files_before: set[str]
+    tables: list[str]
 
 
 @pytest.fixture(scope="module")
 def grown(cloud, tmp_path_factory) -> Grown:
     folder = tmp_path_factory.mktemp("grown")
     zone = make_landing_zone(folder / "zone", accounts=12, days=DAYS)
-    engines = {
-        name: AthenaEngine(cloud, folder / name, name, f"grown_{name}")
-        for name in FORMATS
-    }
-    tables = {}
+    engine = AthenaEngine(cloud, folder, "grown")
+    run = ("run", "--select", *SELECTED)
     for part, takes in PARTS.items():
         assert upload(cloud, zone, "landing", takes)
         if part == "first":
-            create_raw_tables(engines["hive"])
-            for engine in engines.values():
-                engine.dbt("seed", "--select", "event_names", "offers", **VARIABLES)
+            create_raw_tables(engine)
+            engine.dbt("seed", "--select", "event_names", "offers", **VARIABLES)
         if part == "third":
             deliver_again(cloud, "2025-01-12")
-            engines["hive"].leave_interrupted()
-            files_before = files_of_tables(cloud)
-        for name, engine in engines.items():
-            if part not in RUNS[name]:
-                continue
-            stricter = STRICTER if part == "second" else {}
-            result = engine.dbt(
-                "run", "--select", *SELECTED[name], **VARIABLES, **stricter
-            )
-            tables[name] = tables_built(result)
+            with engine.killed_before(*KILLED_BEFORE) as killed:
+                engine.dbt(*run, check=False, **VARIABLES)
+            assert len(killed) == len(KILLED_BEFORE)
+            engine.rename_to_backup(RENAMED)
+        stricter = STRICTER if part == "second" else {}
+        result = engine.dbt(*run, **VARIABLES, **stricter)
     on_duckdb = DuckdbEngine(folder)
-    copy_raw_rows(engines["hive"], on_duckdb)
+    copy_raw_rows(engine, on_duckdb)
     on_duckdb.dbt("seed", "--select", "event_names", "offers", load_demo_seeds=False)
-    on_duckdb.dbt("run", "--select", *SELECTED["iceberg"], load_demo_seeds=False)
-    return Grown(engines, folder, tables, files_before)
+    on_duckdb.dbt(*run, load_demo_seeds=False)
+    return Grown(engine, folder, tables_built(result))
 
 
 def create_raw_tables(engine: AthenaEngine) -> None:
@@ -128,14 +114,6 @@ def deliver_again(cloud, day: str) -> None:
     found = cloud.s3.list_objects_v2(Bucket="lake", Prefix=folder)["Contents"]
     content = cloud.s3.get_object(Bucket="lake", Key=found[0]["Key"])["Body"].read()
     cloud.s3.put_object(Bucket="lake", Key=f"{folder}again.jsonl.gz", Body=content)
-
-
-def files_of_tables(cloud) -> set[str]:
-    """The files that all tables consist of."""
-    pages = cloud.s3.get_paginator("list_objects_v2").paginate(
-        Bucket=LAKE, Prefix="tables/"
-    )
-    return {found["Key"] for page in pages for found in page["Contents"]}
 
 
 def copy_raw_rows(engine: AthenaEngine, on_duckdb: DuckdbEngine) -> None:
@@ -164,22 +142,23 @@ class InForce:
         return rows.drop_columns(list(SAYS_WHO_READ & {*rows.column_names}))
 
 
-@pytest.mark.parametrize("table_type", FORMATS)
-def test_tables_equal_those_of_a_full_refresh(grown, table_type) -> None:
-    on_duckdb = DuckdbEngine if table_type == "iceberg" else DuckdbInMilliseconds
+def test_tables_equal_those_of_a_full_refresh(grown) -> None:
     built = Built(
-        InForce(grown.engines[table_type]),
-        InForce(on_duckdb(grown.folder)),
-        grown.tables[table_type],
+        InForce(grown.engine), InForce(DuckdbEngine(grown.folder)), grown.tables
     )
     assert len(built.tables) > 12
     different = differences(built, at_once=AT_ONCE)
     assert not different, "\n".join(different)
 
 
-@pytest.mark.parametrize("table_type", FORMATS)
-def test_nothing_is_lost(grown, table_type) -> None:
-    engine = grown.engines[table_type]
+def test_nothing_of_a_killed_run_is_left(grown) -> None:
+    known = {*grown.tables, *NOT_COMPARED, "event_names", "offers"}
+    assert grown.engine.relations() <= known
+    assert RENAMED in grown.engine.relations()
+
+
+def test_nothing_is_lost(grown) -> None:
+    engine = grown.engine
     (counts,) = engine.rows(
         "select sum(raw_records) as raw_records, sum(extra_objects) as extra_objects, "
         "sum(events) as events, sum(duplicates) as duplicates, "
@@ -193,22 +172,6 @@ def test_nothing_is_lost(grown, table_type) -> None:
         counts["raw_records"] + counts["extra_objects"]
         == counts["events"] + counts["duplicates"] + counts["rejects"]
     )
-
-
-def test_hive_tables_keep_the_files_of_other_partitions(cloud, grown) -> None:
-    """The last run has overwritten the partitions that it had rows for, only."""
-    partitions = cloud.glue.get_partitions(
-        DatabaseName="grown_hive", TableName="int_account_changes_on_time"
-    )["Partitions"]
-    are_kept = {
-        cloud.s3.list_objects_v2(
-            Bucket=LAKE,
-            Prefix=partition["StorageDescriptor"]["Location"].split("/", 3)[3] + "/",
-        )["Contents"][0]["Key"]
-        in grown.files_before
-        for partition in partitions
-    }
-    assert are_kept == {True, False}
 
 
 @pytest.mark.usefixtures("grown")
@@ -225,7 +188,7 @@ def test_merges_name_the_days_of_the_rows_they_replace(cloud) -> None:
     merges = [
         execution.sql
         for execution in cloud.athena.executions.values()
-        if "merge into" in execution.sql and "kept.start_date =" in execution.sql
+        if "merge into" in execution.sql and "target.start_date =" in execution.sql
     ]
     assert merges
-    assert all("kept.start_date in (date '2025-" in merge for merge in merges)
+    assert all("target.start_date in (date '2025-" in merge for merge in merges)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from engine import AthenaEngine
 from test_engine_macros import CASES, jinja_of, same, wrongly_read_repeated_keys
 
@@ -13,7 +12,7 @@ CASES_AT_ONCE = 60
 
 
 def test_every_macro_means_what_it_says(cloud, tmp_path) -> None:
-    engine = AthenaEngine(cloud, tmp_path, "iceberg", "macros")
+    engine = AthenaEngine(cloud, tmp_path, "macros")
     engine.rows("create schema if not exists macros")
     wrong = []
     for start in range(0, len(CASES), CASES_AT_ONCE):
@@ -37,21 +36,14 @@ def test_every_macro_means_what_it_says(cloud, tmp_path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("table_type", ["iceberg", "hive"])
-def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path, table_type) -> None:
-    """Of an Iceberg table, without reading a row of it."""
-    schema = f"stamps_{table_type}"
-    engine = AthenaEngine(cloud, tmp_path, table_type, schema)
-    engine.rows(f"create schema if not exists {schema}")
-    located, digits = {
-        "iceberg": ("location", 6),
-        "hive": ("external_location", 3),
-    }[table_type]
+def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path) -> None:
+    """Read from the metadata of an Iceberg table, without reading a row of it."""
+    engine = AthenaEngine(cloud, tmp_path, "stamps")
+    engine.rows("create schema if not exists stamps")
     engine.rows(
-        f"create table taken with (table_type = '{table_type}', format = 'parquet', "
-        f"is_external = {str(table_type == 'hive').lower()}, "
-        f"{located} = 's3://{LAKE}/tables/{schema}/taken') as "
-        f"select 1 as number, cast(null as timestamp({digits})) as processed_at where false"
+        "create table taken with (table_type = 'iceberg', format = 'parquet', "
+        f"is_external = false, location = 's3://{LAKE}/tables/stamps/taken') as "
+        "select 1 as number, cast(null as timestamp(6)) as processed_at where false"
     )
     query = engine.compiled(
         "{% if execute %}{{ watermark_range_query(api.Relation.create("
@@ -69,7 +61,7 @@ def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path, table_type) ->
     )
     assert told == in_rows.to_pylist()
     assert told[0]["latest_watermark"].isoformat() == "2025-03-02T10:00:00.123000"
-    assert ("$partitions" in query) == (table_type == "iceberg")
+    assert "$partitions" in query
 
 
 def says_no_scalar(result: object, expected: object) -> bool:

@@ -12,7 +12,7 @@ from parity import Built, differences
 @pytest.fixture(scope="module")
 def built(cloud, tmp_path_factory) -> Built:
     return build_other_company(
-        AthenaEngine(cloud, tmp_path_factory.mktemp("athena"), "iceberg", "other"),
+        AthenaEngine(cloud, tmp_path_factory.mktemp("athena"), "other"),
         DuckdbEngine(tmp_path_factory.mktemp("duckdb")),
     )
 

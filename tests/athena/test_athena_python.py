@@ -22,7 +22,7 @@ STAGE = {
 
 @pytest.fixture(scope="module")
 def engine(cloud, tmp_path_factory) -> AthenaEngine:
-    engine = AthenaEngine(cloud, tmp_path_factory.mktemp("staged"), "hive", "staged")
+    engine = AthenaEngine(cloud, tmp_path_factory.mktemp("staged"), "staged")
     engine.rows("create schema if not exists `staged`")
     return engine
 

@@ -13,9 +13,7 @@ from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
 
 @pytest.fixture(scope="module")
 def engine(cloud, tmp_path_factory) -> AthenaEngine:
-    engine = AthenaEngine(
-        cloud, tmp_path_factory.mktemp("endpoint"), "hive", "endpoint"
-    )
+    engine = AthenaEngine(cloud, tmp_path_factory.mktemp("endpoint"), "endpoint")
     engine.rows("create schema if not exists `endpoint`")
     return engine
 

@@ -1,5 +1,4 @@
--- Accounts of the last accepted batch whose latest change is not what that batch
--- holds, and accounts that the history believes to be there and are not.
+-- Accounts that are only in the last accepted batch, or only in the change history.
 with
 
 ranked_batches as (
@@ -25,16 +24,16 @@ last_batch as (
 
 accounts as (
 
-    select distinct held.account_id
+    select distinct states.account_id
 
-    from {{ ref('stg_salesforce__accounts') }} as held
+    from {{ ref('stg_salesforce__accounts') }} as states
 
     inner join last_batch
         on
-            held.batch_date = last_batch.batch_date
-            and held.loaded_at = last_batch.loaded_at
+            states.batch_date = last_batch.batch_date
+            and states.loaded_at = last_batch.loaded_at
 
-    where held.account_id is not null
+    where states.account_id is not null
 
 ),
 
@@ -50,11 +49,11 @@ ranked_changes as (
 
     from {{ ref('int_account_changes') }}
 
-    where change_kind != 'batch'
+    where batch_scope = 'all' and change_kind != 'batch'
 
 ),
 
-present as (
+present_accounts as (
 
     select account_id from ranked_changes
 
@@ -64,11 +63,11 @@ present as (
 
 select
     accounts.account_id as in_batch,
-    present.account_id as in_history
+    present_accounts.account_id as in_history
 
 from accounts
 
-full outer join present
-    on accounts.account_id = present.account_id
+full outer join present_accounts
+    on accounts.account_id = present_accounts.account_id
 
-where accounts.account_id is null or present.account_id is null
+where accounts.account_id is null or present_accounts.account_id is null

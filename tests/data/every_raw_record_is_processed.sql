@@ -1,6 +1,6 @@
 {#-
-    Returns the files of which fewer records were loaded than the raw table has.
-    Having loaded more is correct, since raw data may expire.
+    Returns files of which the raw table holds more records than were processed.
+    Fewer records are no error, because raw data may expire.
 -#}
 with
 
@@ -28,11 +28,11 @@ raw_files as (
 
 ),
 
-loaded_files as (
+processed_files as (
 
     select
         source_file,
-        count(*) as count_loaded_records
+        count(*) as count_processed_records
 
     from parsed_records
 
@@ -43,13 +43,13 @@ loaded_files as (
 select
     raw_files.source_file,
     raw_files.count_raw_records,
-    loaded_files.count_loaded_records
+    processed_files.count_processed_records
 
 from raw_files
 
-left join loaded_files
-    on raw_files.source_file = loaded_files.source_file
+left join processed_files
+    on raw_files.source_file = processed_files.source_file
 
 where
-    loaded_files.count_loaded_records is null
-    or loaded_files.count_loaded_records < raw_files.count_raw_records
+    processed_files.count_processed_records is null
+    or processed_files.count_processed_records < raw_files.count_raw_records

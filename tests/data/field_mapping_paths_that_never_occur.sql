@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
-{#- Paths that equal the column's own name are for future trackers. #}
+{#- A path that equals the column name is kept for future trackers. #}
 {%- set paths = [] -%}
 {%- for column in clickstream_field_mapping() -%}
     {%- for path in column.json_paths if path != '$.' ~ column.name -%}

@@ -1,5 +1,5 @@
--- Labels whose churn is no churn of a period in the horizon, and observed ones
--- that overlook one.
+-- Observed labels whose churn date is not the first churn of a period within the
+-- horizon.
 with
 
 labels as (
@@ -36,7 +36,9 @@ first_churns as (
         on
             labels.account_id = churns.account_id
             and labels.as_of_date <= churns.end_date
-            and {{ add_days('labels.as_of_date', var('churn_horizon_days')) }}
+            and {{ dbt.dateadd(
+                'day', var('churn_horizon_days'), 'labels.as_of_date'
+            ) }}
             > churns.end_date
 
     group by 1, 2, 3

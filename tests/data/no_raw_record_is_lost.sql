@@ -1,11 +1,11 @@
 {#-
-    Returns the dates of receipt, and the total, for which raw records and the
-    further objects in them are not events, duplicates and rejects, or differ
-    from `clickstream_daily_counts`.
+    Returns receipt dates, and the total of all dates, on which the objects of the
+    raw records are not exactly the events, duplicates and rejects, or differ from
+    `clickstream_daily_counts`.
 
-    Counts the tables that people read. Duplicates are counted from the records:
-    an event counts on the date of its first record, and each further record is a
-    duplicate on its own date. So a lost event is found.
+    Counts everything from the public tables. An event belongs to the date of its
+    first receipt. Each further receipt is a duplicate on its own date. The test
+    therefore finds an event that was lost between the models.
 -#}
 {%- set counts = [
     'raw_records', 'extra_objects', 'events', 'duplicates', 'rejects'

@@ -1,5 +1,5 @@
--- Each period starts behind the end of the one before: after a pause of at most
--- the grace, or after a churn with a longer gap.
+-- Periods that do not start after the end of the previous one, or whose gap does not
+-- agree with its end reason: a pause is at most as long as the grace period.
 with
 
 periods as (
@@ -29,7 +29,7 @@ where
         start_date > previous_end_date
         and (previous_end_reason = 'pause')
         = (
-            {{ days_between('previous_end_date', 'start_date') }}
+            {{ dbt.datediff('previous_end_date', 'start_date', 'day') }}
             <= {{ var('churn_grace_days') }}
         ),
         false

@@ -1,4 +1,4 @@
-"""A small company's raw rows, dirty and shuffled, as they land batch by batch."""
+"""A small company's raw rows, dirty and shuffled, in batches of arrival."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from crm_histories import Company, random_company
 START = datetime(2025, 3, 1)
 USERS = 30
 
-# All tables that a run builds from the records alone, and the columns that say
-# something of them; what is left out says which run took a row.
+# Tables that depend on the records only, with the columns to compare. Columns that
+# depend on the run are excluded.
 TABLES = {
     "stg_clickstream__events": "*",
     "stg_clickstream__rejects": "*",
@@ -22,6 +22,7 @@ TABLES = {
     "clickstream_field_profile": "*",
     "int_clickstream_daily_receipts": "* exclude (processed_at)",
     "int_visitor_sessions where is_current": "* exclude (processed_at)",
+    "int_session_late_arrivals": "* exclude (processed_at)",
     "int_visitor_activity_daily": "* exclude (processed_at)",
     "int_visitor_categories_daily": "* exclude (processed_at)",
     "int_visitor_users": "* exclude (processed_at)",
@@ -31,7 +32,6 @@ TABLES = {
     "late_arrivals": "*",
     "int_account_users": "*",
     "int_account_changes": "*",
-    "int_account_changes_on_time": "*",
     "subscription_periods": "* exclude (updated_at)",
     "churn_labels": "* exclude (periods_updated_at)",
     "crm_data_issues": "*",
@@ -52,15 +52,15 @@ LINE = [
 ]
 
 
-# Two pairs of identifiers that share their number (`hash_bigint`).
-TWINS = ["e15184886", "e15798301", "e12250508", "e25868810"]
+# Two pairs of identifiers with equal `hash_bigint`.
+HASH_COLLISIONS = ["e15184886", "e15798301", "e12250508", "e25868810"]
 
-# Names with what SQL may take amiss, and files that have none.
+# File names with characters that need quoting in SQL, and files without a name.
 FILES = [*(f"file {number}" for number in range(16)), "File", "'a' file", "fïlé", None]
 
 
 def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame:
-    """Events of few visitors, so that late ones extend, bridge and repeat others.
+    """Generate events of few visitors, so that late events extend and join sessions.
 
     Returns:
         Rows of raw_events.
@@ -72,8 +72,10 @@ def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame
         received_at = at + timedelta(seconds=draw.randrange(1, late + 1))
         name = draw.randrange(count * 2)
         event = {
-            # One in three identifiers comes again, with other content.
-            "event_id": f"e{name}" if name % 5 else TWINS[name // 5 % len(TWINS)],
+            # One in three identifiers is repeated with other content.
+            "event_id": f"e{name}"
+            if name % 5
+            else HASH_COLLISIONS[name // 5 % len(HASH_COLLISIONS)],
             "event": draw.choice(["page_view", "subscribe_hover", "view_item"]),
             "ts": at.isoformat() + "Z",
             "anonymous_id": f"v{draw.randrange(visitors)}",
@@ -98,7 +100,7 @@ def records(draw: random.Random, count: int, visitors: int = 12) -> pd.DataFrame
 
 
 def contacts(draw: random.Random) -> pd.DataFrame:
-    """Which user belongs to which account, three batches long; some change theirs."""
+    """Generate three batches of contacts; some users change their account."""
     rows = []
     for number in range(USERS):
         for moved in [0, 1] if number % 5 == 0 else [0]:
@@ -118,7 +120,7 @@ def contacts(draw: random.Random) -> pd.DataFrame:
 
 
 def calls(draw: random.Random, count: int) -> pd.DataFrame:
-    """Support calls, some delivered twice and some late."""
+    """Generate support calls, some repeated and some late."""
     rows = []
     for _ in range(count):
         started_at = START + timedelta(minutes=draw.randrange(40 * 1_440))
@@ -138,7 +140,7 @@ def calls(draw: random.Random, count: int) -> pd.DataFrame:
 
 
 def invoices(draw: random.Random, count: int) -> pd.DataFrame:
-    """Invoices, whose status comes when they are due, and sometimes later."""
+    """Generate invoices; some change their status after the due date."""
     rows = []
     for _ in range(count):
         due = START + timedelta(days=draw.randrange(40))
@@ -157,12 +159,12 @@ def invoices(draw: random.Random, count: int) -> pd.DataFrame:
 
 
 def crm_company(seed: int) -> Company:
-    """What the CRM of `company` delivered."""
+    """Generate the CRM batches of `company`."""
     return random_company(seed, "dates", accounts=60, last_day=100)
 
 
 def company(seed: int, events: int, visitors: int) -> dict[str, pd.DataFrame]:
-    """The raw tables of a company, each in an order of no meaning."""
+    """Generate the raw tables of a company, each in random order."""
     draw = random.Random(seed)
     accounts = crm_company(seed).frame()
     tables = {
@@ -180,27 +182,27 @@ def company(seed: int, events: int, visitors: int) -> dict[str, pd.DataFrame]:
 def batches(
     seed: int, tables: dict[str, pd.DataFrame], count: int
 ) -> list[dict[str, pd.DataFrame]]:
-    """Cut each table at random places; one row in thirty comes once more later."""
+    """Cut each table at random places; one row in thirty is repeated later."""
     draw = random.Random(seed)
-    cut: list[dict[str, pd.DataFrame]] = [{} for _ in range(count)]
+    parts: list[dict[str, pd.DataFrame]] = [{} for _ in range(count)]
     for name, rows in tables.items():
-        places = sorted(draw.sample(range(1, len(rows)), count - 1))
+        positions = sorted(draw.sample(range(1, len(rows)), count - 1))
         for number, first, last in zip(
-            range(count), [0, *places], [*places, len(rows)], strict=True
+            range(count), [0, *positions], [*positions, len(rows)], strict=True
         ):
-            again = rows.iloc[:first].sample(n=first // 30, random_state=seed)
-            cut[number][name] = pd.concat([rows.iloc[first:last], again])
-    return cut
+            repeated = rows.iloc[:first].sample(n=first // 30, random_state=seed)
+            parts[number][name] = pd.concat([rows.iloc[first:last], repeated])
+    return parts
 
 
-def land(project: DbtProject, arrived: dict[str, pd.DataFrame]) -> None:
-    """Append what has arrived to the raw tables."""
+def append_raw(project: DbtProject, arrived: dict[str, pd.DataFrame]) -> None:
+    """Append arrived rows to the raw tables."""
     for name, rows in arrived.items():
         project.write(f"raw.{name}", rows)
 
 
 def contents(project: DbtProject) -> dict[str, list[str]]:
-    """The rows of all tables, in an order of their own."""
+    """Return the rows of all tables, sorted."""
     return {
         table: sorted(map(str, project.query(f"select {columns} from {table}")))
         for table, columns in TABLES.items()
@@ -208,9 +210,9 @@ def contents(project: DbtProject) -> dict[str, list[str]]:
 
 
 def assert_equal(one: dict[str, list[str]], other: dict[str, list[str]]) -> None:
-    """Fail at the first table whose rows differ, and name some of those."""
+    """Fail at the first table with different rows, and name some of them."""
     for table, rows in other.items():
-        assert rows, f"{table} is empty, and compares nothing"
+        assert rows, f"{table} is empty, so the comparison is void"
         missing = sorted(set(rows) - set(one[table]))[:3]
         extra = sorted(set(one[table]) - set(rows))[:3]
         assert one[table] == rows, f"{table}: lacks {missing}, has {extra}"

@@ -1,4 +1,4 @@
-"""A dbt project on a database of its own, for tests that run dbt."""
+"""A dbt project on a separate database, for tests that run dbt."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from engines import run_dbt
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The files whose tests take longest, by the beginning of their names.
-LONGEST = ("test_spark_runs", "test_replay", "test_order_of_arrival")
+# Files with the slowest tests, by prefix.
+SLOWEST = ("test_spark_runs", "test_replay", "test_order_of_arrival")
 
-# What dbt has parsed in this test run, by the variables it was parsed with: a
-# full parse takes dbt longer than most tests do. All workers share it.
+# Parse results of this test run by the variables, shared by all workers. A full parse
+# takes longer than most tests.
 PARSED = Path(tempfile.gettempdir()) / (
     f"churn-parsed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, so that no core waits for one."""
-    items.sort(key=lambda item: not item.path.name.startswith(LONGEST))
+    """Run the slowest files first, so that no core waits for one at the end."""
+    items.sort(key=lambda item: not item.path.name.startswith(SLOWEST))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what was parsed, once all workers have ended."""
+    """Remove the parse results after all workers have ended."""
     if not hasattr(config, "workerinput"):
         for folder in Path(tempfile.gettempdir()).glob("churn-parsed-*"):
             shutil.rmtree(folder, ignore_errors=True)
@@ -46,23 +46,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @dataclass
 class Finished:
-    """A dbt command that has ended.
+    """A finished dbt command.
 
     Attributes:
-        succeeded: Whether dbt would have ended with status 0.
-        told: What it has written to the terminal.
+        succeeded: Whether dbt's exit code would be 0.
+        output: What it wrote to the terminal.
     """
 
     succeeded: bool
-    told: str
+    output: str
 
 
 @dataclass
 class DbtProject:
     """This repository's dbt project, run on a DuckDB file in ``folder``.
 
-    dbt keeps its target and log folders there too, so that tests neither see
-    nor disturb a user's own.
+    dbt's target and log folders are there too, so that tests do not use a user's.
     """
 
     folder: Path
@@ -70,25 +69,25 @@ class DbtProject:
 
     @property
     def database(self) -> Path:
-        """The DuckDB file."""
+        """Return the DuckDB file."""
         return self.folder / "test.duckdb"
 
     def dbt(self, *arguments: str, check: bool = True, **variables: Any) -> Finished:
         """Run one dbt command, with ``variables`` as its ``--vars``."""
         command = self._command(arguments, variables)
-        self._recall_parsed(variables)
+        self._restore_parsed(variables)
         with contextlib.chdir(self.folder):
-            result, told = run_dbt(command, self.environment)
-        # The next project's database has the same path, seen from its folder.
+            result, output = run_dbt(command, self.environment)
+        # The next project's database has the same relative path.
         DuckDBConnectionManager.close_all_connections()
-        self._remember_parsed(variables)
+        self._store_parsed(variables)
         if check and not result.success:
-            pytest.fail(f"dbt {' '.join(command)}\n{told}\n{result.exception}")
-        return Finished(result.success, told)
+            pytest.fail(f"dbt {' '.join(command)}\n{output}\n{result.exception}")
+        return Finished(result.success, output)
 
     def start_dbt(self, *arguments: str, **variables: Any) -> subprocess.Popen[str]:
         """Start one dbt command, whose output can be read while it runs."""
-        self._recall_parsed(variables)
+        self._restore_parsed(variables)
         return subprocess.Popen(
             [
                 str(Path(sys.executable).parent / "dbt"),
@@ -103,11 +102,11 @@ class DbtProject:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables with which this project runs."""
+        """Return the environment variables for this project's dbt."""
         return {
             **os.environ,
-            # dbt parses anew when the profile changes, hence the same relative
-            # path for every project.
+            # dbt parses again if the profile changes, so use the same relative path for
+            # every project.
             "CHURN_DUCKDB_PATH": self.database.name,
             "DBT_PROFILES_DIR": str(self.root),
             "DBT_TARGET_PATH": str(self.folder / "target"),
@@ -123,48 +122,48 @@ class DbtProject:
         return command + (["--vars", json.dumps(variables)] if variables else [])
 
     def _parsed(self, variables: dict[str, Any]) -> tuple[Path, Path]:
-        """Where dbt keeps what it parsed, and where this test run does."""
+        """Return the paths of dbt's parse result and of this test run's copy."""
         key = json.dumps(variables, sort_keys=True, default=str)
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.msgpack"
         return self.folder / "target" / "partial_parse.msgpack", PARSED / name
 
-    def _recall_parsed(self, variables: dict[str, Any]) -> None:
-        in_target, kept = self._parsed(variables)
-        if self.root == ROOT and kept.exists():
+    def _restore_parsed(self, variables: dict[str, Any]) -> None:
+        in_target, stored = self._parsed(variables)
+        if self.root == ROOT and stored.exists():
             in_target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kept, in_target)
+            shutil.copyfile(stored, in_target)
 
-    def _remember_parsed(self, variables: dict[str, Any]) -> None:
-        in_target, kept = self._parsed(variables)
-        if self.root == ROOT and in_target.exists() and not kept.exists():
+    def _store_parsed(self, variables: dict[str, Any]) -> None:
+        in_target, stored = self._parsed(variables)
+        if self.root == ROOT and in_target.exists() and not stored.exists():
             PARSED.mkdir(exist_ok=True)
-            # Another worker may read while this one writes: copy, then rename.
-            draft = kept.with_suffix(f".{os.getpid()}")
-            shutil.copyfile(in_target, draft)
-            draft.replace(kept)
+            # Copy, then rename, because another worker can read at the same time.
+            temporary = stored.with_suffix(f".{os.getpid()}")
+            shutil.copyfile(in_target, temporary)
+            temporary.replace(stored)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection to the database, to be closed before dbt runs."""
+        """Open a connection, to be closed before dbt runs."""
         return duckdb.connect(str(self.database))
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """The rows of one query."""
+        """Return the rows of one query."""
         with duckdb.connect(str(self.database)) as connection:
             return connection.execute(sql, parameters or None).fetchall()
 
     def frame(self, sql: str) -> pd.DataFrame:
-        """The rows of one query, as a data frame."""
+        """Return the rows of one query, as a data frame."""
         with duckdb.connect(str(self.database)) as connection:
             return connection.execute(sql).df()
 
     def execute(self, *statements: str) -> None:
-        """Execute statements one after the other."""
+        """Execute statements in order."""
         with duckdb.connect(str(self.database)) as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def write(self, table: str, rows: pd.DataFrame) -> None:
-        """Append rows to a table that exists, by column name."""
+        """Append rows to an existing table, by column name."""
         with duckdb.connect(str(self.database)) as connection:
             connection.register("new_rows", rows)
             connection.execute(f"insert into {table} by name select * from new_rows")
@@ -195,19 +194,19 @@ class DbtProject:
 
 @pytest.fixture
 def project(tmp_path: Path) -> DbtProject:
-    """A dbt project on an empty database."""
+    """Provide a dbt project on an empty database."""
     return DbtProject(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def module_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """A dbt project that the tests of one module share."""
+    """Provide a dbt project that the tests of one module share."""
     return DbtProject(tmp_path_factory.mktemp("dbt"))
 
 
 @pytest.fixture(scope="session")
 def built_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """The demo seeds, built once for all tests that only read."""
+    """Provide the built demo seeds, shared by all tests that only read."""
     project = DbtProject(tmp_path_factory.mktemp("seeds"))
     project.dbt("build")
     return project

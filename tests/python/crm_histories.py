@@ -1,4 +1,4 @@
-"""Random CRM batches, as dirty and as badly delivered as the real ones."""
+"""Random CRM batches with realistic errors in content and delivery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FLAG_TEXTS = ["Y", "y", "1", "true", "TRUE", "N", "0", "False", None, "", "\\N",
 
 @dataclass
 class Delivery:
-    """One delivery of one batch: (signup_date, cancelled_service, new_customer)."""
+    """One delivery of a batch: (signup_date, cancelled_service, new_customer)."""
 
     batch_date: date
     loaded_at: datetime
@@ -23,13 +23,13 @@ class Delivery:
 
 @dataclass
 class Company:
-    """What a CRM delivered, in the order of the batches."""
+    """The deliveries of a CRM, in the order of the batches."""
 
     dialect: str
     batches: list[Delivery] = field(default_factory=list)
 
     def frame(self, batches: list[Delivery] | None = None) -> pd.DataFrame:
-        """Rows of raw_accounts."""
+        """Return rows of raw_accounts."""
         return pd.DataFrame(
             [
                 {
@@ -38,11 +38,15 @@ class Company:
                     "account_id": account,
                     "plan": "basic",
                     "signup_date": signup,
-                    "cancelled_service": cancelled,
-                    "new_customer": restarted,
+                    "cancelled_service": cancelled_service,
+                    "new_customer": new_customer,
                 }
                 for delivery in batches or self.batches
-                for account, (signup, cancelled, restarted) in delivery.rows.items()
+                for account, (
+                    signup,
+                    cancelled_service,
+                    new_customer,
+                ) in delivery.rows.items()
             ]
         )
 
@@ -50,12 +54,11 @@ class Company:
 def random_company(
     seed: int, dialect: str, accounts: int, last_day: int = 240
 ) -> Company:
-    """A company whose every account has a random history.
+    """Generate a company whose accounts have random histories.
 
-    Batches arrive on a random share of the days, some twice, some late, some as
-    broken copies. Values are told late and ahead, overwritten, taken back,
-    written in several ways and sometimes unreadable; accounts come, vanish and
-    come back.
+    Batches exist on a random share of the days; some are repeated, late or incomplete.
+    Values are entered late or ahead, overwritten, removed, written in several formats
+    and sometimes unreadable. Accounts appear, vanish and reappear.
     """
     chance = random.Random(seed)
     share_of_days = chance.choice([0.15, 0.3, 0.6, 0.9])
@@ -64,7 +67,7 @@ def random_company(
         for day in range(last_day)
         if chance.random() < share_of_days or day in (0, last_day - 1)
     ]
-    told = {
+    histories = {
         f"a{number:05d}": _random_history(chance, dialect, batch_days)
         for number in range(accounts)
     }
@@ -73,27 +76,27 @@ def random_company(
     for position, batch_date in enumerate(batch_days):
         rows = {
             account: history[position]
-            for account, history in told.items()
+            for account, history in histories.items()
             if history[position] is not None
         }
-        accepted = datetime.combine(batch_date, datetime.min.time()) + timedelta(
+        loaded_at = datetime.combine(batch_date, datetime.min.time()) + timedelta(
             hours=24 + chance.choice([3, 5, 5, 5, 7, 40, 400])
         )
         roll = chance.random()
         if roll < 0.08:
             kept = chance.uniform(0.0, 0.62)
             part = {key: row for key, row in rows.items() if chance.random() < kept}
-            company.batches.append(Delivery(batch_date, accepted, part))
-            accepted += timedelta(hours=chance.choice([1, 30]))
+            company.batches.append(Delivery(batch_date, loaded_at, part))
+            loaded_at += timedelta(hours=chance.choice([1, 30]))
             if roll < 0.04:
                 continue
-        company.batches.append(Delivery(batch_date, accepted, rows))
+        company.batches.append(Delivery(batch_date, loaded_at, rows))
         if roll > 0.95:
-            again = {
+            repeated = {
                 key: row for key, row in rows.items() if roll > 0.97 or key > "a00010"
             }
             company.batches.append(
-                Delivery(batch_date, accepted + timedelta(minutes=9), again)
+                Delivery(batch_date, loaded_at + timedelta(minutes=9), repeated)
             )
     return company
 
@@ -101,7 +104,7 @@ def random_company(
 def _random_history(
     chance: random.Random, dialect: str, batch_days: list[date]
 ) -> list[tuple[str | None, str | None, str | None] | None]:
-    """What each batch tells of one account; None where it is not in it."""
+    """Generate one account's values in each batch; None if it is not in it."""
     first = 0 if chance.random() < 0.6 else chance.randrange(len(batch_days))
     signup = batch_days[first] - timedelta(days=chance.choice([0, 1, 2, 30, 400]))
     values = [
@@ -111,7 +114,7 @@ def _random_history(
     ]
     restlessness = chance.choice([0.0, 0.02, 0.05, 0.15, 0.4])
     history: list[tuple[str | None, str | None, str | None] | None] = []
-    is_there = True
+    is_present = True
     last_change = signup
     for position, batch in enumerate(batch_days):
         if position < first:
@@ -120,7 +123,7 @@ def _random_history(
         if chance.random() < restlessness:
             column = chance.choice([1, 1, 2, 2, 2, 0]) if chance.random() < 0.9 else 0
             if column == 0 and chance.random() < 0.8:
-                is_there = not is_there
+                is_present = not is_present
             elif dialect == "flags" and column > 0:
                 values[column] = chance.choice(FLAG_TEXTS)
                 if chance.random() < 0.2:
@@ -141,12 +144,12 @@ def _random_history(
                 values[column] = _written(chance, day)
                 if column > 0 and chance.random() < 0.15:
                     values[3 - column] = _written(chance, day)
-        history.append(tuple(values) if is_there else None)
+        history.append(tuple(values) if is_present else None)
     return history
 
 
 def _written(chance: random.Random, day: date) -> str | None:
-    """A day as some Sqoop copy writes it, or nothing, or nonsense."""
+    """Format a day in one of the formats of an extract, or as null or invalid text."""
     return chance.choice(
         [
             day.isoformat(),

@@ -1,7 +1,7 @@
-"""The engines that tests run the project on, each with the same few methods.
+"""The engines that tests run the project on, with a common interface.
 
 Spark runs in the test's own process, so that all commands of one file share one
-session: to start it takes longer than most of what is tested.
+session: starting Spark takes longer than most tests.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Engine:
-    """One dbt target, with a place of its own for all that is built.
+    """One dbt target, with a separate folder for all that is built.
 
     Attributes:
-        folder: Where dbt's own folders and the engine's files are.
+        folder: The folder of dbt's files and of the engine's files.
         schema: The schema of the models.
         root: The dbt project; by default this repository's.
     """
@@ -43,14 +47,14 @@ class Engine:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Name the places in the environment that dbt runs in."""
+        """Set the paths in dbt's environment."""
 
     def dbt(self, *arguments: str, check: bool = True, **variables: Any) -> Any:
-        """Run one dbt command in this process; returns dbt's result.
+        """Run one dbt command in this process and return dbt's result.
 
         Args:
             arguments: The command and its options.
-            check: Whether a failure fails the test.
+            check: Whether a failed command fails the test.
             variables: dbt's variables.
         """
         command = [*arguments, "--target", self.target]
@@ -59,34 +63,27 @@ class Engine:
         command += ["--project-dir", str(self.root), "--profiles-dir", str(ROOT)]
         if variables:
             command += ["--vars", json.dumps(variables)]
-        result, told = run_dbt(command, self.environment)
+        result, output = run_dbt(command, self.environment)
         if check and not result.success:
-            pytest.fail(f"dbt {' '.join(command)}\n{told[-8000:]}")
+            pytest.fail(f"dbt {' '.join(command)}\n{output[-8000:]}")
         return result
 
     def compiled(self, jinja: str, **variables: Any) -> str:
-        """What a piece of Jinja compiles to on this engine."""
+        """Return the SQL that a Jinja text compiles to on this engine."""
         result = self.dbt("compile", "--inline", jinja, "--quiet", **variables)
         return result.result.results[0].node.compiled_code
 
     def literal(self, text: str | None) -> str:
-        """A text as a literal of this engine."""
+        """Return a text as a literal of this engine."""
         raise NotImplementedError
 
     def rows(self, sql: str) -> pa.Table:
-        """The rows of a query; times are in UTC, without a zone."""
+        """Return the rows of a query; times are in UTC, without a zone."""
         raise NotImplementedError
 
     def keep_rows(self, table: str, condition: str) -> None:
-        """Remove the rows of a raw table for which ``condition`` does not hold."""
+        """Delete the rows of a raw table that do not match ``condition``."""
         raise NotImplementedError
-
-    def leave_interrupted(self) -> None:
-        """Leave tables of the project as a killed run may leave them."""
-
-    def work_tables(self) -> list[str]:
-        """The tables that a run makes for itself and should have dropped."""
-        return []
 
 
 class DuckdbEngine(Engine):
@@ -111,20 +108,21 @@ class DuckdbEngine(Engine):
 
 
 class SparkEngine(Engine):
-    """Spark in this process; there is one session, and so one warehouse."""
+    """Spark in this process, with one session and one warehouse."""
 
     target = "spark"
 
     def __post_init__(self) -> None:
+        fetch_spark_packages()
         self.environment |= {
             "CHURN_SPARK_SCHEMA": self.schema,
             "CHURN_SPARK_MASTER": "local[2]",
             "CHURN_SPARK_WAREHOUSE": str(self.folder / "warehouse"),
             "CHURN_SPARK_METASTORE": str(self.folder / "metastore"),
-            # All that is tested is small: what takes time is compiling code.
+            # The data is small, so compilation takes most of the time.
             "CHURN_SPARK_JAVA_OPTIONS": (
                 "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
-                # Spark compiles more than the small one of that level holds.
+                # The default code cache of that level is too small for Spark.
                 "-XX:ReservedCodeCacheSize=256m "
                 f"-Dderby.stream.error.file={self.folder / 'derby.log'}"
             ),
@@ -132,12 +130,12 @@ class SparkEngine(Engine):
 
     @property
     def session(self) -> Any:
-        """The session that dbt has opened, or will use."""
+        """Return the session that dbt has opened, or opens now."""
         from pyspark import SparkContext
         from pyspark.sql import SparkSession
 
         if SparkContext._active_spark_context is None:
-            # The session is to have the settings of the profile.
+            # Compile something, so that the session gets the profile's settings.
             self.compiled("select 1")
         return SparkSession.builder.getOrCreate()
 
@@ -169,53 +167,49 @@ class SparkEngine(Engine):
         )
 
     def append(self, table: str, rows: pa.Table) -> None:
-        """Add rows to a table, which is made if there is none."""
+        """Append rows to a table, and create it if it is missing."""
         self._execute(f"create schema if not exists {table.partition('.')[0]}")
         frame, _ = as_spark_frame(self.session, rows)
         frame.write.mode("append").saveAsTable(table)
 
     def drop(self, *tables: str) -> None:
-        """Drop some of the models' tables, as before they are made anew."""
+        """Drop some of the models' tables."""
         self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
 
-    def leave_interrupted(self) -> None:
-        """Four kills, each at another place of a write.
+    @contextlib.contextmanager
+    def killed_before(self, *patterns: str) -> Iterator[list[str]]:
+        """Let dbt fail at each statement in which one of ``patterns`` is found.
 
-        Sessions were being replaced: the old ones are gone in part, and of the new
-        ones some are in already. Events were being deleted: of a partition that is
-        written anew only what was put aside is left; so of the registry, which
-        nothing else could bring back. A table was dropped, and not yet renamed.
+        Earlier statements of the same model, such as a pre-hook, are committed. Yields
+        the list of statements that did not run.
         """
-        sessions = f"{self.schema}.int_visitor_sessions"
-        columns = self.session.table(sessions).columns
-        columns.remove("partition_key")
-        parts = self._partitions(sessions)
+        from dbt.adapters.spark.session import Cursor
+
+        execute, failed = Cursor.execute, []
+
+        def execute_or_fail(cursor: Any, sql: str, *parameters: Any) -> None:
+            if any(re.search(pattern, sql) for pattern in patterns):
+                failed.append(sql)
+                raise RuntimeError("The run was killed here.")
+            execute(cursor, sql, *parameters)
+
+        Cursor.execute = execute_or_fail
+        try:
+            yield failed
+        finally:
+            Cursor.execute = execute
+
+    def leave_behind(self, model: str, suffix: str) -> None:
+        """Create a table that a killed run can leave beside a model's table."""
+        table = f"{self.schema}.{model}"
         self._execute(
-            f"create table {sessions}__dbt_new using parquet as "
-            f"select {', '.join(columns)} from {sessions} "
-            f"where partition_key >= '{parts[-3]}'",
-            f"alter table {sessions} drop partition (partition_key = '{parts[-3]}')",
-            f"insert into {sessions} select * from {sessions} "
-            f"where partition_key = '{parts[-2]}'",
+            f"create table {table}{suffix} using iceberg as select * from {table}"
         )
-        for name in ("base_clickstream__event_versions", "churn_models"):
-            table = f"{self.schema}.{name}"
-            first = self._partitions(table)[0]
-            self._execute(
-                f"create table {table}__dbt_kept using parquet as "
-                f"select * from {table} where partition_key = '{first}'",
-                f"alter table {table} drop partition (partition_key = '{first}')",
-            )
-        identities = f"{self.schema}.identities"
-        self._execute(f"alter table {identities} rename to {identities}__dbt_new")
 
-    def _partitions(self, table: str) -> list[str]:
-        rows = self.rows(f"select distinct partition_key from {table} order by 1")
-        return rows.column("partition_key").to_pylist()
-
-    def work_tables(self) -> list[str]:
-        tables = self.rows(f"show tables in {self.schema} like '*__dbt_*'")
-        return tables.column("tableName").to_pylist()
+    def relations(self) -> set[str]:
+        """Return the names of all tables and views in the schema of the models."""
+        tables = self.rows(f"show tables in {self.schema}").to_pylist()
+        return {row["tableName"] for row in tables if not row["isTemporary"]}
 
     def _execute(self, *statements: str) -> None:
         for statement in statements:
@@ -223,7 +217,7 @@ class SparkEngine(Engine):
 
 
 def stop_spark() -> None:
-    """End the session of this process, and the virtual machine under it."""
+    """Stop the session of this process, and its Java virtual machine."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -246,34 +240,68 @@ def run_dbt(
         environment: Environment variables, set while it runs.
 
     Returns:
-        dbt's result, and what it has written to the terminal.
+        dbt's result, and what it wrote to the terminal.
     """
-    told = io.StringIO()
+    output = io.StringIO()
     with (
         _environment(environment),
-        contextlib.redirect_stdout(told),
-        contextlib.redirect_stderr(told),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(output),
     ):
         result = dbtRunner().invoke(command)
-    return result, told.getvalue()
+    return result, output.getvalue()
 
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
     values = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **values}
-    before = {name: os.environ.get(name) for name in values}
+    previous = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:
                 os.environ[name] = value
 
 
+def fetch_spark_packages() -> None:
+    """Fetch Iceberg's library if it is missing.
+
+    One process fetches while others wait, because concurrent downloads of one file
+    conflict.
+    """
+    import fcntl
+
+    import pyspark
+
+    sys.path.append(str(ROOT / "scripts"))
+    from spark_thrift_server import settings
+
+    def is_fetched() -> bool:
+        jars = Path.home().glob(".ivy2*/jars/*iceberg-spark-runtime*.jar")
+        return next(jars, None) is not None
+
+    with (Path(tempfile.gettempdir()) / "churn-spark-packages").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_fetched():
+            submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
+            packages = settings()["spark.jars.packages"]
+            # Any class will do, because only the packages are needed.
+            command = [str(submit), "--packages", packages, "--class", "java.lang.Void"]
+            finished = subprocess.run(
+                [*command, "spark-internal"], capture_output=True, text=True
+            )
+            if not is_fetched():
+                pytest.fail(
+                    f"Spark could not fetch {packages}:\n{finished.stdout[-2000:]}"
+                    f"{finished.stderr[-2000:]}"
+                )
+
+
 def require_java() -> None:
-    """Fail with a sentence where Spark cannot run."""
+    """Fail with a clear message if Spark cannot run."""
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.fail("Spark needs Java: install the extra `spark`, or a JRE of 17.")

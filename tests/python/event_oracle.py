@@ -1,7 +1,7 @@
-"""A brute-force reading of outcomes that clickstream events tell.
+"""A brute-force computation of subscription periods from clickstream events.
 
-It walks one account's events in the order in which they happened, and knows nothing
-of signals, batches and windows.
+It processes one account's events in the order in which they happened, and shares no
+code with the models.
 """
 
 from __future__ import annotations
@@ -10,35 +10,39 @@ from datetime import date, datetime, timedelta
 
 DAY = timedelta(days=1)
 
-# When an account starts (True) and cancels (False), in order of time.
-Turns = list[tuple[datetime, bool]]
+# Time and whether it is a start (True) or a cancellation (False), sorted by time.
+Transitions = list[tuple[datetime, bool]]
 
 Periods = list[list[date | None]]
 
 
-def periods_of(signup: date, turns: Turns) -> Periods:
-    """Starts and ends, one day's last word being the one that counts."""
+def periods_of(signup: date, transitions: Transitions) -> Periods:
+    """Return start and end of each period; the last event of a day counts."""
     periods: Periods = [[signup, None]]
-    for day in sorted({time.date() for time, _ in turns}):
+    for day in sorted({time.date() for time, _ in transitions}):
         if day < signup:
             continue
-        kinds = [is_start for time, is_start in turns if time.date() == day]
+        starts_of_day = [
+            is_start for time, is_start in transitions if time.date() == day
+        ]
         was_open = periods[-1][1] is None
-        if kinds[-1]:
+        if starts_of_day[-1]:
             if not was_open:
                 periods.append([day, None])
         elif was_open:
             periods[-1][1] = day
-        elif True in kinds:
+        elif True in starts_of_day:
             periods.append([day, day])
     return periods
 
 
-def end_reason(periods: Periods, number: int, grace: int, known: date) -> str | None:
-    """What the end of a period is, as of the last day that is known."""
+def end_reason(
+    periods: Periods, number: int, grace: int, data_through: date
+) -> str | None:
+    """Return the end reason of a period, with data through a date."""
     ended = periods[number][1]
     if ended is None:
         return None
     if number + 1 < len(periods) and periods[number + 1][0] - ended <= grace * DAY:
         return "pause"
-    return "churn" if ended + grace * DAY <= known else "pending"
+    return "churn" if ended + grace * DAY <= data_through else "pending"

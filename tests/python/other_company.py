@@ -1,7 +1,7 @@
-"""The seeds, read as those of another company by configuration alone.
+"""The seeds, configured as another company.
 
 Its columns have other contents, it has no contacts, invoices or calls, its accounts
-leave by an event of the clickstream, and some features mean nothing to it.
+cancel by a clickstream event, and some features are excluded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ OTHER_COMPANY: dict[str, Any] = {
     "has_invoices": False,
     "has_support_calls": False,
     "raw_events_columns": {"source_file": "'copy/' || source_file"},
-    # Every account is one person, as the records of the clickstream name them.
+    # Every account is one user, identified as in the clickstream.
     "raw_accounts_table": "raw_contacts",
     "raw_accounts_columns": {
         "account_id": "user_id",
@@ -36,7 +36,7 @@ OTHER_COMPANY: dict[str, Any] = {
 
 
 def build_other_company(engine: Engine, duckdb: DuckdbEngine) -> Built:
-    """Build it on both engines, but for the model."""
+    """Build the company on both engines, without the model."""
     for each in (duckdb, engine):
         each.dbt("seed")
         result = each.dbt("run", "--exclude", "churn_models+", **OTHER_COMPANY)
@@ -44,7 +44,7 @@ def build_other_company(engine: Engine, duckdb: DuckdbEngine) -> Built:
 
 
 def check_accounts_leave_by_events(built: Built) -> None:
-    """Fail if the events of `cancellation_events` ended nothing."""
+    """Fail if no event of `cancellation_events` ended a period."""
     assert "int_account_outcome_events" in built.tables
     assert not {table for table in built.tables if "billing" in table}
     (counts,) = built.engine.rows(

@@ -1,4 +1,4 @@
-"""One meaning on every engine: comparing what engines have built, row for row."""
+"""Parity of engines: compare the tables that two engines have built, row by row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from engines import Engine
 
-# Columns that say when something was done, or hold a model's own bytes.
+# Columns that depend on the run or the engine.
 DIFFERENT_BY_NATURE = {
     "processed_at",
     "record_processed_at",
@@ -27,30 +27,28 @@ DIFFERENT_BY_NATURE = {
     "model",
     "training_seconds",
     "search_seconds",
-    # Digests of the last digits of every number, and what is named by them; the
-    # numbers are compared themselves, and the scores that come of them.
+    # Digests of numbers that differ in the last digits, and names that contain them.
+    # The numbers themselves are compared.
     "data_fingerprint",
     "training_fingerprint",
     "model_version",
     "inputs_digest",
-    # An engine's own: how it lays its files out.
-    "partition_key",
 }
-# One scalar of those found there: which, follows how records were grouped.
+# One of several examples; the choice depends on how records were grouped.
 NOT_COMPARED_COLUMNS = {"stg_clickstream__json_paths.example"}
-# How a record is grouped until its paths are counted is the engine's affair; what
-# comes of it, stg_clickstream__json_paths, is compared.
+# Record groups depend on the engine. Their result, stg_clickstream__json_paths, is
+# compared.
 NOT_COMPARED = {"base_clickstream__record_shapes"}
-# Which lane reads a record in which a key occurs twice is the engine's affair; what
-# it reads there, base_clickstream__records, is compared.
-LANES = {
+# Whether the strict or the repair path reads a record with a repeated key depends on
+# the engine. The result, base_clickstream__records, is compared.
+PARSING_TABLES = {
     "base_clickstream__parsed_records",
     "base_clickstream__repaired_json",
     "base_clickstream__parsed_repaired_records",
 }
 
 RELATIVE = 1e-9
-# What comes out of a model that was trained on each engine.
+# Tolerance for results of a model that was trained on each engine.
 SCORES = 1e-6
 
 
@@ -63,10 +61,10 @@ class Built:
     tables: list[str]
 
     @cached_property
-    def receipts_with_repeated_keys(self) -> set[tuple[Any, Any]]:
-        """Files and times of records with a repeated key that took different lanes.
+    def records_with_repeated_keys(self) -> set[tuple[Any, Any]]:
+        """Return file and time of repeated-key records that took different paths.
 
-        An engine that does not take such a record for a plain one keeps its text.
+        An engine that does not accept such a record as strict JSON repairs it.
         """
         ours, theirs = (
             {
@@ -86,7 +84,7 @@ class Built:
 
 
 def tables_built(result: Any) -> list[str]:
-    """The tables that a dbt command has built and that are compared, in order."""
+    """Return the compared tables that a dbt command has built, sorted."""
     nodes = [outcome.node for outcome in result.result.results]
     return sorted(
         node.alias
@@ -96,11 +94,11 @@ def tables_built(result: Any) -> list[str]:
 
 
 def differences(built: Built, at_once: int = 1) -> list[str]:
-    """Sentences on how the rows of the tables differ from DuckDB's.
+    """Return sentences about rows that differ from DuckDB's.
 
     Args:
-        built: What is compared.
-        at_once: How many tables are read at once, of an engine that lets one wait.
+        built: The two builds.
+        at_once: Number of tables to read in parallel, for engines with high latency.
     """
     with ThreadPoolExecutor(at_once) as threads:
         found = threads.map(partial(compare, built), built.tables)
@@ -108,20 +106,20 @@ def differences(built: Built, at_once: int = 1) -> list[str]:
 
 
 def compare(built: Built, table: str) -> list[str]:
-    """Sentences on how the rows of a table differ, at most a few."""
+    """Return sentences about the rows of one table, at most one per column."""
     schema = "raw" if table.startswith("raw_") else built.engine.schema
     duckdb_schema = "raw" if table.startswith("raw_") else "main"
     expected = rows_of(built.duckdb, f"{duckdb_schema}.{table}")
-    found = rows_of(built.engine, f"{schema}.{table}")
-    if expected.keys() != found.keys():
-        return [f"{table} has other columns: {expected.keys() ^ found.keys()}"]
-    tolerance = SCORES if is_made_by_a_model(table) else RELATIVE
-    if table in LANES:
-        left_out = built.receipts_with_repeated_keys
-        expected = without_receipts(expected, left_out)
-        found = without_receipts(found, left_out)
+    actual = rows_of(built.engine, f"{schema}.{table}")
+    if expected.keys() != actual.keys():
+        return [f"{table} has other columns: {expected.keys() ^ actual.keys()}"]
+    tolerance = SCORES if depends_on_model(table) else RELATIVE
+    if table in PARSING_TABLES:
+        excluded = built.records_with_repeated_keys
+        expected = without_records(expected, excluded)
+        actual = without_records(actual, excluded)
     columns = sorted(expected)
-    ours = sorted(zip(*(found[name] for name in columns), strict=True), key=sort_key)
+    ours = sorted(zip(*(actual[name] for name in columns), strict=True), key=sort_key)
     theirs = sorted(
         zip(*(expected[name] for name in columns), strict=True), key=sort_key
     )
@@ -147,18 +145,18 @@ def has_repeated_key(payload: str) -> bool:
     return any(repeated)
 
 
-def without_receipts(
-    rows: dict[str, list[Any]], receipts: set[tuple[Any, Any]]
+def without_records(
+    rows: dict[str, list[Any]], excluded: set[tuple[Any, Any]]
 ) -> dict[str, list[Any]]:
     kept = [
-        receipt not in receipts
-        for receipt in zip(rows["source_file"], rows["received_at"], strict=True)
+        key not in excluded
+        for key in zip(rows["source_file"], rows["received_at"], strict=True)
     ]
     assert any(kept) or not kept
     return {name: list(compress(values, kept)) for name, values in rows.items()}
 
 
-def is_made_by_a_model(table: str) -> bool:
+def depends_on_model(table: str) -> bool:
     return table.startswith(("churn_score", "int_accounts_scored", "churn_model"))
 
 
@@ -173,11 +171,11 @@ def rows_of(engine: Engine, table: str) -> dict[str, list[Any]]:
 
 
 def sort_key(row: tuple[Any, ...]) -> list[tuple[int, Any]]:
-    """An order for rows of any types, in which floats count by a few digits."""
-    return [told(value) for value in row]
+    """Return a sort key for rows of mixed types; floats are rounded."""
+    return [sort_value(value) for value in row]
 
 
-def told(value: Any) -> tuple[int, Any]:
+def sort_value(value: Any) -> tuple[int, Any]:
     if value is None:
         return (0, 0)
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""A company whose churn has one cause, for tests of training and scoring."""
+"""A synthetic company whose churn has one cause, for tests of training and scoring."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FEATURES = [
 
 
 def planted_rows(accounts: int = 250, weeks: int = 44, seed: int = 7) -> pd.DataFrame:
-    """Weekly rows in which few visits, and nothing else, make accounts churn."""
+    """Generate weekly rows in which only few visits cause churn."""
     generator = np.random.default_rng(seed)
     days = pd.date_range("2025-01-06", periods=weeks, freq="7D")
     activity = generator.gamma(2.0, 5.0, accounts)

@@ -1,14 +1,14 @@
-"""Runs dbt day by day in one process, as a scheduler would over weeks.
+"""Run dbt day by day in one process, like a scheduler over weeks.
 
 ``python replay_days.py JOB`` in the folder of the database reads the file JOB::
 
     {"first": "2025-08-29", "last": "2025-10-27",
      "select": ["..."], "exclude": ["..."], "vars": {}, "keep": "replayed"}
 
-For each day it lands what arrived until the end of the day, runs the selection, which
-finds out by itself which day that decides, and copies that day's rows of
-``account_features`` and ``churn_scores`` into the schema ``keep``. One process, because
-starting dbt costs more than a day of a small company does.
+For each day it inserts the rows that arrived until the end of the day, runs the
+selection, which finalizes the dates that are complete, and copies that day's rows of
+``account_features`` and ``churn_scores`` into the schema ``keep``. It is one process,
+because starting dbt takes longer than a day of a small company.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
-# When each raw table's rows arrived.
+# The column with the time of arrival in each raw table.
 ARRIVED_AT = {
     "raw_events": "received_at",
     "raw_accounts": "loaded_at",
@@ -33,8 +33,8 @@ ARRIVED_AT = {
 }
 
 
-def land_until(connection: duckdb.DuckDBPyConnection, moment: str) -> None:
-    """Move what arrived before ``moment`` from the schema ``to_come`` to ``raw``."""
+def insert_until(connection: duckdb.DuckDBPyConnection, moment: str) -> None:
+    """Move rows that arrived before ``moment`` from ``to_come`` to ``raw``."""
     for table, column in ARRIVED_AT.items():
         connection.execute(
             f"insert into raw.{table} by name select * from to_come.{table} "
@@ -46,20 +46,20 @@ def land_until(connection: duckdb.DuckDBPyConnection, moment: str) -> None:
 
 
 def main(job_file: str) -> None:
-    """Do the job in ``job_file``; exit with dbt's code if a run fails."""
+    """Run the job in ``job_file``; exit with a message if a run fails."""
     job = json.loads(Path(job_file).read_text())
     database = os.environ["CHURN_DUCKDB_PATH"]
-    # Parsed once, which takes longer than a day does.
+    # Parse once, which takes longer than a day.
     manifest = dbtRunner().invoke(["--quiet", "parse", *project(job["vars"])]).result
     runner = dbtRunner(manifest=manifest)
     day = date.fromisoformat(job["first"])
     while day <= date.fromisoformat(job["last"]):
         with duckdb.connect(database) as connection:
-            land_until(connection, f"{day + timedelta(days=1)} 00:00:00")
+            insert_until(connection, f"{day + timedelta(days=1)} 00:00:00")
         finished = runner.invoke(
             [
                 "--quiet",
-                # The log of so many runs would cost more than they do.
+                # Writing the log of all runs takes longer than the runs.
                 "--log-level-file=none",
                 "--no-write-json",
                 "run",
@@ -79,13 +79,13 @@ def main(job_file: str) -> None:
 
 
 def project(variables: dict[str, object]) -> list[str]:
-    """The options that name the project and its variables."""
+    """Return the options for the project and its variables."""
     folder = os.environ["DBT_PROFILES_DIR"]
     return ["--project-dir", folder, "--vars", json.dumps(variables)]
 
 
 def keep(connection: duckdb.DuckDBPyConnection, schema: str, day: date) -> None:
-    """Copy the day's features and scores aside."""
+    """Copy the day's features and scores into a schema."""
     connection.execute(f"create schema if not exists {schema}")
     for table in ("account_features", "churn_scores"):
         rows = f"select * from {table} where as_of_date = date '{day}'"

@@ -1,4 +1,4 @@
-"""One account's timeline, and one clear sentence where there is none."""
+"""Timeline of one account, and clear messages if there is none."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from churn import account_timeline
 
 @pytest.fixture
 def company(project: DbtProject) -> DbtProject:
-    """The tables that a timeline is read from, written by hand."""
+    """Provide the tables that a timeline reads."""
     project.execute(
         """create table int_account_changes as
-            select 'a1' as account_id, date '2025-03-01' as batch_date,
+            select 'all' as batch_scope, 'a1' as account_id,
+                date '2025-03-01' as batch_date,
                 'arrived' as change_kind, 'basic' as plan, 12 as seats,
                 120.5::double as monthly_recurring_revenue,
                 'Sleepwell' as company_name""",
@@ -49,32 +50,32 @@ def company(project: DbtProject) -> DbtProject:
     return project
 
 
-def test_timeline_tells_what_happened_and_what_is_made_of_it(
+def test_timeline_has_the_lines_of_each_section(
     company: DbtProject,
 ) -> None:
     text = account_timeline.explain(company.database, "main", "a1")
     for line in (
         "Account a1 (Sleepwell)",
         "  2025-03-01  arrived: plan basic, 12 seats, 120.5 a month",
-        "  2025-04-01  cancelled (cancelled_service, told by the batch of 2025-04-02)",
+        "  2025-04-01  cancelled (cancelled_service, in the batch of 2025-04-02)",
         "  1  from 2025-02-01 until 2025-04-01: churn",
         "  as of 2025-02-17 to 2025-02-24  stays (2 dates)",
         "  as of 2025-03-03  churns on 2025-04-01 (1 date)",
-        "  2025-03-10  0 visits, 0 page views, 0 hovers over and 0 clicks on subscribe",
+        "  2025-03-10  0 visits, 0 page views, 0 subscribe hovers, 0 subscribe clicks",
         "  2025-03-10  25.0%, high: fewer visits",
     ):
         assert line in text.splitlines()
 
 
-def test_unknown_account_is_said_in_one_sentence(
+def test_unknown_account_is_reported_in_one_sentence(
     company: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert account_timeline.main(["a2", "--database", str(company.database)]) == 1
-    said = capsys.readouterr().err
-    assert said == "No batch holds an account `a2`; there are, for example, a1.\n"
+    error = capsys.readouterr().err
+    assert error == "No batch holds an account `a2`; similar ids are a1.\n"
 
 
-def test_missing_or_foreign_database_is_said_in_one_sentence(
+def test_missing_or_foreign_database_is_reported_in_one_sentence(
     project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert account_timeline.main(["a1", "--database", str(project.database)]) == 1
@@ -89,10 +90,10 @@ def test_missing_or_foreign_database_is_said_in_one_sentence(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_timeline_of_the_line_itself_has_every_section(
+def test_timeline_of_built_tables_has_every_section(
     built_project: DbtProject,
 ) -> None:
-    """The tables as the models make them, so that no section goes missing."""
+    """The tables come from the models, so that a renamed column fails the test."""
     account_id, _ = built_project.query(
         """select account_id, count(*) from churn_scores
         inner join sessions using (account_id)
@@ -108,15 +109,15 @@ def test_timeline_of_the_line_itself_has_every_section(
     assert list(sections) == [
         "Batches",
         "Starts and cancellations",
-        "Periods",
+        "Subscription periods",
         "Labels",
-        "Findings in the CRM",
-        "Visits by week (from Monday on)",
+        "Data issues in the CRM",
+        "Visits by week (starting on Monday)",
         "Support calls",
         "Invoices",
         "Scores",
     ]
-    for title in set(sections) - {"Findings in the CRM"}:
+    for title in set(sections) - {"Data issues in the CRM"}:
         assert sections[title].strip() not in ("", "none"), title
     probability, reason = built_project.query(
         f"""select churn_probability, reason_1 from churn_scores

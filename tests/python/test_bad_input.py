@@ -1,4 +1,4 @@
-"""Bad input is refused in one sentence, before any table is touched."""
+"""Invalid input is rejected with one sentence, before any table is changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RAW_ONLY = ("--exclude", "resource_type:seed")
 
 
 def flat(text: str) -> str:
-    """The text with all white space folded, since dbt wraps its messages."""
+    """Fold all white space, because dbt wraps its messages."""
     return " ".join(text.split())
 
 
@@ -34,15 +34,15 @@ def tables(project: DbtProject) -> set[str]:
         ("high_risk_from", 0.01),
     ],
 )
-def test_an_impossible_variable_is_named(
+def test_an_invalid_variable_is_named(
     module_project: DbtProject, name: str, value: object
 ) -> None:
     finished = module_project.dbt("parse", check=False, **{name: value})
     assert not finished.succeeded
-    said = flat(finished.told)
-    assert name in said
-    assert "must be" in said
-    assert "dbt_project.yml" in said
+    output = flat(finished.output)
+    assert name in output
+    assert "must be" in output
+    assert "dbt_project.yml" in output
 
 
 def test_a_missing_raw_table_is_named(project: DbtProject) -> None:
@@ -50,8 +50,8 @@ def test_a_missing_raw_table_is_named(project: DbtProject) -> None:
     project.execute("drop table raw.raw_calls")
     finished = project.dbt("build", *RAW_ONLY, check=False)
     assert not finished.succeeded
-    assert "raw_calls" in flat(finished.told)
-    assert "does not exist" in flat(finished.told)
+    assert "raw_calls" in flat(finished.output)
+    assert "does not exist" in flat(finished.output)
     assert tables(project) == set()
 
 
@@ -60,22 +60,22 @@ def test_a_missing_column_is_named(project: DbtProject) -> None:
     project.execute("alter table raw.raw_accounts drop column cancelled_service")
     finished = project.dbt("build", *RAW_ONLY, check=False)
     assert not finished.succeeded
-    assert "has no column `cancelled_service`" in flat(finished.told)
+    assert "has no column `cancelled_service`" in flat(finished.output)
     assert tables(project) == set()
 
 
-def test_the_line_runs_on_empty_sources_and_says_so(project: DbtProject) -> None:
+def test_empty_sources_build_and_are_reported(project: DbtProject) -> None:
     project.create_raw_tables()
     finished = project.dbt("build", *RAW_ONLY)
-    said = flat(finished.told)
+    output = flat(finished.output)
     for table in ("events", "accounts", "contacts", "invoices", "calls"):
-        assert f'"raw_{table}" is empty' in said
-    assert "cannot train_and_register yet" in said
+        assert f'"raw_{table}" is empty' in output
+    assert "Cannot train a model yet" in output
     for table in ("churn_labels", "int_as_of_dates", "churn_models", "churn_scores"):
         assert project.query(f"select count(*) from {table}") == [(0,)]
 
 
-def test_raw_tables_may_live_in_another_schema(project: DbtProject) -> None:
+def test_raw_tables_can_be_in_another_schema(project: DbtProject) -> None:
     project.create_raw_tables()
     project.execute(
         "create schema lake",

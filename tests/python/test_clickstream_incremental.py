@@ -1,4 +1,4 @@
-"""Clickstream runs without arrivals, and runs with a changed field mapping."""
+"""Clickstream runs without new records, and with a changed field mapping."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ LINE = [
     "event_names",
     "stg_clickstream__events",
     "+sessions",
+    "identities",
     "+int_visitor_activity_daily",
     "+int_visitor_categories_daily",
     "+stg_clickstream__rejects",
@@ -33,6 +34,7 @@ TABLES = {
     "clickstream_daily_counts": "*",
     "clickstream_field_profile": "*",
     "late_arrivals": "*",
+    "int_session_late_arrivals": "* exclude (processed_at)",
     "int_visitor_activity_daily": "* exclude (processed_at)",
     "int_visitor_categories_daily": "* exclude (processed_at)",
 }
@@ -63,29 +65,31 @@ def contents(project: DbtProject) -> dict[str, list[str]]:
     }
 
 
-def test_a_run_without_arrivals_changes_nothing(project: DbtProject) -> None:
+def test_a_run_without_new_records_changes_nothing(project: DbtProject) -> None:
     prepare(project)
     project.write("raw.raw_events", records(random.Random(3), 200))
     build(project)
     before = contents(project)
-    stamps = project.query("select max(processed_at) from int_visitor_sessions")
-    # Retention: what was taken stays when the raw table forgets it.
+    watermark = project.query("select max(processed_at) from int_visitor_sessions")
+    # Retention: loaded records remain when the raw table deletes them.
     project.execute("delete from raw.raw_events where source_file < 'file 2'")
     build(project)
     assert contents(project) == before
-    assert stamps == project.query("select max(processed_at) from int_visitor_sessions")
+    assert watermark == project.query(
+        "select max(processed_at) from int_visitor_sessions"
+    )
     assert not project.query(
         "select table_name from information_schema.tables "
         "where table_name like '%dbt_tmp%'"
     )
 
 
-@pytest.mark.parametrize("is_forgotten", [False, True])
+@pytest.mark.parametrize("is_deleted", [False, True])
 @pytest.mark.parametrize("is_killed", [False, True])
-def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
-    tmp_path: Path, is_forgotten: bool, is_killed: bool
+def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
+    tmp_path: Path, is_deleted: bool, is_killed: bool
 ) -> None:
-    """Only the YAML changes. A run may be killed between its delete and its append."""
+    """Only the YAML is changed. A run may be killed between delete and append."""
     root = tmp_path / "project"
     shutil.copytree(
         ROOT,
@@ -94,19 +98,24 @@ def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
     )
     project = DbtProject(tmp_path, root)
     prepare(project)
-    known = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
-    unknown = {"ereignis": "login", "event_id": "unknown", "ts": 1740823445, "uid": "u"}
+    mapped = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
+    unmapped = {
+        "ereignis": "login",
+        "event_id": "unknown",
+        "ts": 1740823445,
+        "uid": "u",
+    }
     project.write(
         "raw.raw_events",
         pd.DataFrame(
             {
                 "payload": [
-                    json.dumps({**known, "campaign": {"name": "spring"}}),
-                    json.dumps({**unknown, "campaign": {"name": "autumn"}}),
-                    str({**unknown, "event_id": "repaired", "user_id": None}),
+                    json.dumps({**mapped, "campaign": {"name": "spring"}}),
+                    json.dumps({**unmapped, "campaign": {"name": "autumn"}}),
+                    str({**unmapped, "event_id": "repaired", "user_id": None}),
                     "hopeless",
-                    json.dumps({**known, "event_id": "other"}),
-                    str({**known, "event_id": "other repaired"}),
+                    json.dumps({**mapped, "event_id": "other"}),
+                    str({**mapped, "event_id": "other repaired"}),
                 ],
                 "received_at": pd.Timestamp("2025-03-01 10:05"),
                 "source_file": ["file"] * 4 + ["other file"] * 2,
@@ -119,9 +128,8 @@ def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
         "group by 1 order by 1"
     ) == [("missing_required_field", 2), ("not_json", 1)]
 
-    field_mapping = root / (
-        "models/staging/clickstream/base/base_clickstream__parsed_records.yml"
-    )
+    folder = root / "models/staging/clickstream/base"
+    field_mapping = folder / "base_clickstream__parsed_records.yml"
     text = field_mapping.read_text()
     text = text.replace(
         "              - $.event_name\n",
@@ -141,11 +149,11 @@ def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
         1,
     )
     field_mapping.write_text(text)
-    if is_forgotten:
-        # Retention: the rejects are stored, but the raw table is empty.
+    if is_deleted:
+        # Retention: the rejects are quarantined, but the raw table is empty.
         project.execute("delete from raw.raw_events")
     parsed = ["base_clickstream__parsed_records"]
-    if is_killed and is_forgotten:
+    if is_killed and is_deleted:
         # A killed run has stored the new rows, and not deleted the old ones.
         project.execute(f"create table old_rows as select * from {parsed[0]}")
         project.dbt("run", "-s", f"+{parsed[0]}", load_demo_seeds=False)
@@ -167,8 +175,8 @@ def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
     assert project.query(
         "select event_id, campaign, is_repaired from stg_clickstream__events order by 1"
     ) == [
-        # A stored event is parsed again only if the raw table still has it.
-        ("known", None if is_forgotten else "spring", False),
+        # An event is reprocessed only if its raw record still exists.
+        ("known", None if is_deleted else "spring", False),
         ("other", None, False),
         ("other repaired", None, True),
         ("repaired", None, True),
@@ -182,5 +190,5 @@ def test_a_changed_field_mapping_adds_a_column_and_replays_rejects(
         "where json_path = '$.campaign.name'"
     ) == [(True,)]
     incremental = contents(project)
-    build(project, *([] if is_forgotten else ["--full-refresh"]))
+    build(project, *([] if is_deleted else ["--full-refresh"]))
     assert contents(project) == incremental

@@ -1,6 +1,6 @@
-"""Whatever is done to records, the build does not fail, and every one is accounted for.
+"""Mutated records: the build succeeds, and every record is accounted for.
 
-`make test` spoils a few thousand records. The long run takes as many as it is told:
+`make test` mutates a few thousand records. For a longer run set their number:
 
     CHURN_MUTATED_RECORDS=100000 pytest tests/python/test_clickstream_mutations.py
 """
@@ -21,7 +21,7 @@ from test_clickstream_scenarios import SCENARIOS
 
 COUNT = int(os.environ.get("CHURN_MUTATED_RECORDS", "4000"))
 SEED = int(os.environ.get("CHURN_MUTATION_SEED", "20250301"))
-# Each record has a time of receipt of its own, by which its objects are found again.
+# Each record has a unique time of receipt, which identifies its objects.
 FIRST_RECEIPT = datetime(2025, 10, 1)
 APART = timedelta(seconds=7)
 MODELS = (
@@ -39,7 +39,7 @@ VALID = [
     for _, record in scenario.records
     if record and record.startswith("{")
 ]
-# What breaks readers: of JSON, of JSON's relatives, of UTF-8, of numbers and times.
+# Tokens that break parsers of JSON, its dialects, UTF-8, numbers and times.
 TOKENS = [
     *(bytes([byte]) for byte in b"{}[]\"':,\\/-+.0eEnNtfiI \t\n\r\0\x0b\x1f\x7f"),
     *(b"NaN", b"-Infinity", b"nan", b"None", b"True", b"undefined", b"null", b"0x1F"),
@@ -139,12 +139,12 @@ MUTATIONS: list[Mutation] = [
 
 
 def mutated(number: int, draw: random.Random) -> bytes:
-    """A valid record of any tracker, with one to three things done to it."""
+    """Return a valid record of any tracker with one to three mutations."""
     record = draw.choice(VALID).replace(
         b"1740823445", str(1740823445 + number).encode()
     )
     for key in (b'"event_id":"', b'"id":"', b'"messageId":"'):
-        # Every twentieth identifier comes again.
+        # Every twentieth identifier is repeated.
         record = record.replace(key, key + str(number - number % 20 // 19).encode())
     for _ in range(draw.choice([1, 1, 1, 2, 3])):
         if len(record) < 100_000:
@@ -153,7 +153,7 @@ def mutated(number: int, draw: random.Random) -> bytes:
 
 
 def giants() -> list[bytes]:
-    """Records of a megabyte and more, of ten thousand keys, and very deep ones."""
+    """Return records above a megabyte, with ten thousand keys or deep nesting."""
     event = b'"event":"x","ts":1740823445,"user_id":"u"'
     keys = json.dumps({f"key {number}": number for number in range(10_000)}).encode()
     odd = json.dumps(
@@ -183,7 +183,7 @@ def giants() -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def payloads() -> list[str]:
-    """The records as they are loaded: what is not UTF-8 is U+FFFD in raw tables."""
+    """Provide the records as loaded: bytes that are not UTF-8 are U+FFFD."""
     draw = random.Random(SEED)
     records = [mutated(number, draw) for number in range(COUNT)]
     return [record.decode("utf-8", "replace") for record in [*records, *giants()]]
@@ -191,7 +191,7 @@ def payloads() -> list[str]:
 
 @pytest.fixture(scope="module")
 def mutations(module_project: DbtProject, payloads: list[str]) -> DbtProject:
-    """The mutated records, built: that this does not fail is half of the proof."""
+    """Provide the built mutations. A failing build fails all tests."""
     project = module_project
     project.create_raw_tables()
     frame = pd.DataFrame(
@@ -209,7 +209,7 @@ def mutations(module_project: DbtProject, payloads: list[str]) -> DbtProject:
 
 
 def is_strict_object(record: str) -> bool:
-    """Whether Python's reader takes a record for a JSON object, as it stands."""
+    """Return whether Python's parser reads a record as a JSON object."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -223,7 +223,7 @@ def is_strict_object(record: str) -> bool:
 def test_every_record_is_accounted_for(
     mutations: DbtProject, payloads: list[str]
 ) -> None:
-    """By its own time of receipt, without the counts that the project keeps."""
+    """Records are matched by time of receipt, without the project's own counts."""
     assert (
         mutations.query(
             """
@@ -254,12 +254,12 @@ def test_every_record_is_accounted_for(
         mutations.query("select count(*) from stg_clickstream__events")[0][0],
         mutations.query("select count(*) from stg_clickstream__rejects")[0][0],
     )
-    # The mutations are worth something: every outcome is common.
+    # The mutations are useful only if every outcome is common.
     assert min(events, rejects) > len(payloads) / 10
     assert duplicates > 0
 
 
-def test_every_event_is_that_of_its_first_receipt(mutations: DbtProject) -> None:
+def test_every_event_has_its_first_time_of_receipt(mutations: DbtProject) -> None:
     assert mutations.query(
         """
         select count(*) from stg_clickstream__events as events
@@ -273,8 +273,8 @@ def test_every_event_is_that_of_its_first_receipt(mutations: DbtProject) -> None
     ) == [(0,)]
 
 
-def test_a_reject_keeps_what_was_received(mutations: DbtProject) -> None:
-    """Whole, where the record is one object; else the part, found in the record."""
+def test_a_reject_keeps_the_received_text(mutations: DbtProject) -> None:
+    """The complete record if it is one object, else the part within it."""
     assert (
         mutations.query(
             """
@@ -298,69 +298,69 @@ def test_a_reject_keeps_what_was_received(mutations: DbtProject) -> None:
     )
 
 
-def test_the_lanes_are_told_apart_as_a_strict_reader_would(
+def test_strict_path_accepts_only_what_a_strict_parser_accepts(
     mutations: DbtProject,
 ) -> None:
-    """What is read as it stands is JSON to Python, too; and no JSON is `not_json`."""
+    """Strict records are JSON in Python too, and JSON is never `not_json`."""
     rows = mutations.query(
         """
         select
             raw.payload,
-            bool_or(not delivered.needs_repair),
+            bool_or(not parsed.needs_repair),
             bool_or(records.is_repaired),
             bool_or(records.reject_reason = 'not_json'),
             count(*)
         from raw.raw_events as raw
-        inner join base_clickstream__parsed_records as delivered
-            on raw.received_at = delivered.received_at
+        inner join base_clickstream__parsed_records as parsed
+            on raw.received_at = parsed.received_at
         inner join base_clickstream__records as records
             on raw.received_at = records.received_at
         group by raw.received_at, raw.payload
         """
     )
     strict = 0
-    for payload, is_plain, is_repaired, is_not_json, objects in rows:
+    for payload, is_strict, is_repaired, is_not_json, objects in rows:
         if is_strict_object(payload):
             strict += 1
             assert not is_not_json, payload
             assert objects == 1, payload
             assert not is_repaired or "\\ud" in payload.lower(), payload
         else:
-            # DuckDB's reader knows more spellings of what is no number.
-            assert not is_plain or "nan" in payload.lower() or "inf" in payload.lower()
+            # DuckDB's parser accepts more spellings of NaN and infinity.
+            assert not is_strict or "nan" in payload.lower() or "inf" in payload.lower()
     assert strict > len(rows) / 10
 
 
-def test_both_lanes_read_a_record_alike(
+def test_strict_and_repair_path_agree(
     mutations: DbtProject, project: DbtProject
 ) -> None:
-    """What is read as it stands gives the same row in the lane that repairs.
+    """A strict record gives the same row in the repair path.
 
-    But for decimal numbers and -0, which DuckDB writes in its own way, and for
-    records that are short enough to be read as they stand, however deep they nest.
+    Exceptions are decimal numbers and -0, which DuckDB formats differently, and
+    short records, which the strict path accepts at any depth.
     """
-    plain = [
+    strict = [
         payload
         for (payload,) in mutations.query(
             """
             select raw.payload from raw.raw_events as raw
-            inner join base_clickstream__parsed_records as delivered
-                on raw.received_at = delivered.received_at
-            where not delivered.needs_repair
+            inner join base_clickstream__parsed_records as parsed
+                on raw.received_at = parsed.received_at
+            where not parsed.needs_repair
             """
         )
         if is_strict_object(payload)
         and not re.search(r"[0-9][.eE][0-9+-]|[:,[]\s*-0\b", payload)
         and payload.count("{") + payload.count("[") <= 200
     ]
-    assert len(plain) > COUNT / 20
+    assert len(strict) > COUNT / 20
     project.create_raw_tables()
-    for source_file, prefix in [("plain", ""), ("irregular", "\ufeff")]:
+    for source_file, prefix in [("strict", ""), ("repair", "\ufeff")]:
         frame = pd.DataFrame(
             {
-                "payload": [prefix + payload for payload in plain],
+                "payload": [prefix + payload for payload in strict],
                 "received_at": [
-                    FIRST_RECEIPT + number * APART for number in range(len(plain))
+                    FIRST_RECEIPT + number * APART for number in range(len(strict))
                 ],
                 "source_file": source_file,
             }
@@ -370,7 +370,7 @@ def test_both_lanes_read_a_record_alike(
     assert project.query(
         "select needs_repair, count(*) from base_clickstream__parsed_records "
         "group by 1 order by 1"
-    ) == [(False, len(plain)), (True, len(plain))]
+    ) == [(False, len(strict)), (True, len(strict))]
     columns = (
         "* exclude (payload, source_file, processed_at, object_number, is_repaired)"
     )
@@ -378,10 +378,10 @@ def test_both_lanes_read_a_record_alike(
         project.query(
             f"""
             (select {columns} from base_clickstream__records
-            where source_file = 'plain'
+            where source_file = 'strict'
             except all
             select {columns} from base_clickstream__records
-            where source_file = 'irregular')
+            where source_file = 'repair')
             limit 3
             """
         )

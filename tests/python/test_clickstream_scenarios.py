@@ -1,4 +1,4 @@
-"""Every clickstream scenario of SCENARIOS.md."""
+"""Every clickstream scenario of docs/reference/scenarios.md."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def read_record(line: str) -> tuple[datetime, str | None]:
 
 
 def read_scenarios() -> list[Scenario]:
-    text = (ROOT / "SCENARIOS.md").read_text().split("\n## Clickstream\n")[1]
+    page = ROOT / "docs" / "reference" / "scenarios.md"
+    text = page.read_text().split("\n## Clickstream\n")[1]
     text = text.split("\n## ")[0]
     scenarios = []
     for section in text.split("\n### ")[1:]:
@@ -76,7 +77,7 @@ SCENARIOS = read_scenarios()
 
 @pytest.fixture(scope="module")
 def clickstream(module_project: DbtProject) -> DbtProject:
-    """The scenarios, built together."""
+    """Provide the built scenarios."""
     project = module_project
     project.create_raw_tables()
     rows = [
@@ -158,17 +159,18 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
         "delete from base_clickstream__event_versions where event_id = 'b2'",
         "delete from base_clickstream__parsed_records where reject_reason = "
         "'unreadable_event_time' and reject_detail = 'soon'",
-        "delete from base_clickstream__parsed_repaired_records where reject_detail = 'array'",
+        "delete from base_clickstream__parsed_repaired_records "
+        "where reject_detail = 'array'",
         "update clickstream_daily_counts set duplicates = duplicates + 1, "
         "extra_objects = extra_objects + 1 where received_date = '2025-03-01'",
     ],
 )
-def test_a_loss_is_noticed(clickstream: DbtProject, tmp_path: Path, loss: str) -> None:
-    """The tests of conservation are worth something."""
-    spoilt = DbtProject(tmp_path)
-    shutil.copyfile(clickstream.database, spoilt.database)
-    spoilt.execute(loss)
-    finished = spoilt.dbt(
+def test_a_loss_is_detected(clickstream: DbtProject, tmp_path: Path, loss: str) -> None:
+    """The conservation tests fail if records are lost."""
+    damaged = DbtProject(tmp_path)
+    shutil.copyfile(clickstream.database, damaged.database)
+    damaged.execute(loss)
+    finished = damaged.dbt(
         "test",
         "-s",
         "no_raw_record_is_lost",
@@ -177,4 +179,4 @@ def test_a_loss_is_noticed(clickstream: DbtProject, tmp_path: Path, loss: str) -
         load_demo_seeds=False,
     )
     assert not finished.succeeded
-    assert "ERROR=1" in finished.told or "ERROR=2" in finished.told
+    assert "ERROR=1" in finished.output or "ERROR=2" in finished.output

@@ -1,4 +1,4 @@
-"""`python -m churn COMMAND` reaches every tool, and docs show what is there."""
+"""`churn COMMAND` runs every tool, and the docs list only columns that exist."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import importlib
 import pytest
 
 from churn.__main__ import COMMANDS, main
-from churn.docs import without_absent_features
+from churn.docs import remove_absent_features
 
 
-def test_commands_are_listed_and_unknown_ones_named(
+def test_usage_lists_commands_and_names_an_unknown_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main([]) == 0
@@ -23,13 +23,13 @@ def test_commands_are_listed_and_unknown_ones_named(
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert callable(importlib.import_module(COMMANDS[name][0]).main)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         main([name, "--help"])
-    assert ended.value.code == 0
+    assert exit_info.value.code == 0
     assert "usage:" in capsys.readouterr().out
 
 
-def test_features_that_a_company_does_not_have_are_in_no_docs() -> None:
+def test_docs_leave_out_features_that_the_table_lacks() -> None:
     def node(name: str) -> dict:
         return {"name": name, "columns": {"visits": {}, "support_calls": {}}}
 
@@ -50,7 +50,7 @@ def test_features_that_a_company_does_not_have_are_in_no_docs() -> None:
             },
         }
     }
-    assert without_absent_features(manifest, catalog) == ["support_calls"]
+    assert remove_absent_features(manifest, catalog) == ["support_calls"]
     columns = {
         each["name"]: list(each["columns"]) for each in manifest["nodes"].values()
     }

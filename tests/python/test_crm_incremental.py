@@ -1,4 +1,4 @@
-"""Whatever the order in which batches arrive, a run equals a full refresh."""
+"""CRM runs in any order of arrival equal a full refresh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ TABLES = [
     "int_crm_batches",
     "int_crm_batches_validated",
     "int_account_changes",
-    "int_account_changes_on_time",
     "int_subscription_events",
     "int_account_attributes_history",
     "subscription_periods",
@@ -22,17 +21,17 @@ TABLES = [
 ]
 
 
-# What says when a row was written.
-STAMPS = ["updated_at", "periods_updated_at"]
+# Columns that depend on the run.
+RUN_COLUMNS = ["updated_at", "periods_updated_at"]
 LABELS = ["subscription_periods", "churn_labels"]
 LINE = ["run", "--select", "+churn_labels", "+crm_data_issues"]
 
 
 def contents(project: DbtProject, tables: list[str] = TABLES) -> dict[str, list[tuple]]:
-    """The rows of some tables, in an order of their own, but for their stamps."""
-    stampless = f"columns(lambda name: name not in {tuple(STAMPS)})"
+    """Return the rows of some tables, sorted, without `RUN_COLUMNS`."""
+    columns = f"columns(lambda name: name not in {tuple(RUN_COLUMNS)})"
     return {
-        table: project.query(f"select {stampless} from {table} order by all")
+        table: project.query(f"select {columns} from {table} order by all")
         for table in tables
     }
 
@@ -43,10 +42,10 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
 ) -> None:
     """Three runs: half in order, most of the rest out of order, then the rest.
 
-    The first run reads the wrong dialect, and must be mended by the second
-    without a full refresh. Between them one delivery grows, as if the first had
-    met it half loaded; and before the last, one run is killed after forgetting
-    what was outdated and before taking it anew.
+    The first run has the wrong cancellation_source, which the second corrects without a
+    full refresh. Between them one delivery grows, as if the first run had read it
+    incompletely. Before the last run, rows are deleted, as by a run that was killed
+    between deleting and inserting.
     """
     chance = random.Random(dialect)
     company = random_company(20250301, dialect, accounts=150, last_day=120)
@@ -64,34 +63,34 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
         later[len(later) * 2 // 3 :] + [early[number] for number in held_back],
     ]
 
-    def run(*flags: str, read_as: str = dialect) -> None:
+    def run(*flags: str, source: str = dialect) -> None:
         project.dbt(
             *LINE,
             "int_account_attributes_history",
             *flags,
             load_demo_seeds=False,
-            cancellation_source=read_as,
+            cancellation_source=source,
         )
 
     project.create_raw_tables()
-    rest = company.frame([early[grows]])
+    missing_rows = company.frame([early[grows]])
     for number, arrived in enumerate(arrivals):
         rows = company.frame(arrived)
         if number == 0:
             is_cut = (rows["loaded_at"] == early[grows].loaded_at) & (
                 rows["account_id"] > "a00120"
             )
-            rest = rows[is_cut]
+            missing_rows = rows[is_cut]
             rows = rows[~is_cut]
         elif number == 1:
-            project.write("raw.raw_accounts", rest)
+            project.write("raw.raw_accounts", missing_rows)
         else:
             project.execute(
                 "delete from int_account_changes where batch_date >= '2025-02-01'"
             )
         project.write("raw.raw_accounts", rows.sample(frac=1, random_state=number))
         other = "flags" if dialect == "dates" else "dates"
-        run(read_as=other if number == 0 else dialect)
+        run(source=other if number == 0 else dialect)
 
     incremental = contents(project)
     run("--full-refresh")
@@ -102,15 +101,15 @@ def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
 
 
 def test_only_what_changed_is_written(project: DbtProject) -> None:
-    """One more batch writes the periods of few accounts, and the labels of few days."""
+    """One more batch rewrites the periods of few accounts and labels of few days."""
     company = random_company(7, "dates", accounts=150, last_day=200)
-    whole = max(company.batches[-9:], key=lambda delivery: len(delivery.rows))
+    complete = max(company.batches[-9:], key=lambda delivery: len(delivery.rows))
     today = company.batches[-1].batch_date + timedelta(days=1)
-    signup, _, restarted = whole.rows["a00017"]
+    signup, _, new_customer = complete.rows["a00017"]
     next_day = Delivery(
         today,
         datetime.combine(today, time(3)) + timedelta(days=1),
-        {**whole.rows, "a00017": (signup, str(today), restarted)},
+        {**complete.rows, "a00017": (signup, str(today), new_customer)},
     )
 
     project.create_raw_tables()
@@ -122,19 +121,19 @@ def test_only_what_changed_is_written(project: DbtProject) -> None:
     project.dbt(*LINE, load_demo_seeds=False)
 
     revised = set()
-    for account, (periods, stamp) in periods_by_account(project).items():
-        was, previous_watermark = previous_periods.get(account, (None, None))
-        assert (stamp == previous_watermark) == (periods == was), account
-        revised |= {account} if stamp != previous_watermark else set()
+    for account, (periods, updated_at) in periods_by_account(project).items():
+        previous, previous_updated_at = previous_periods.get(account, (None, None))
+        assert (updated_at == previous_updated_at) == (periods == previous), account
+        revised |= {account} if updated_at != previous_updated_at else set()
     assert "a00017" in revised
     assert len(revised) < 40
     labels = labels_by_account_and_date(project)
     statuses = {day: status for (_, day), (status, _) in previous_labels.items()}
     untouched = 0
-    for (account, day), (status, stamp) in labels.items():
+    for (account, day), (status, updated_at) in labels.items():
         is_due = account in revised or statuses.get(day) != status
-        _, previous_watermark = previous_labels.get((account, day), (None, None))
-        assert (stamp != previous_watermark) == is_due, (account, day)
+        _, previous_updated_at = previous_labels.get((account, day), (None, None))
+        assert (updated_at != previous_updated_at) == is_due, (account, day)
         untouched += not is_due
     assert untouched > len(labels) / 2
 
@@ -142,30 +141,33 @@ def test_only_what_changed_is_written(project: DbtProject) -> None:
 def periods_by_account(
     project: DbtProject,
 ) -> dict[str, tuple[list[tuple], datetime]]:
-    """Every account's periods, and when they were written."""
-    found: dict[str, tuple[list[tuple], datetime]] = {}
-    for account, *period, stamp in project.query(
+    """Return every account's periods, and when they were written."""
+    periods: dict[str, tuple[list[tuple], datetime]] = {}
+    for account, *period, updated_at in project.query(
         "from subscription_periods order by account_id, period_number"
     ):
-        found.setdefault(account, ([], stamp))[0].append(tuple(period))
-    return found
+        periods.setdefault(account, ([], updated_at))[0].append(tuple(period))
+    return periods
 
 
 def labels_by_account_and_date(
     project: DbtProject,
 ) -> dict[tuple[str, date], tuple[str, datetime]]:
-    """The status of every label, and of which periods it was made."""
+    """Return the status of every label, and the version of its periods."""
     rows = project.query(
         "select account_id, as_of_date, label_status, periods_updated_at "
         "from churn_labels"
     )
-    return {(account, day): (status, stamp) for account, day, status, stamp in rows}
+    return {
+        (account, day): (status, updated_at)
+        for account, day, status, updated_at in rows
+    }
 
 
 def test_a_run_with_other_variables_equals_a_full_refresh(
     project: DbtProject,
 ) -> None:
-    """Another rule, another grid, a day of the past; and a company that lost one."""
+    """Other parameters, another grid, a past date, and a deleted account."""
     company = random_company(11, "dates", accounts=80, last_day=150)
     project.create_raw_tables()
     project.write("raw.raw_accounts", company.frame())

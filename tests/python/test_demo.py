@@ -1,4 +1,4 @@
-"""The demo company: same arguments, same bytes; the dirt and the truth in it."""
+"""The demo company: reproducible bytes, its dirt and its truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from churn.demo import Settings, dirt, generate
 from churn.demo.__main__ import main
-from churn.demo.batches import HALF, LATE, MISSING, TWICE, batch_schedule
+from churn.demo.batches import DUPLICATE, INCOMPLETE, LATE, MISSING, batch_schedule
 from churn.demo.seeds import SEED_COMPANY, write_seeds
 from churn.demo.trackers import RAW_NAMES
 from churn.load import load
@@ -70,7 +70,7 @@ def test_bytes_do_not_depend_on_processes_or_on_the_folder(tmp_path):
 
     assert one == two
     assert len(one) > 60
-    # Nothing of the work in progress is left.
+    # No temporary files remain.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "one"]
 
 
@@ -116,9 +116,9 @@ def test_bad_arguments_are_named_in_one_sentence(arguments, names, tmp_path, cap
         main([*arguments, "--out", str(tmp_path / "out")])
 
     assert stopped.value.code == 2
-    said = capsys.readouterr().err.strip()
-    assert names in said
-    assert "\n" not in said
+    error = capsys.readouterr().err.strip()
+    assert names in error
+    assert "\n" not in error
     assert not (tmp_path / "out").exists()
 
 
@@ -138,9 +138,9 @@ def test_command_line_writes_and_shows_progress(tmp_path, capsys):
 
     assert main([*arguments, "--out", str(out)]) == 0
 
-    said = capsys.readouterr()
-    assert "clickstream records of 5 accounts over 3 days" in said.out
-    assert "4 of 4" in said.err
+    captured = capsys.readouterr()
+    assert "clickstream records of 5 accounts over 3 days" in captured.out
+    assert "4 of 4" in captured.err
     assert json.loads((out / "demo.json").read_text())["accounts"] == 5
 
 
@@ -161,7 +161,7 @@ def test_about_eight_events_per_account_and_ten_days(database):
     assert 0.5 < records / (COMPANY.accounts * COMPANY.days) < 1.1
 
 
-def test_every_kind_of_dirt_is_there(database):
+def test_every_kind_of_dirt_occurs(database):
     kinds = dict(
         database.execute(
             "select kind, count(*) from broken_records group by 1"
@@ -209,15 +209,15 @@ def test_committed_seeds_have_every_kind_of_dirt(tmp_path):
         ("braces_in_text", "contains(payload, '}{') and json_valid(payload)"),
     ],
 )
-def test_truth_says_what_is_in_the_record(database, kind, condition):
+def test_truth_matches_the_records(database, kind, condition):
     missing = database.execute(
         f"""
         select event_id
-        from broken_records as told
+        from broken_records as truth
         where kind = '{kind}' and not exists (
             select 1 from raw.raw_events
-            where raw_events.source_file = told.source_file
-                and raw_events.received_at = cast(told.received_at as timestamp)
+            where raw_events.source_file = truth.source_file
+                and raw_events.received_at = cast(truth.received_at as timestamp)
                 and {condition}
         )
         """
@@ -242,7 +242,7 @@ def test_redelivered_events_arrive_twice(database):
     assert wrong == []
 
 
-def test_records_lie_in_the_folder_of_the_day_they_were_received(database):
+def test_records_are_in_the_folder_of_the_day_they_were_received(database):
     misplaced = count(
         database,
         """select count(*) from raw.raw_events
@@ -270,7 +270,8 @@ def test_nothing_arrives_after_the_morning_of_the_snapshot(database):
     ).fetchone()
 
     assert str(latest[0])[:13] <= "2025-05-31 08"
-    # The last day is decided: its batch accepted, and the landing window closed.
+    # The last day is complete: its batch has been loaded, and its allowed lateness has
+    # passed.
     assert str(latest[0]) > "2025-05-31 06:00:00"
     assert str(latest[1]) < "2025-05-31 06:00:00"
 
@@ -292,19 +293,17 @@ def test_all_five_formats_are_used_in_their_shares(database):
         assert abs(share - expected) < 0.08, shares
 
 
-def test_every_raw_event_name_is_in_the_reference_table():
+def test_every_raw_event_name_is_in_the_seed():
     path = ROOT / "seeds" / "event_names.csv"
-    if not path.exists():
-        pytest.skip("the reference table of event names is not there")
-    known = {line.split(",")[0].lower() for line in path.read_text().splitlines()}
+    seed_names = {line.split(",")[0].lower() for line in path.read_text().splitlines()}
 
     used = {name.lower() for names in RAW_NAMES for name in names.values()}
 
-    assert used <= known
+    assert used <= seed_names
 
 
-def test_people_are_who_the_truth_says(database):
-    """Whoever logs in on a person's own device is that person's device's user."""
+def test_visitors_match_the_truth(database):
+    """A login on a user's own device is that user's."""
     wrong = count(
         database,
         """
@@ -331,12 +330,13 @@ def test_people_are_who_the_truth_says(database):
         """
         select avg(cast(visitor_id is not null as int))
         from (
-            select distinct json_extract_string(payload, '$.anonymous_id') as found
+            select distinct
+                json_extract_string(payload, '$.anonymous_id') as anonymous_id
             from raw.raw_events
             where starts_with(payload, '{"event":"') and json_valid(payload)
         )
-        left join visitors on visitor_id = found
-        where found <> '' and found not in ('null', 'undefined')
+        left join visitors on visitor_id = anonymous_id
+        where anonymous_id <> '' and anonymous_id not in ('null', 'undefined')
         """,
     )
 
@@ -372,11 +372,11 @@ def test_people_browse_before_they_log_in_and_on_several_devices(database):
 # ---- The batches -----------------------------------------------------------
 
 
-def test_crm_batches_go_missing_come_late_half_and_twice(database):
+def test_crm_batches_are_missing_late_incomplete_and_duplicated(database):
     schedule = batch_schedule(COMPANY)
-    assert {MISSING, LATE, HALF, TWICE} <= set(schedule)
+    assert {MISSING, LATE, INCOMPLETE, DUPLICATE} <= set(schedule)
     assert (MISSING, MISSING) in pairwise(schedule)
-    accepted = dict(
+    loaded = dict(
         database.execute(
             """
             select
@@ -393,19 +393,19 @@ def test_crm_batches_go_missing_come_late_half_and_twice(database):
         ).fetchall()
     )
 
-    for day, kind in enumerate(schedule):
-        if kind == MISSING:
-            assert day not in accepted
+    for day, status in enumerate(schedule):
+        if status == MISSING:
+            assert day not in loaded
             continue
-        rows, accounts, batches, is_late = accepted[day]
+        rows, accounts, batches, is_late = loaded[day]
         assert rows == accounts * batches
-        assert batches == (2 if kind == TWICE else 1)
-        assert is_late == (kind == LATE)
-        if kind == HALF:
-            assert rows < 0.6 * accepted[day - 1][0]
+        assert batches == (2 if status == DUPLICATE else 1)
+        assert is_late == (status == LATE)
+        if status == INCOMPLETE:
+            assert rows < 0.6 * loaded[day - 1][0]
 
 
-def test_crm_says_nothing_in_all_the_ways_of_sqoop(database):
+def test_crm_has_all_spellings_of_null(database):
     texts = {
         text
         for (text,) in database.execute(
@@ -447,7 +447,7 @@ def test_accounts_cancel_pause_change_plan_and_come_back(database):
     assert sum(gap is None for gap in gaps) > 10
 
 
-def test_flags_dialect_tells_the_same_story(tmp_path):
+def test_flags_dialect_has_cancellations_and_restarts(tmp_path):
     settings = Settings(accounts=120, days=90, seed=3, dialect="flags")
     generate(settings, tmp_path / "landing", workers=1)
     load(tmp_path / "landing", tmp_path / "x.duckdb")
@@ -464,7 +464,7 @@ def test_flags_dialect_tells_the_same_story(tmp_path):
     assert values[2] > values[3] > 0
 
 
-def test_invoices_are_decided_on_the_due_date_and_some_change(database):
+def test_invoices_have_a_status_on_the_due_date_and_some_change(database):
     loads = dict(
         database.execute(
             """select invoice_id, count(*) from raw.raw_invoices group by 1"""
@@ -493,7 +493,7 @@ def test_invoices_are_decided_on_the_due_date_and_some_change(database):
 
 
 def test_accounts_leave_as_often_as_their_hazard_says(database):
-    """By fifths of the monthly hazard: as many leave as it says, and in its order."""
+    """In fifths of the monthly hazard, churn rates match it, and their order too."""
     fifths = database.execute(
         """
         with cancelled as (
@@ -513,7 +513,7 @@ def test_accounts_leave_as_often_as_their_hazard_says(database):
                     and restarted.day - cancelled.day between 0 and 30
             )
         ),
-        told as (
+        predictions as (
             select
                 cast(monthly_hazard as double) as predicted,
                 exists (
@@ -527,7 +527,7 @@ def test_accounts_leave_as_often_as_their_hazard_says(database):
             where cast(as_of_date as date) < date '2025-05-01'
         )
         select avg(predicted), avg(cast(is_churned as int))
-        from told group by fifth order by fifth
+        from predictions group by fifth order by fifth
         """
     ).fetchall()
 
@@ -538,7 +538,7 @@ def test_accounts_leave_as_often_as_their_hazard_says(database):
 
 
 def test_dissatisfaction_shows_in_every_source(database):
-    """The moodier half hovers more, calls more and pays later."""
+    """Dissatisfied accounts hover more, call more and pay later."""
     sides = database.execute(
         """
         with mood as (
@@ -546,7 +546,7 @@ def test_dissatisfaction_shows_in_every_source(database):
             from monthly_hazard group by 1
         ),
         halves as (
-            select account_id, mood > median(mood) over () as is_moody from mood
+            select account_id, mood > median(mood) over () as is_dissatisfied from mood
         ),
         hovers as (
             select account_id, count(*) as events, count(*) filter (
@@ -557,7 +557,7 @@ def test_dissatisfaction_shows_in_every_source(database):
             group by 1
         )
         select
-            is_moody,
+            is_dissatisfied,
             sum(hovers) / sum(events),
             sum((select count(*) from raw.raw_calls
                 where raw_calls.account_id = halves.account_id)),
@@ -580,7 +580,7 @@ def test_no_model_reads_the_truth():
     for folder in ("models", "python_models", "macros", "churn"):
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".sql", ".py", ".yml") and "demo" not in path.parts:
-                # The one reader of the truth, for the report alone.
+                # Only this module reads the truth, for the model card.
                 if path == ROOT / "churn/oracle.py":
                     continue
                 text = path.read_text()
@@ -590,7 +590,7 @@ def test_no_model_reads_the_truth():
 # ---- The committed company ---------------------------------------------------
 
 
-def test_committed_company_leaves_and_stays_in_each_third():
+def test_seed_company_has_churn_in_each_third():
     with duckdb.connect() as connection:
         thirds = connection.execute(
             f"""

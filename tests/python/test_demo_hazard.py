@@ -1,13 +1,19 @@
-"""The monthly hazard is the oracle that it is said to be."""
+"""The monthly hazard is calibrated and ranks best, so it is an oracle."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from churn.demo.company import found_company
+from churn.demo.company import generate_company
 from churn.demo.hazard import HORIZON_DAYS, MonthlyHazard
-from churn.demo.lifecycle import CANCELLED, OPEN, RESTARTED, Lifecycle, live
+from churn.demo.lifecycle import (
+    CANCELLED,
+    OPEN,
+    RESTARTED,
+    Lifecycle,
+    simulate_lifecycle,
+)
 from churn.demo.settings import Settings
 from churn.metrics import roc_auc
 
@@ -15,13 +21,15 @@ SETTINGS = Settings(accounts=12_000, days=160, seed=4)
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, Lifecycle]:
-    company = found_company(SETTINGS)
-    return company, live(SETTINGS, company, tmp_path_factory.mktemp("lives"))
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, Lifecycle]:
+    company = generate_company(SETTINGS)
+    return company, simulate_lifecycle(
+        SETTINGS, company, tmp_path_factory.mktemp("lives")
+    )
 
 
 def churned_within_the_month(lifecycle: Lifecycle, day: int) -> np.ndarray:
-    """Whether each account cancels within the month from ``day`` on, for good."""
+    """Return whether each account churns within a month from ``day`` on."""
     churned = np.zeros(SETTINGS.accounts, bool)
     is_restart = lifecycle.row_kind == RESTARTED
     soon = (lifecycle.row_day >= day) & (lifecycle.row_day < day + HORIZON_DAYS)
@@ -32,29 +40,31 @@ def churned_within_the_month(lifecycle: Lifecycle, day: int) -> np.ndarray:
     return churned
 
 
-def test_as_many_leave_as_the_hidden_state_says(lived) -> None:
-    """Tenth by tenth, in two months that share no day."""
-    company, lifecycle = lived
+def test_churn_matches_the_hazard(simulated) -> None:
+    """By tenths of the hazard, in two months without a common day."""
+    company, lifecycle = simulated
     days = [int(day) for day in lifecycle.truth_day if 50 <= day <= 95]
     for day in (days[0], days[-1]):
         row = int(np.flatnonzero(lifecycle.truth_day == day)[0])
-        known = np.flatnonzero(
+        is_customer = np.flatnonzero(
             (lifecycle.state[day - 1] == OPEN) & (company.signup_day < day)
         )
-        hazard = lifecycle.truth[row][known].astype(float)
-        churned = churned_within_the_month(lifecycle, day)[known]
+        hazard = lifecycle.truth[row][is_customer].astype(float)
+        churned = churned_within_the_month(lifecycle, day)[is_customer]
         for tenth in np.array_split(np.argsort(hazard), 10):
             expected = hazard[tenth].sum()
             spread = np.sqrt((hazard[tenth] * (1 - hazard[tenth])).sum())
             assert abs(churned[tenth].sum() - expected) < 4 * spread + 1
-        # It tells far more than the mood alone, and than what an account considers.
+        # It ranks far better than the mood or the consideration alone.
         oracle = roc_auc(churned, hazard)
         assert oracle > 0.87
-        assert oracle > roc_auc(churned, lifecycle.mood[day][known].astype(float))
-        assert oracle > roc_auc(churned, lifecycle.considers[day][known].astype(float))
+        assert oracle > roc_auc(churned, lifecycle.mood[day][is_customer].astype(float))
+        assert oracle > roc_auc(
+            churned, lifecycle.considers[day][is_customer].astype(float)
+        )
 
 
-def test_more_of_what_drives_accounts_away_is_more_hazard() -> None:
+def test_hazard_rises_with_each_cause() -> None:
     monthly_hazard = MonthlyHazard()
 
     def of(
@@ -64,14 +74,14 @@ def test_more_of_what_drives_accounts_away_is_more_hazard() -> None:
         considers: bool = False,
         exposed: int = HORIZON_DAYS,
     ) -> float:
-        told = monthly_hazard(
+        hazard = monthly_hazard(
             np.array([rate]),
             np.array([usual]),
             np.array([mood]),
             np.array([considers]),
             np.array([exposed]),
         )
-        return float(told[0])
+        return float(hazard[0])
 
     assert of() < of(rate=-6.5)
     assert of() < of(mood=1.0) < of(mood=2.0)

@@ -1,4 +1,4 @@
-"""What the clickstream models make of the demo's dirt is what the truth says."""
+"""Outcomes of the demo's dirty records equal the truth."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from churn.load import load
 
 MODELS = Path(__file__).resolve().parents[2] / "models/staging/clickstream"
 
-pytestmark = pytest.mark.skipif(
-    not (MODELS / "stg_clickstream__events.sql").exists(),
-    reason="the clickstream models are not there",
-)
-
 
 @pytest.fixture(scope="module")
 def outcomes(module_project, tmp_path_factory):
-    """A query on the truth beside the events that came of it."""
+    """Provide the truth as a table beside the resulting events."""
     landing_zone = tmp_path_factory.mktemp("outcomes") / "landing"
     settings = Settings(accounts=200, days=140, seed=6, dirt=3.0)
     generate(settings, landing_zone, workers=1)
     load(landing_zone, module_project.database)
-    # The raw seeds are among them, and leave the loaded tables alone.
+    # The raw seeds are selected too, and leave the loaded tables unchanged.
     module_project.dbt(
         "build",
         "--resource-type=model",
@@ -34,19 +29,19 @@ def outcomes(module_project, tmp_path_factory):
         "+stg_clickstream__rejects",
     )
     module_project.execute(
-        f"""create table told as from read_csv(
+        f"""create table truth as from read_csv(
         '{landing_zone}/truth/broken_records.csv.gz', all_varchar = true)"""
     )
     return module_project
 
 
-def test_events_come_out_once_and_rejects_do_not(outcomes):
+def test_every_record_is_one_event_or_a_reject(outcomes):
     wrong = outcomes.query(
         """
-        select told.kind, told.outcome, count(*), count(events.event_id)
-        from told
+        select truth.kind, truth.outcome, count(*), count(events.event_id)
+        from truth
         left join main.stg_clickstream__events as events using (event_id)
-        where told.kind <> 'no_event_id'
+        where truth.kind <> 'no_event_id'
         group by all
         having count(events.event_id)
             <> case when outcome = 'reject' then 0 else count(*) end
@@ -56,13 +51,13 @@ def test_events_come_out_once_and_rejects_do_not(outcomes):
     assert wrong == []
 
 
-def test_only_what_is_no_json_counts_as_repaired(outcomes):
+def test_only_records_that_are_not_json_count_as_repaired(outcomes):
     wrong = outcomes.query(
         """
-        select told.kind, told.outcome, count(*)
-        from told
+        select truth.kind, truth.outcome, count(*)
+        from truth
         inner join main.stg_clickstream__events as events using (event_id)
-        where events.is_repaired <> (told.outcome = 'repaired')
+        where events.is_repaired <> (truth.outcome = 'repaired')
         group by all
         """
     )
@@ -70,14 +65,14 @@ def test_only_what_is_no_json_counts_as_repaired(outcomes):
     assert wrong == []
 
 
-def test_sent_times_mend_clocks_that_are_years_off(outcomes):
-    """Formats that say when they sent a record are off by their delay at most."""
+def test_send_times_correct_clocks_that_are_years_off(outcomes):
+    """In formats with a send time, the event time is off by at most the delay."""
     wrong = outcomes.query(
         """
-        select told.tracker, count(*)
-        from told
+        select truth.tracker, count(*)
+        from truth
         inner join main.stg_clickstream__events as events using (event_id)
-        where told.kind = 'clock_years_off' and told.tracker in ('v2', 'v3')
+        where truth.kind = 'clock_years_off' and truth.tracker in ('v2', 'v3')
             and (
                 events.is_clock_skewed
                 or events.event_at > events.received_at
@@ -94,11 +89,11 @@ def test_late_records_are_events_but_not_on_time(outcomes):
     found = outcomes.query(
         """
         select events.is_on_time, count(*)
-        from told
+        from truth
         inner join main.stg_clickstream__events as events using (event_id)
-        where told.kind = 'late'
-            and cast(told.received_at as date) - 2 > cast(
-                regexp_extract(told.source_file, 'part-(.{10})', 1) as date
+        where truth.kind = 'late'
+            and cast(truth.received_at as date) - 2 > cast(
+                regexp_extract(truth.source_file, 'part-(.{10})', 1) as date
             )
         group by all
         """

@@ -1,4 +1,4 @@
-"""Everything a person can look up is described, owned and tested."""
+"""Every model, seed, source and column is described, owned and tested."""
 
 from __future__ import annotations
 
@@ -8,25 +8,41 @@ import re
 import pytest
 from conftest import ROOT, DbtProject
 
+from churn.docs import inherit_columns, origins_of
+
+DESCRIBED_TYPES = {"model", "seed", "source", "snapshot"}
+GRAIN_TESTS = {"unique", "unique_combination_of_columns"}
+
 
 @pytest.fixture(scope="module")
 def manifest(module_project: DbtProject) -> dict:
+    """The manifest as dbt writes it."""
     module_project.dbt("parse")
-    path = module_project.folder / "target" / "manifest.json"
-    return json.loads(path.read_text())
+    return read_json(module_project, "manifest.json")
+
+
+@pytest.fixture(scope="module")
+def built_manifest(built_project: DbtProject) -> dict:
+    """The manifest that the docs site shows."""
+    built_project.dbt("docs", "generate", "--no-compile")
+    manifest = read_json(built_project, "manifest.json")
+    inherit_columns(manifest, read_json(built_project, "catalog.json"))
+    return manifest
+
+
+def read_json(project: DbtProject, name: str) -> dict:
+    return json.loads((project.folder / "target" / name).read_text())
 
 
 def described_nodes(manifest: dict) -> list[dict]:
     nodes = [*manifest["nodes"].values(), *manifest["sources"].values()]
-    kinds = {"model", "seed", "source", "snapshot"}
-    return [node for node in nodes if node["resource_type"] in kinds]
+    return [node for node in nodes if node["resource_type"] in DESCRIBED_TYPES]
 
 
-def inherited_columns(manifest: dict, node: dict) -> set[str]:
-    source = node["config"]["meta"].get("columns_from")
-    return (
-        set(manifest["nodes"][f"model.churn.{source}"]["columns"]) if source else set()
-    )
+def models(manifest: dict) -> list[dict]:
+    return [
+        node for node in manifest["nodes"].values() if node["resource_type"] == "model"
+    ]
 
 
 def test_every_node_and_column_is_described(manifest: dict) -> None:
@@ -34,15 +50,12 @@ def test_every_node_and_column_is_described(manifest: dict) -> None:
     for node in described_nodes(manifest):
         if not node["description"].strip():
             missing.append(node["name"])
-        if not node["columns"]:
+        if not node["columns"] and not origins_of(node):
             missing.append(f"{node['name']}: no columns")
         for column in node["columns"].values():
             if not column["description"].strip():
                 missing.append(f"{node['name']}.{column['name']}")
-    assert not missing, (
-        "A newcomer reads the docs before the SQL, so describe these in the YAML "
-        f"beside the model: {missing}"
-    )
+    assert not missing, f"Describe these in the YAML beside the model: {missing}"
 
 
 def test_no_description_merely_repeats_the_name(manifest: dict) -> None:
@@ -54,83 +67,124 @@ def test_no_description_merely_repeats_the_name(manifest: dict) -> None:
             if words <= set(column["name"].lower().split("_")) | empty_words:
                 repeating.append(f"{node['name']}.{column['name']}")
     assert not repeating, (
-        f"Say what the name does not (unit, bound, why anyone cares): {repeating}"
+        "Add what the name does not say (unit, bound, why anyone cares) to the "
+        f"descriptions of: {repeating}"
     )
 
 
+def test_columns_from_names_models(manifest: dict) -> None:
+    names = {node["name"] for node in models(manifest)}
+    unknown = {
+        node["name"]: sorted(set(origins_of(node)) - names)
+        for node in models(manifest)
+        if set(origins_of(node)) - names
+    }
+    assert not unknown, f"`columns_from` names models that do not exist: {unknown}"
+
+
 def test_every_model_states_and_tests_its_grain(manifest: dict) -> None:
-    grain_tests = {"unique", "unique_combination_of_columns"}
     tested = {
         test["attached_node"]
         for test in manifest["nodes"].values()
         if test["resource_type"] == "test"
-        and (test.get("test_metadata") or {}).get("name") in grain_tests
+        and (test.get("test_metadata") or {}).get("name") in GRAIN_TESTS
     }
-    untested, unstated = [], []
-    for unique_id, node in manifest["nodes"].items():
-        if node["resource_type"] != "model":
-            continue
-        may_repeat = node["config"]["meta"].get("rows_may_repeat")
-        if unique_id not in tested and not may_repeat:
-            untested.append(node["name"])
-        if not re.search(r"\b[Oo]ne row\b|\b[Oo]ne\b.*\bper\b", node["description"]):
-            unstated.append(node["name"])
+    untested = [
+        node["name"]
+        for node in models(manifest)
+        if node["unique_id"] not in tested
+        and not node["config"]["meta"].get("rows_may_repeat")
+    ]
+    unstated = [
+        node["name"]
+        for node in models(manifest)
+        if not re.search(r"\b[Oo]ne row\b|\b[Oo]ne\b.*\bper\b", node["description"])
+    ]
     assert not untested, (
-        f"Add a unique test on the grain of {untested}, or, where rows may repeat, "
-        "say why in `config: meta: rows_may_repeat:`"
+        f"Add a unique test on the grain of {untested}. If rows may repeat, give the "
+        "reason in `config: meta: rows_may_repeat:`."
     )
-    assert not unstated, f"Say 'One row per ...' in the description of: {unstated}"
+    assert not unstated, f"Write 'One row per ...' in the description of: {unstated}"
 
 
 def test_every_model_has_an_owner(manifest: dict) -> None:
     without = [
-        node["name"]
-        for node in manifest["nodes"].values()
-        if node["resource_type"] == "model" and not node["config"].get("group")
+        node["name"] for node in models(manifest) if not node["config"].get("group")
     ]
     assert not without, f"Set `config: group:` for: {without}"
 
 
-def test_documented_columns_are_the_columns_of_the_tables(
-    built_project: DbtProject,
+def test_docs_describe_exactly_the_columns_that_exist(
+    built_project: DbtProject, built_manifest: dict
 ) -> None:
-    manifest = json.loads(
-        (built_project.folder / "target" / "manifest.json").read_text()
-    )
-    wrong = []
-    for node in manifest["nodes"].values():
-        if node["resource_type"] not in {"model", "seed"}:
-            continue
-        if node["config"]["materialized"] == "ephemeral":
-            continue
-        columns = {
+    nodes = {**built_manifest["nodes"], **built_manifest["sources"]}
+    catalog = read_json(built_project, "catalog.json")
+    tables = {**catalog["nodes"], **catalog["sources"]}
+    assert len(tables) > 50
+    wrong = {}
+    for unique_id, table in tables.items():
+        existing = {name.lower() for name in table["columns"]}
+        described = {
             name
-            for (name,) in built_project.query(
-                """select column_name from information_schema.columns
-                where table_schema = ? and table_name = ?""",
-                node["schema"],
-                node["alias"],
-            )
+            for name, column in nodes[unique_id]["columns"].items()
+            if column["description"].strip()
         }
-        documented = set(node["columns"])
-        # Columns that the clickstream's dictionary generates are documented
-        # there, once.
-        documented |= columns & inherited_columns(manifest, node)
-        if columns != documented:
-            wrong.append((node["name"], sorted(columns ^ documented)))
-    assert not wrong, f"Tables and their YAML name different columns: {wrong}"
+        if existing != described:
+            wrong[nodes[unique_id]["name"]] = sorted(existing ^ described)
+    assert not wrong, (
+        "Describe each column in the model's YAML, or inherit it with `config: meta: "
+        f"columns_from:`. Columns in only one of table and docs: {wrong}"
+    )
+
+
+def test_inherited_columns_keep_their_description_and_type() -> None:
+    def column(description: str) -> dict:
+        return {"description": description, "data_type": "varchar", "meta": {"x": 1}}
+
+    def node(name: str, columns: dict, *origins: str) -> dict:
+        return {
+            "name": name,
+            "resource_type": "model",
+            "columns": columns,
+            "config": {"meta": {"columns_from": list(origins)} if origins else {}},
+        }
+
+    manifest = {
+        "nodes": {
+            "first": node("first", {"a": column("A"), "b": column("B")}),
+            "second": node("second", {"c": column("C")}, "first"),
+            "third": node("third", {"b": column("Own B")}, "second", "absent"),
+        }
+    }
+    catalog = {"nodes": {"third": {"columns": {"A": {}, "B": {}}}}}
+    inherit_columns(manifest, catalog)
+    described = {
+        name: {key: each["description"] for key, each in node["columns"].items()}
+        for name, node in manifest["nodes"].items()
+    }
+    assert described == {
+        "first": {"a": "A", "b": "B"},
+        # Not in the catalog, so all columns are inherited.
+        "second": {"c": "C", "a": "A", "b": "B"},
+        # The table has no column c.
+        "third": {"b": "Own B", "a": "A"},
+    }
+    inherited = manifest["nodes"]["third"]["columns"]["a"]
+    assert inherited["data_type"] == "varchar"
+    assert inherited["meta"] == {"x": 1, "inherited_from": "first"}
+    assert manifest["nodes"]["first"]["columns"]["a"]["meta"] == {"x": 1}
 
 
 def test_one_yaml_beside_each_model_and_seed() -> None:
     paths = [
         *ROOT.glob("models/**/*.sql"),
-        *ROOT.glob("python_models/*.py"),
+        *ROOT.glob("python_models/**/*.py"),
         *ROOT.glob("seeds/*.csv"),
     ]
-    lonely = [
+    without_yaml = [
         str(path.relative_to(ROOT))
         for path in paths
         if not path.with_suffix(".yml").exists()
     ]
     assert paths
-    assert not lonely, f"Put the documentation of each beside it: {lonely}"
+    assert not without_yaml, f"Add a YAML file beside each of: {without_yaml}"

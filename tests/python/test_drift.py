@@ -1,4 +1,4 @@
-"""Drift is told from what is the same, and from what chance does."""
+"""Drift measures: no drift for equal data, large values for shifts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from planted import FEATURES, planted_rows
 
-from churn.drift import DRIFT_SCHEMA, learn_bins, measure_drift, stability_index
+from churn.drift import DRIFT_SCHEMA, fit_bins, measure_drift, stability_index
 from churn.features import as_matrix
 
 NAMES = ["days_since_last_visit", "noise", "plan", "visits_28d"]
@@ -23,7 +23,7 @@ def model() -> dict[str, str]:
         "model_version": "m1",
         "feature_names": json.dumps(NAMES),
         "category_codes": json.dumps(CODES),
-        "drift_bins": json.dumps(learn_bins(as_matrix(rows, NAMES, CODES), NAMES)),
+        "drift_bins": json.dumps(fit_bins(as_matrix(rows, NAMES, CODES), NAMES)),
     }
 
 
@@ -31,24 +31,26 @@ def drift_of(rows: pd.DataFrame, model: dict[str, str]) -> pd.DataFrame:
     return measure_drift(rows, model, FEATURES).to_pandas().set_index("feature")
 
 
-def test_the_index_follows_its_definition() -> None:
-    then, now = np.array([500, 300, 200]), np.array([40, 35, 25])
-    then_shares, now_shares = then / 1000, now / 100
-    expected = np.sum((now_shares - then_shares) * np.log(now_shares / then_shares))
-    assert stability_index(then, now) == pytest.approx(expected, abs=0.005)
-    assert stability_index(then, then) == 0
-    assert np.isfinite(stability_index(then, np.array([0, 0, 10])))
+def test_the_index_matches_its_definition() -> None:
+    training, current = np.array([500, 300, 200]), np.array([40, 35, 25])
+    training_shares, current_shares = training / 1000, current / 100
+    expected = np.sum(
+        (current_shares - training_shares) * np.log(current_shares / training_shares)
+    )
+    assert stability_index(training, current) == pytest.approx(expected, abs=0.005)
+    assert stability_index(training, training) == 0
+    assert np.isfinite(stability_index(training, np.array([0, 0, 10])))
 
 
-def test_what_is_the_same_has_not_drifted(model: dict[str, str]) -> None:
+def test_equal_data_has_not_drifted(model: dict[str, str]) -> None:
     measured = drift_of(planted_rows(accounts=2000, weeks=1, seed=99), model)
     assert list(measured.index) == NAMES
     assert (measured["population_stability_index"] < 0.1).all()
-    chance = measured["expected_psi"]
-    assert (measured["population_stability_index"] < 3 * chance).all()
+    expected = measured["expected_psi"]
+    assert (measured["population_stability_index"] < 3 * expected).all()
 
 
-def test_shift_gaps_and_new_values_are_told(model: dict[str, str]) -> None:
+def test_shifts_missing_and_new_values_are_detected(model: dict[str, str]) -> None:
     rows = planted_rows(accounts=2000, weeks=1, seed=99)
     rows["visits_28d"] = rows["visits_28d"] // 3
     rows.loc[::2, "days_since_last_visit"] = np.nan
@@ -59,7 +61,7 @@ def test_shift_gaps_and_new_values_are_told(model: dict[str, str]) -> None:
     assert measured["mean_value"]["visits_28d"] < (
         measured["training_mean_value"]["visits_28d"] / 2
     )
-    # Half of the values are gone, and those that stay are as they were.
+    # Half of the values are missing, and the others are unchanged.
     assert index["days_since_last_visit"] < 0.1
     assert gap["days_since_last_visit"] > 0.5
     assert gap["plan"] == 1
@@ -74,7 +76,7 @@ def test_each_day_is_measured_once(model: dict[str, str]) -> None:
     later = measure_drift(rows, model, FEATURES, measured_days=[first])
     assert everything.num_rows == 3 * len(NAMES)
     assert later == everything.slice(len(NAMES))
-    # Days in several batches are put together.
+    # Rows of a day in several batches are combined.
     mixed = rows.sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(
         measure_drift(mixed, model, FEATURES).to_pandas(), everything.to_pandas()

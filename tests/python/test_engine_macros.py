@@ -1,7 +1,7 @@
-"""Every macro of macros/sql/ means the same on every engine.
+"""Every macro of macros/sql/ returns the same on every engine.
 
-One table of calls and of what they must give; each engine computes all of it with
-one query. An engine that is added is one more line in `ENGINES`.
+CASES lists macro calls and expected results. Each engine computes all of them in one
+query. To add an engine, add it to `ENGINES`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def time_of(text: str) -> str:
 
 
 class Text(str):
-    """An argument that is a text, which each engine writes in its own way."""
+    """A text argument, which each engine writes as its own literal."""
 
 
 def call(macro: str, *arguments: Any) -> tuple[str, tuple[Any, ...]]:
@@ -50,29 +50,39 @@ def texts_at(document: str, paths: list[str], place: int) -> tuple[str, tuple]:
     return "texts_at", (Text(document), paths, place)
 
 
+def dateadd(part: str, interval: Any, start: str) -> tuple[str, tuple[Any, ...]]:
+    return call("dbt.dateadd", part, interval, start)
+
+
+def datediff(first: str, second: str) -> tuple[str, tuple[Any, ...]]:
+    return call("dbt.datediff", first, second, "day")
+
+
 NULL_TEXT = Text("\0null")
 LETTERS = ["'a'", "nullif('b', 'b')", "'c'", "'d'"]
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 
 CASES = [
-    (call("add_days", date_of("2025-02-27"), 2), day("2025-03-01")),
-    (call("add_days", date_of("2025-03-01"), -1), day("2025-02-28")),
-    (call("add_days", date_of("2025-03-01"), "cast(null as integer)"), None),
-    (call("add_hours", date_of("2025-03-01"), 30), at("2025-03-02 06:00:00")),
-    (call("add_hours", at_minute("01:30"), -2), at("2025-02-28 23:30:00")),
+    (dateadd("day", 2, date_of("2025-02-27")), day("2025-03-01")),
+    (dateadd("day", -1, date_of("2025-03-01")), day("2025-02-28")),
+    (dateadd("day", "cast(null as integer)", date_of("2025-03-01")), None),
+    (dateadd("hour", 30, date_of("2025-03-01")), at("2025-03-02 06:00:00")),
+    (dateadd("hour", -2, at_minute("01:30")), at("2025-02-28 23:30:00")),
     (
-        call("add_minutes", at_minute("00:50"), 30),
+        dateadd("minute", 30, at_minute("00:50")),
         at("2025-03-01 01:20:00"),
     ),
     (
-        call("add_minutes", at_minute("00:10"), -30),
+        dateadd("minute", -30, at_minute("00:10")),
         at("2025-02-28 23:40:00"),
     ),
-    (call("days_between", date_of("2025-02-27"), date_of("2025-03-01")), 2),
-    (call("days_between", date_of("2025-03-01"), date_of("2025-02-27")), -2),
-    (call("days_between", "cast(null as date)", date_of("2025-02-27")), None),
-    (call("days_in", date_of("2025-02-27"), date_of("2025-03-01")), 3),
+    (datediff(date_of("2025-02-27"), date_of("2025-03-01")), 2),
+    (datediff(date_of("2025-03-01"), date_of("2025-02-27")), -2),
+    (datediff("cast(null as date)", date_of("2025-02-27")), None),
+    (call("days_in", date_of("2025-02-27"), date_of("2025-03-01")), 2),
+    (call("days_in", date_of("2025-03-01"), date_of("2025-03-01")), 0),
     (call("days_in", date_of("2025-03-01"), date_of("2025-02-27")), 0),
+    (call("days_in", "cast(null as date)", date_of("2025-02-27")), 0),
     (call("days_in", "cast(null as date)", date_of("2025-02-27")), 0),
     (
         call("epoch_to_timestamp", "cast(1740823445123456 as bigint)"),
@@ -162,7 +172,7 @@ CASES = [
     (call("try_parse_date", Text("2025-03-01"), "%d/%m/%Y"), None),
     (call("try_parse_date", NULL_TEXT, "%d/%m/%Y"), None),
     *(
-        (call("safe_cast", Text(text), type_), value)
+        (call("dbt.safe_cast", Text(text), type_), value)
         for type_, values in {
             "integer": {
                 "12": 12,
@@ -329,7 +339,7 @@ CASES = [
     (call("first_element_where", LETTERS, "letter", "letter > 'd'"), None),
 ]
 
-# Objects in which a key occurs twice, a path to it, and its first text.
+# Objects with a repeated key, a path to it, and its first value.
 REPEATED_KEYS = [
     (Text(document), path, text)
     for document, path, text in [
@@ -350,7 +360,7 @@ def engine(request, tmp_path_factory) -> Engine:
 
 
 def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
-    """A call as Jinja, its texts as literals of the engine."""
+    """Return a macro call as Jinja, with texts as literals of the engine."""
 
     def written(argument: Any) -> str:
         if isinstance(argument, Text):
@@ -358,28 +368,29 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
             return json.dumps(engine.literal(text))
         return json.dumps(argument)
 
-    told = [written(argument) for argument in arguments]
+    literals = [written(argument) for argument in arguments]
     letters = (
         "(select 1 as place, 'a' as letter union all select 2, nullif('x', 'x') "
         "union all select 3, 'c' union all select 4, 'b') as letters"
     )
     if macro == "texts_at":
-        document, paths, place = told
+        document, paths, place = literals
         texts = f"json_extract_many(json_prepare({document}, {paths}), {paths})"
         text = f"json_extracted_columns({texts}, {paths})[{place}]"
         path = json.dumps([arguments[1][arguments[2]]])
         return f"{{{{ restore_big_integers({text}, {document}, {path}) }}}}"
     if macro == "days_in":
-        return f"(select count(day) from {{{{ date_series({', '.join(told)}) }}}} as s)"
+        spine = f"dbt.date_spine('day', {', '.join(literals)})"
+        return f"(select count(date_day) from ({{{{ {spine} }}}}) as days)"
     if macro == "first_by_of_letters":
-        aggregate = f"min_by({', '.join(told)})"
+        aggregate = f"min_by({', '.join(literals)})"
         return f"(select {{{{ {aggregate} }}}} from {letters} where letter <> 'a')"
-    return f"{{{{ {macro}({', '.join(told)}) }}}}"
+    return f"{{{{ {macro}({', '.join(literals)}) }}}}"
 
 
 @pytest.fixture(scope="module")
 def results(engine) -> list[Any]:
-    """What the engine gives for each of the cases, from one query."""
+    """Compute all cases on the engine in one query."""
     selected = [
         f"{jinja_of(engine, macro, arguments)} as c{number}"
         for number, ((macro, arguments), _) in enumerate(CASES)
@@ -397,23 +408,24 @@ def test_every_macro_means_what_it_says(engine, results) -> None:
     assert not wrong, f"on {engine.target}:\n" + "\n".join(wrong)
 
 
-def test_of_a_key_that_occurs_twice_the_first_counts(engine) -> None:
+def test_the_first_of_repeated_keys_counts(engine) -> None:
     assert not wrongly_read_repeated_keys(engine)
 
 
 def wrongly_read_repeated_keys(engine: Engine) -> list[str]:
-    """Records that are taken for plain objects though the first does not count."""
+    """Return records read as strict objects in which the first key does not count."""
     selected = [
-        f"{jinja_of(engine, 'is_strict_json_object', (document,))} as is_plain{number}, "
+        f"{jinja_of(engine, 'is_strict_json_object', (document,))} "
+        f"as is_strict{number}, "
         f"{jinja_of(engine, 'texts_at', (document, [path], 0))} as text{number}"
         for number, (document, path, _) in enumerate(REPEATED_KEYS)
     ]
     query = engine.compiled("select\n" + ",\n".join(selected))
-    told = list(engine.rows(query).to_pylist()[0].values())
+    values = list(engine.rows(query).to_pylist()[0].values())
     return [
         f"{document}: {text}"
         for (document, _, first), is_plain, text in zip(
-            REPEATED_KEYS, told[::2], told[1::2], strict=True
+            REPEATED_KEYS, values[::2], values[1::2], strict=True
         )
         if is_plain and text != first
     ]

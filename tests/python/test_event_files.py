@@ -1,4 +1,4 @@
-"""Clickstream files that a glob names: each once, whole, and nothing in silence."""
+"""Clickstream files of a glob: each is loaded once, and problems are reported."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from conftest import DbtProject
 from moto.server import ThreadedMotoServer
 
-from churn.event_files import NoFilesError, TakenFile, find_event_files, new_lines
+from churn.event_files import LoadedFile, NoFilesError, find_event_files, new_lines
 
 RECORD = '{"event":"login","event_id":"%s","ts":1740823445,"user_id":"u"}\n'
 
@@ -24,7 +24,7 @@ def records(first: int, count: int) -> bytes:
 
 def packed(name: str, content: bytes) -> bytes:
     if name.endswith(".gz"):
-        # Firehose and others write several packed parts into one file.
+        # Firehose and others write several gzip members into one file.
         half = content.index(b"\n") + 1
         return gzip.compress(content[:half]) + gzip.compress(content[half:])
     if name.endswith(".zst"):
@@ -37,7 +37,7 @@ def packed(name: str, content: bytes) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten records in each of a plain, a gzip and a zstd file."""
+    """Provide ten records in each of a plain, a gzip and a zstd file."""
     folder = tmp_path / "clicks"
     for number, name in enumerate(["a/1.jsonl", "a/2.jsonl.gz", "b/3.jsonl.zst"]):
         path = folder / name
@@ -46,12 +46,12 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_glob_that_names_nothing_is_said_in_one_sentence(tmp_path: Path) -> None:
+def test_a_glob_without_matches_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NoFilesError, match="raw_event_files"):
         find_event_files(f"{tmp_path}/*.gz")
 
 
-def test_names_do_not_depend_on_where_dbt_is_run(
+def test_names_do_not_depend_on_the_working_directory(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     absolute = find_event_files(f"{folder}/**/*.jsonl*")
@@ -63,7 +63,7 @@ def test_names_do_not_depend_on_where_dbt_is_run(
 
 @pytest.fixture
 def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of an object storage with the files of ``folder`` under clicks/."""
+    """Provide an S3 bucket with the files of ``folder`` under clicks/."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -85,21 +85,19 @@ def bucket(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("pattern", ["**/*.jsonl*", "*/*.jsonl", "[!b]/*", "*/?.*.gz"])
-def test_a_glob_means_the_same_in_an_object_storage(
+def test_a_glob_matches_the_same_files_in_s3(
     folder: Path, bucket: str, pattern: str
 ) -> None:
-    here = new_lines(find_event_files(f"{folder}/{pattern}"), {}).read_all()
-    there = new_lines(find_event_files(f"{bucket}/{pattern}"), {}).read_all()
+    local = new_lines(find_event_files(f"{folder}/{pattern}"), {}).read_all()
+    remote = new_lines(find_event_files(f"{bucket}/{pattern}"), {}).read_all()
     for column in ("payload", "source_file", "file_bytes", "file_sha256"):
-        assert there[column].to_pylist() == here[column].to_pylist()
-    assert here.num_rows > 0
+        assert remote[column].to_pylist() == local[column].to_pylist()
+    assert local.num_rows > 0
     with pytest.raises(NoFilesError):
         find_event_files(f"{bucket}/*.jsonl")
 
 
-def test_files_of_an_object_storage_become_events(
-    project: DbtProject, bucket: str
-) -> None:
+def test_files_in_s3_become_events(project: DbtProject, bucket: str) -> None:
     project.create_raw_tables()
     for _ in range(2):
         project.dbt(
@@ -113,33 +111,33 @@ def test_files_of_an_object_storage_become_events(
     assert found == [(30,)]
 
 
-def test_lines_are_kept_whatever_their_bytes(tmp_path: Path) -> None:
+def test_lines_are_kept_with_any_bytes(tmp_path: Path) -> None:
     (tmp_path / "odd.jsonl").write_bytes(b'{"a":"\xff"}\r\n\n{"b": 1}\x00\nlast')
-    said: list[str] = []
-    rows = new_lines(find_event_files(f"{tmp_path}/*"), {}, said.append).read_all()
+    messages: list[str] = []
+    rows = new_lines(find_event_files(f"{tmp_path}/*"), {}, messages.append).read_all()
     assert rows["payload"].to_pylist() == ['{"a":"\ufffd"}\r', '{"b": 1}\x00', "last"]
-    assert said == []
+    assert messages == []
 
 
-def test_only_time_stamps_that_moved_are_no_change(folder: Path) -> None:
+def test_a_new_modification_time_is_no_change(folder: Path) -> None:
     files = find_event_files(f"{folder}/a/1.jsonl")
-    taken_rows = new_lines(files, {}).read_all()
-    taken = {
-        "1.jsonl": TakenFile(
+    loaded_rows = new_lines(files, {}).read_all()
+    loaded = {
+        "1.jsonl": LoadedFile(
             files[0].bytes,
-            taken_rows["file_sha256"][0].as_py(),
+            loaded_rows["file_sha256"][0].as_py(),
             files[0].modified_at,
             10,
         )
     }
     os.utime(folder / "a/1.jsonl", (1, 1))
-    said: list[str] = []
-    again = new_lines(find_event_files(f"{folder}/a/1.jsonl"), taken, said.append)
-    assert again.read_all().num_rows == 0
-    assert said == []
+    messages: list[str] = []
+    rows = new_lines(find_event_files(f"{folder}/a/1.jsonl"), loaded, messages.append)
+    assert rows.read_all().num_rows == 0
+    assert messages == []
 
 
-def test_each_file_is_taken_once_and_what_changes_is_noticed(
+def test_each_file_is_loaded_once_and_changes_are_reported(
     project: DbtProject, folder: Path
 ) -> None:
     project.create_raw_tables()
@@ -151,7 +149,7 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
             "+base_clickstream__parsed_records",
             load_demo_seeds=False,
             raw_event_files=f"{folder}/**/*.jsonl*",
-        ).told
+        ).output
 
     def count_by_file() -> dict[str, int]:
         return dict(
@@ -165,19 +163,19 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
     first = {"a/1.jsonl": 10, "a/2.jsonl.gz": 10, "b/3.jsonl.zst": 10}
     assert count_by_file() == first
 
-    # One grows, one changes without growing, a new one is only half there.
+    # One file grows, one changes without growing, and one is incomplete.
     with (folder / "a/1.jsonl").open("ab") as grown:
         grown.write(records(100, 5))
     (folder / "b/3.jsonl.zst").write_bytes(packed("3.zst", records(50, 10)))
-    whole = packed("4.gz", records(200, 1000))
-    (folder / "b/4.jsonl.gz").write_bytes(whole[: len(whole) // 2])
-    said = run()
-    assert "a/1.jsonl has grown" in said
-    assert "b/3.jsonl.zst changed after it was taken" in said
-    assert "b/4.jsonl.gz cannot be read to its end" in said
+    complete = packed("4.gz", records(200, 1000))
+    (folder / "b/4.jsonl.gz").write_bytes(complete[: len(complete) // 2])
+    output = run()
+    assert "a/1.jsonl has grown" in output
+    assert "b/3.jsonl.zst changed after it was loaded" in output
+    assert "b/4.jsonl.gz cannot be read to its end" in output
     assert count_by_file() == {**first, "a/1.jsonl": 15}
 
-    (folder / "b/4.jsonl.gz").write_bytes(whole)
+    (folder / "b/4.jsonl.gz").write_bytes(complete)
     run()
     assert count_by_file() == {**first, "a/1.jsonl": 15, "b/4.jsonl.gz": 1000}
     assert project.query(
@@ -186,7 +184,7 @@ def test_each_file_is_taken_once_and_what_changes_is_noticed(
     ) == [(1035, 1035)]
 
 
-def test_a_raw_table_may_be_a_view_that_reads_files(
+def test_a_raw_table_can_be_a_view_of_files(
     project: DbtProject, tmp_path: Path
 ) -> None:
     landing = tmp_path / "landing"
@@ -210,7 +208,7 @@ def test_a_raw_table_may_be_a_view_that_reads_files(
         """
     )
 
-    def taken_after_a_run() -> list[tuple[str, int]]:
+    def events_after_a_run() -> list[tuple[str, int]]:
         project.dbt(
             "run",
             "--select",
@@ -222,12 +220,12 @@ def test_a_raw_table_may_be_a_view_that_reads_files(
             from stg_clickstream__events group by 1 order by 1"""
         )
 
-    assert taken_after_a_run() == [("1.jsonl", 10), ("2.jsonl.gz", 10)]
+    assert events_after_a_run() == [("1.jsonl", 10), ("2.jsonl.gz", 10)]
 
-    # What the view no longer names stays taken, and what has grown is taken whole.
+    # Events of deleted files remain, and grown files are reloaded completely.
     (landing / "1.jsonl").unlink()
     (landing / "2.jsonl.gz").write_bytes(packed("2.jsonl.gz", records(10, 15)))
     (landing / "3.jsonl").write_bytes(records(100, 5))
     expected = [("1.jsonl", 10), ("2.jsonl.gz", 15), ("3.jsonl", 5)]
-    assert taken_after_a_run() == expected
-    assert taken_after_a_run() == expected
+    assert events_after_a_run() == expected
+    assert events_after_a_run() == expected

@@ -1,4 +1,4 @@
-"""Cancellations and restarts told by clickstream events, against a brute-force reading.
+"""Cancellations and restarts as clickstream events, against a brute-force computation.
 
 See event_oracle.py.
 """
@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 import pandas as pd
 from conftest import DbtProject
-from event_oracle import DAY, Turns, end_reason, periods_of
+from event_oracle import DAY, Transitions, end_reason, periods_of
 
 FIRST_DAY = date(2025, 1, 1)
 DAYS = 150
@@ -19,30 +19,30 @@ GRACE, HORIZON = 12, 20
 NAMES = {True: "subscription_started", False: "subscription_cancelled"}
 
 
-def random_turns(chance: random.Random) -> Turns:
-    """When an account starts (True) and cancels (False), in order of time."""
+def random_transitions(chance: random.Random) -> Transitions:
+    """Generate times of starts (True) and cancellations (False), sorted."""
     times = sorted(
         datetime(2025, 1, 2)
         + timedelta(days=chance.randrange(DAYS - 4), minutes=chance.randrange(1440))
         for _ in range(chance.choice([0, 0, 1, 1, 2, 3, 5]))
     )
-    # Now and then several on one day, and some that change nothing.
+    # Sometimes several on one day, and some that change nothing.
     times += [time + timedelta(minutes=7) for time in times if chance.random() < 0.2]
     is_start = False
-    turns: Turns = []
+    transitions: Transitions = []
     for time in sorted(times):
-        turns.append((time, is_start))
+        transitions.append((time, is_start))
         is_start = not is_start if chance.random() < 0.9 else is_start
-    return turns
+    return transitions
 
 
-def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
-    """300 accounts of one user each; a fifth of the events arrives days late."""
+def test_models_agree_with_the_brute_force_computation(project: DbtProject) -> None:
+    """300 accounts with one user each; a fifth of the events arrives days late."""
     chance = random.Random(20250301)
-    told = {
+    companies_accounts = {
         f"a{number:03d}": (
             FIRST_DAY - chance.choice([0, 3, 50]) * DAY,
-            random_turns(chance),
+            random_transitions(chance),
         )
         for number in range(300)
     }
@@ -53,8 +53,8 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
             min(time + timedelta(days=chance.choice([0] * 8 + [1, 3])), last_arrival),
             {"name": NAMES[is_start], "user_id": account},
         )
-        for account, (_, turns) in told.items()
-        for time, is_start in turns
+        for account, (_, transitions) in companies_accounts.items()
+        for time, is_start in transitions
     ]
     records.append((last_arrival, last_arrival, {"name": "login", "user_id": "a000"}))
     project.create_raw_tables()
@@ -73,7 +73,7 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
             ]
         ),
     )
-    # One batch is enough: outcomes are in no batch.
+    # One batch is enough, because outcomes are events.
     project.write(
         "raw.raw_accounts",
         pd.DataFrame(
@@ -84,7 +84,7 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
                     "account_id": account,
                     "signup_date": str(signup),
                 }
-                for account, (signup, _) in told.items()
+                for account, (signup, _) in companies_accounts.items()
             ]
         ),
     )
@@ -111,36 +111,37 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
         churn_horizon_days=HORIZON,
     )
 
-    known = FIRST_DAY + (DAYS - 1) * DAY
+    data_through = FIRST_DAY + (DAYS - 1) * DAY
     as_of_dates = [
         FIRST_DAY + number * DAY
         for number in range(1, DAYS + 1)
         if (FIRST_DAY + number * DAY).weekday() == 0 or number == DAYS
     ]
     periods, labels = set(), set()
-    for account, (signup, turns) in told.items():
-        stays = periods_of(signup, turns)
-        kinds = [
-            end_reason(stays, number, GRACE, known) for number in range(len(stays))
+    for account, (signup, transitions) in companies_accounts.items():
+        account_periods = periods_of(signup, transitions)
+        reasons = [
+            end_reason(account_periods, number, GRACE, data_through)
+            for number in range(len(account_periods))
         ]
         churns = [
-            ended
-            for (_, ended), kind in zip(stays, kinds, strict=True)
-            if kind == "churn"
+            end
+            for (_, end), reason in zip(account_periods, reasons, strict=True)
+            if reason == "churn"
         ]
         periods |= {
-            (account, number + 1, started, ended, kind)
-            for number, ((started, ended), kind) in enumerate(
-                zip(stays, kinds, strict=True)
+            (account, number + 1, start, end, reason)
+            for number, ((start, end), reason) in enumerate(
+                zip(account_periods, reasons, strict=True)
             )
         }
         for day in as_of_dates:
             if not any(
                 started < day and (ended is None or ended >= day)
-                for started, ended in stays
+                for started, ended in account_periods
             ):
                 continue
-            if day + (HORIZON + GRACE) * DAY > known:
+            if day + (HORIZON + GRACE) * DAY > data_through:
                 labels.add((account, day, None))
             else:
                 labels.add(
@@ -168,10 +169,10 @@ def test_models_agree_with_the_brute_force_reading(project: DbtProject) -> None:
         ^ labels
         == set()
     )
-    kinds = [kind for *_, kind in periods]
-    assert min(kinds.count(kind) for kind in ("churn", "pause", "pending")) > 5
+    reasons = [reason for *_, reason in periods]
+    assert min(reasons.count(reason) for reason in ("churn", "pause", "pending")) > 5
     assert sum(churned is True for *_, churned in labels) > 100
-    # What arrived late is a label, but no feature: nobody knew it that day.
+    # Late outcomes count in labels, but not in features.
     late = project.query(
         """select count(*) from int_subscription_events
         where first_known_on_time_in_batch is null"""

@@ -1,4 +1,4 @@
-"""A check that fails says why it matters and how to mend it."""
+"""A failing check explains why it matters and how to correct it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from conftest import DbtProject
 
 
 @pytest.fixture
-def spoilt_project(built_project: DbtProject, tmp_path: Path) -> DbtProject:
-    """The demo company with two issues, one of them an error."""
+def damaged_project(built_project: DbtProject, tmp_path: Path) -> DbtProject:
+    """Provide the demo company with two problems, one of them an error."""
     project = DbtProject(tmp_path)
     shutil.copyfile(built_project.database, project.database)
     project.execute(
@@ -21,8 +21,8 @@ def spoilt_project(built_project: DbtProject, tmp_path: Path) -> DbtProject:
     return project
 
 
-def test_what_was_found_is_explained_once(spoilt_project: DbtProject) -> None:
-    finished = spoilt_project.dbt(
+def test_each_failure_is_explained_once(damaged_project: DbtProject) -> None:
+    finished = damaged_project.dbt(
         "test",
         "-s",
         "unmapped_event_names",
@@ -30,8 +30,8 @@ def test_what_was_found_is_explained_once(spoilt_project: DbtProject) -> None:
         check=False,
     )
     assert not finished.succeeded
-    said = " ".join(finished.told.split())
-    assert said.count("unmapped_event_names found") == 1
-    assert "Add the name to the seed, mapped to itself if it is new." in said
-    assert said.count("not_null_churn_score_history_account_id found") == 1
-    assert "lose these rows without a word. The rows: `dbt show --inline" in said
+    output = " ".join(finished.output.split())
+    assert output.count("unmapped_event_names found") == 1
+    assert "Add the name to the seed, mapped to itself if it is new." in output
+    assert output.count("not_null_churn_score_history_account_id found") == 1
+    assert "drop these rows. Show the rows with `dbt show --inline" in output

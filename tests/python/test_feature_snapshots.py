@@ -1,4 +1,4 @@
-"""Features are decided once; models and scores follow from them alone."""
+"""Feature snapshots are final; models and scores depend on them only."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ ALL_MODELS = ("--select", "+churn_score_history", "+churn_model_metrics")
 
 @pytest.fixture(scope="module")
 def early_run(module_project: DbtProject) -> str:
-    """A first run, on a day when no label was known yet."""
+    """Provide the output of a first run, on a date before any label was complete."""
     module_project.dbt("seed")
-    return module_project.dbt("run", *ALL_MODELS, as_of_date=EARLY_DAY).told
+    return module_project.dbt("run", *ALL_MODELS, as_of_date=EARLY_DAY).output
 
 
 @pytest.fixture(scope="module")
 def company(module_project: DbtProject, early_run: str) -> DbtProject:
-    """The demo seeds, run for their latest day."""
+    """Provide the demo seeds, run for their latest date."""
     assert early_run
     module_project.dbt("run", *ALL_MODELS)
     return module_project
 
 
-def test_what_cannot_be_learnt_is_said(
+def test_missing_labels_are_reported(
     module_project: DbtProject, early_run: str
 ) -> None:
-    assert (
-        "cannot train_and_register yet: no account has an observed label" in early_run
-    )
-    assert "cannot score yet" in early_run
+    assert "Cannot train a model yet: no account has an observed label" in early_run
+    assert "Cannot score yet" in early_run
     assert module_project.query("select count(*) from churn_scores") == [(0,)]
     types = dict(
         module_project.query(
@@ -50,12 +48,14 @@ def test_what_cannot_be_learnt_is_said(
     assert types["is_stale"] == "BOOLEAN"
 
 
-def test_a_day_off_the_grid_leaves_no_features(company: DbtProject) -> None:
-    decided = company.query(
+def test_a_date_off_the_grid_has_no_rows_in_account_features(
+    company: DbtProject,
+) -> None:
+    final = company.query(
         "select distinct as_of_date from int_account_features order by 1"
     )
     shown = company.query("select distinct as_of_date from account_features order by 1")
-    assert set(decided) - set(shown) == {(date.fromisoformat(EARLY_DAY),)}
+    assert set(final) - set(shown) == {(date.fromisoformat(EARLY_DAY),)}
     assert shown == company.query("select as_of_date from int_as_of_dates order by 1")
 
 
@@ -75,14 +75,14 @@ def test_the_riskiest_comes_first(company: DbtProject) -> None:
     assert ranked == [(i, account) for i, (account,) in enumerate(in_order, start=1)]
 
 
-def deliver_page_views(
+def insert_page_views(
     project: DbtProject,
     names: list[str],
     visitor: str,
     user: str,
     received_at: datetime,
 ) -> None:
-    """Deliver views of 2025-05-05, a minute apart."""
+    """Insert page views of 2025-05-05, one per minute."""
     project.write(
         "raw.raw_events",
         pd.DataFrame(
@@ -107,12 +107,12 @@ def deliver_page_views(
     )
 
 
-def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
-    before, scores = company.frame(FEATURES), company.frame(SCORES)
+def test_late_records_change_no_final_feature(company: DbtProject) -> None:
+    features, scores = company.frame(FEATURES), company.frame(SCORES)
     user, account = company.query(
         "select min(user_id), min(account_id) from identities group by account_id"
     )[0]
-    deliver_page_views(
+    insert_page_views(
         company,
         [f"late-{number}" for number in range(20)],
         visitor="late-visitor",
@@ -139,14 +139,14 @@ def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
     assert company.query(
         "select count(*) from base_clickstream__event_versions where is_current"
     ) == [(events + 20,)]
-    pd.testing.assert_frame_equal(before, company.frame(FEATURES))
-    # Nothing new to train_and_register from, so the same model and the same scores.
+    pd.testing.assert_frame_equal(features, company.frame(FEATURES))
+    # There are no new training rows, so model and scores are the same.
     assert company.query("select count(*) from churn_models") == [(1,)]
     pd.testing.assert_frame_equal(scores, company.frame(SCORES))
 
-    # Rebuilt from nothing, late records included, all is as it was decided.
+    # A full refresh with the late records gives the same features.
     company.dbt("run", *ALL_MODELS, "--full-refresh")
-    pd.testing.assert_frame_equal(before, company.frame(FEATURES))
+    pd.testing.assert_frame_equal(features, company.frame(FEATURES))
     assert company.query("select count(*) from churn_models") == [(1,)]
     pd.testing.assert_frame_equal(scores, company.frame(SCORES))
     assert company.query("select count(*) from churn_score_history") == (
@@ -154,24 +154,25 @@ def test_late_records_change_no_decided_feature(company: DbtProject) -> None:
     )
 
 
-def test_a_login_on_a_shared_device_reopens_no_day(company: DbtProject) -> None:
-    """Who comes to a device that has long been shared is of no day that it had."""
-    decided = (
+def test_a_login_on_a_shared_device_changes_no_final_date(company: DbtProject) -> None:
+    """A new user of a device that has long been shared is in no final feature."""
+    snapshot_dates = (
         "select as_of_date, finalized_at from int_feature_snapshot_dates order by 1"
     )
-    before = company.query(decided)
+    before = company.query(snapshot_dates)
     (visitor, user), *_ = company.query(
         """select shared.visitor_id, int_account_users.user_id
         from identities as shared, int_account_users
-        where shared.shared_device_since < (select max(as_of_date) - 30 from int_as_of_dates)
+        where shared.shared_device_since
+                < (select max(as_of_date) - 30 from int_as_of_dates)
             and int_account_users.user_id not in (
                 select user_id from identities
                 where visitor_id = shared.visitor_id
             )
         order by 1, 2"""
     )
-    # Late, so that no day has the view either.
-    deliver_page_views(
+    # Late, so that the view itself is in no final feature.
+    insert_page_views(
         company,
         ["shared"],
         visitor=visitor,
@@ -183,11 +184,11 @@ def test_a_login_on_a_shared_device_reopens_no_day(company: DbtProject) -> None:
         "select count(*) from identities "
         f"where (visitor_id, user_id) = ('{visitor}', '{user}')"
     ) == [(1,)]
-    assert company.query(decided) == before
+    assert company.query(snapshot_dates) == before
 
 
-def test_no_feature_knows_the_future(company: DbtProject) -> None:
-    """Windows nest, and nothing is counted beyond them."""
+def test_features_use_no_later_data(company: DbtProject) -> None:
+    """Shorter windows are within longer ones, and none extends beyond its date."""
     assert company.query(
         """select count(*) from account_features
         where visits_7d > visits_28d or visits_28d > visits_90d
@@ -208,7 +209,7 @@ def test_a_pinned_model_must_exist(company: DbtProject) -> None:
         champion_model_version="lost",
     )
     assert not refused.succeeded
-    assert "champion_model_version is lost, but churn_models holds" in refused.told
+    assert "champion_model_version is lost, but churn_models holds" in refused.output
     (version,) = company.query("select model_version from churn_models")[0]
     company.dbt(
         "run", "--select", "int_accounts_scored", champion_model_version=version

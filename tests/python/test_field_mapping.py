@@ -1,4 +1,4 @@
-"""The field mapping generates the code: one YAML entry is a column with its docs."""
+"""Field mapping: one YAML entry is a column, its type and its documentation."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ NEW_COLUMNS = """
             format: lower
             json_paths: ['$."odd key"."$browser"']
       - name: dotted
-        description: What stands under a key with a dot.
+        description: The value of a key with a dot.
         data_type: varchar
         config:
           meta:
             json_paths: [$.nowhere, '$."odd key"."a.b"']
       - name: plan
-        description: The plan, of those we know.
+        description: The plan, if it is one of the known values.
         data_type: varchar
         config:
           meta:
             format: lower
             values: [basic, plus]
             json_paths: [$.params.plan]
-      - name: trial_ends_on
+      - name: trial_end_date
         description: The last day of the trial, in UTC.
         data_type: date
         config:
@@ -90,7 +90,7 @@ NEW_COLUMNS = """
 
 @pytest.fixture(scope="module")
 def copied_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """A copy of this project, whose field mapping a test may change."""
+    """Provide a copy of this project, whose field mapping a test can change."""
     folder = tmp_path_factory.mktemp("field_mapping")
     shutil.copytree(
         ROOT,
@@ -120,7 +120,7 @@ def append_to_field_mapping(project: DbtProject, entries: str) -> None:
 
 
 def columns_of(project: DbtProject, file: str) -> dict:
-    """The columns of the parsing model in dbt's manifest or catalog."""
+    """Return the columns of the parsing model in dbt's manifest or catalog."""
     text = (project.folder / "target" / file).read_text()
     return json.loads(text)["nodes"][f"model.churn.{MODEL}"]["columns"]
 
@@ -128,7 +128,7 @@ def columns_of(project: DbtProject, file: str) -> dict:
 def test_an_entry_is_a_column_with_its_type_and_its_documentation(
     copied_project: DbtProject,
 ) -> None:
-    """Nothing but the YAML is touched."""
+    """Only the YAML is changed."""
     project = copied_project
     append_to_field_mapping(project, NEW_COLUMNS)
     project.dbt(
@@ -161,14 +161,14 @@ def test_an_entry_is_a_column_with_its_type_and_its_documentation(
     assert set(catalog) == set(manifest)
 
 
-def test_the_contract_refuses_a_column_that_nothing_fills(
+def test_the_contract_rejects_a_column_without_a_value(
     copied_project: DbtProject,
 ) -> None:
     append_to_field_mapping(
         copied_project,
         """
       - name: promised
-        description: Nobody extracts it.
+        description: No path extracts it.
         data_type: varchar
 """,
     )
@@ -181,8 +181,8 @@ def test_the_contract_refuses_a_column_that_nothing_fills(
         load_demo_seeds=False,
     )
     assert not finished.succeeded
-    assert "enforced contract that failed" in finished.told
-    assert "promised" in finished.told
+    assert "enforced contract that failed" in finished.output
+    assert "promised" in finished.output
 
 
 def test_dbt_sees_that_the_field_mapping_has_changed(
@@ -194,9 +194,9 @@ def test_dbt_sees_that_the_field_mapping_has_changed(
     project.dbt("parse")
     shutil.copy(project.folder / "target" / "manifest.json", tmp_path)
     selection = ("ls", "-q", "-s", "state:modified+", "--state", str(tmp_path))
-    unchanged = project.dbt(*selection, check=False).told
+    unchanged = project.dbt(*selection, check=False).output
     append_to_field_mapping(project, NEW_COLUMNS)
-    changed = project.dbt(*selection).told
+    changed = project.dbt(*selection).output
     for model in (MODEL, "stg_clickstream__events", "sessions"):
         assert f".{model}\n" not in unchanged
         assert f".{model}\n" in changed
@@ -223,7 +223,7 @@ def test_dbt_sees_that_the_field_mapping_has_changed(
         ),
     ],
 )
-def test_an_entry_that_cannot_be_extracted_is_refused_in_a_sentence(
+def test_an_entry_that_cannot_be_extracted_is_rejected_in_one_sentence(
     copied_project: DbtProject, entry: str, sentence: str
 ) -> None:
     fields = yaml.safe_load("{" + entry.replace("paths:", "json_paths:") + "}")
@@ -242,28 +242,28 @@ def test_an_entry_that_cannot_be_extracted_is_refused_in_a_sentence(
         load_demo_seeds=False,
     )
     assert not finished.succeeded
-    said = " ".join(finished.told.split())
-    assert f"The column `{fields['name']}` of {MODEL}" in said
-    assert sentence in said
+    output = " ".join(finished.output.split())
+    assert f"The column `{fields['name']}` of {MODEL}" in output
+    assert sentence in output
 
 
-def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
+def test_pasted_stubs_leave_no_undocumented_path(
     copied_project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = copied_project
     append_to_field_mapping(project, "")
-    line = ("event_names", "+stg_clickstream__events", "+clickstream_field_profile")
-    project.dbt("run", "--full-refresh", "-s", *line, load_demo_seeds=False)
+    models = ("event_names", "+stg_clickstream__events", "+clickstream_field_profile")
+    project.dbt("run", "--full-refresh", "-s", *models, load_demo_seeds=False)
     assert field_mapping.main(["--database", str(project.database)]) == 0
     printed = capsys.readouterr().out
-    # No path can be written for a key with both kinds of quotes.
+    # A key with both kinds of quotes cannot be addressed.
     assert printed.count("# No path can address") == 1
     names = [entry["name"] for entry in yaml.safe_load(printed)]
     assert len(names) == len(set(names))
     assert {"depth", "sku", "cart_order", "browser", "plan"} <= set(names)
 
     append_to_field_mapping(project, printed)
-    project.dbt("run", "--full-refresh", "-s", *line, load_demo_seeds=False)
+    project.dbt("run", "--full-refresh", "-s", *models, load_demo_seeds=False)
     assert project.query(
         "select depth, sku, cart_order, a_b from stg_clickstream__events "
         "order by event_id limit 1"
@@ -275,13 +275,13 @@ def test_stubs_are_ready_to_paste_and_then_nothing_is_undocumented(
         "field_mapping_paths_that_never_occur",
         load_demo_seeds=False,
     )
-    assert "WARN=2" in finished.told
+    assert "WARN=2" in finished.output
 
     def rows_of(test: str) -> list[tuple]:
         compiled = project.folder / "target/compiled/churn/tests/data" / f"{test}.sql"
         return project.query(compiled.read_text())
 
-    # The odd key alone is left; and no pasted path is one that never occurs.
+    # Only that key remains, and every pasted path occurs.
     assert [row[0] for row in rows_of("undocumented_json_paths")] == [
         '$."it\'s \\"odd\\""'
     ]
@@ -297,7 +297,7 @@ def paths_of(entry: dict) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("json_path", "taken", "name"),
+    ("json_path", "used_names", "name"),
     [
         ("$.context.osName", (), "os_name"),
         ("$.context.device.id", ("id",), "device_id"),
@@ -311,19 +311,19 @@ def paths_of(entry: dict) -> list[str]:
         ('$."枕"', (), "unnamed"),
     ],
 )
-def test_a_stub_has_a_name_that_is_free(
-    json_path: str, taken: tuple[str, ...], name: str
+def test_a_stub_has_an_unused_name(
+    json_path: str, used_names: tuple[str, ...], name: str
 ) -> None:
-    assert column_name(json_path, taken) == name
+    assert column_name(json_path, used_names) == name
 
 
-def test_names_that_models_use_are_the_same_in_sql_and_python() -> None:
+def test_reserved_names_are_the_same_in_sql_and_python() -> None:
     text = (ROOT / "macros/clickstream/field_mapping.sql").read_text()
     listed = text.split("macro reserved_column_names")[1].split("endmacro")[0]
     assert set(re.findall("'([a-z_]+)'", listed)) == RESERVED_NAMES
 
 
-def test_without_a_profile_it_says_what_to_do(
+def test_a_missing_profile_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "missing.duckdb"

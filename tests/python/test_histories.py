@@ -1,4 +1,4 @@
-"""SCENARIOS.md, the unit tests and the whole line agree on the named histories."""
+"""scenarios.md, the unit tests and a run from raw batches agree on the histories."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ HOW_TO_MEND = "run: python tests/scenarios/histories.py"
 def test_at_least_25_histories_with_names_of_their_own() -> None:
     names = [history.name for history in histories.HISTORIES]
     assert len(names) == len(set(names)) >= 25
-    assert {history.dialect for history in histories.HISTORIES} == {"dates", "flags"}
+    assert {history.cancellation_source for history in histories.HISTORIES} == {
+        "dates",
+        "flags",
+    }
 
 
 def test_fixtures_of_the_unit_tests_are_current() -> None:
@@ -43,12 +46,12 @@ def test_scenarios_are_current() -> None:
 
 def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
     drawn = set(re.findall(r"^#### (\w+)$", histories.section(), re.MULTILINE))
-    told = {
+    expected = {
         row["account_id"]
-        for dialect in ("dates", "flags")
-        for row in histories.changes(dialect)
+        for cancellation_source in ("dates", "flags")
+        for row in histories.changes(cancellation_source)
     }
-    assert drawn == told
+    assert drawn == expected
     tested = (ROOT / "models/marts/customers/subscription_periods.yml").read_text()
     tested += (ROOT / "models/marts/customers/churn_labels.yml").read_text()
     for fixture in (
@@ -59,20 +62,26 @@ def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
         assert f"fixture: {fixture}\n" in tested
 
 
-@pytest.mark.parametrize("dialect", ["dates", "flags"])
-def test_whole_line_agrees_from_raw_batches_on(
-    project: DbtProject, dialect: str
+@pytest.mark.parametrize("cancellation_source", ["dates", "flags"])
+def test_a_run_from_raw_batches_agrees(
+    project: DbtProject, cancellation_source: str
 ) -> None:
-    told = [history for history in histories.HISTORIES if history.dialect == dialect]
+    selected = [
+        history
+        for history in histories.HISTORIES
+        if history.cancellation_source == cancellation_source
+    ]
     rows = []
     day = datetime(2025, 1, 1)
     while day.date() <= histories.LAST_BATCH:
         if day.date() not in histories.MISSING_BATCHES:
-            # Enough others that nobody's coming or going looks like a broken copy.
+            # With these, one missing account does not make a batch incomplete.
             accounts = {
                 f"other {number}": ("2024-01-01", "", "") for number in range(99)
             }
-            accounts |= {history.name: history.value_on(day.date()) for history in told}
+            accounts |= {
+                history.name: history.value_on(day.date()) for history in selected
+            }
             rows += [
                 {
                     "batch_date": day,
@@ -94,13 +103,13 @@ def test_whole_line_agrees_from_raw_batches_on(
         "--select",
         "+churn_labels",
         load_demo_seeds=False,
-        cancellation_source=dialect,
+        cancellation_source=cancellation_source,
     )
 
-    names = {history.name for history in told}
+    names = {history.name for history in selected}
     periods = project.query(
         """select account_id, period_number, tenure_number, start_date, end_date,
-            coalesce(end_reason, ''), is_winback, tenure_churn_date
+            coalesce(end_reason, ''), is_winback, churn_date
         from subscription_periods where not starts_with(account_id, 'other')"""
     )
     assert set(periods) == {

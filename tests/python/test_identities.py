@@ -1,4 +1,4 @@
-"""Who a visitor is: chains of links, shared devices, and links that disagree."""
+"""Identities: chains of links, shared devices, and contradicting links."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from conftest import DbtProject
 
 START = datetime(2025, 3, 1, 10)
 
-# Visitor, user (if logged in), and hours after START. Devices and users form
-# chains: v1 knows u1, u1 knows v2, v2 knows u2, and so on.
+# Visitor, user (if logged in), and hours after START. Devices and users form chains: v1
+# is linked to u1, u1 to v2, v2 to u2, and so on.
 EVENTS = [
     ("v1", None, 0),
     ("v1", "u1", 2),
@@ -20,16 +20,16 @@ EVENTS = [
     ("v2", "u2", 30),
     ("v3", "u2", 31),
     ("v3", None, 50),
-    # Five companies' users on one device, of which three are one too few.
+    # Users of five companies on one device, more than the limit for shared devices.
     *(("kiosk", f"k{number}", 60 + number) for number in range(5)),
     ("kiosk", None, 90),
-    # Nobody knows the account of this user yet.
+    # The account of this user is unknown.
     ("v4", "stranger", 5),
 ]
 CONTACTS = [
     ("u1", "A", 1),
     ("u2", "B", 2),
-    # The user changes company; the first tie stays.
+    # The user changes the company; the first link remains.
     ("u1", "C", 9),
     *((f"k{number}", f"K{number}", 1) for number in range(5)),
 ]
@@ -71,38 +71,38 @@ def contacts() -> pd.DataFrame:
 
 
 def expected_links() -> set[tuple[str, str, str, datetime]]:
-    """Every visitor with each of its users' accounts, once both ties are known."""
+    """Return every link of a visitor to a user's account, with its first date."""
     links: dict[tuple[str, str, str], datetime] = {}
     for visitor, user, hours in EVENTS:
         for contact, account, days in CONTACTS:
             if user == contact:
-                known = max(
+                linked_at = max(
                     START + timedelta(hours=hours, minutes=1),
                     START + timedelta(days=days),
                 )
                 key = (visitor, user, account)
-                links[key] = min(known, links.get(key, known))
-    return {(*key, known) for key, known in links.items()}
+                links[key] = min(linked_at, links.get(key, linked_at))
+    return {(*key, linked_at) for key, linked_at in links.items()}
 
 
 @pytest.mark.parametrize("is_all_at_once", [True, False])
 def test_chains_converge_in_one_build(
     project: DbtProject, is_all_at_once: bool
 ) -> None:
-    """All links in one run, or the last ones first and the first ones last.
+    """Build all links in one run, or in two runs with the last ones first.
 
-    What a run has learnt of users stays when the raw table forgets it.
+    Links of users remain when the raw table deletes them.
     """
     project.create_raw_tables()
-    cuts = [(events(), contacts())]
+    batches = [(events(), contacts())]
     if not is_all_at_once:
-        cuts = [
+        batches = [
             (events().iloc[4:], contacts().iloc[2:]),
             (events().iloc[:4], contacts().iloc[:2]),
         ]
-    for arrived, known in cuts:
-        project.write("raw.raw_events", arrived)
-        project.write("raw.raw_contacts", known)
+    for event_rows, contact_rows in batches:
+        project.write("raw.raw_events", event_rows)
+        project.write("raw.raw_contacts", contact_rows)
         project.dbt(
             "build",
             "--exclude-resource-types",
@@ -130,11 +130,11 @@ def test_chains_converge_in_one_build(
         )
     )
     assert accounts == {
-        # Before anybody logged in: the visitor's first known account.
+        # Before any login: the visitor's first account.
         "v1 0": "A",
         "v1 2": "A",
         "v2 3": "A",
-        # The device was first tied to A; who is logged in is B's.
+        # The device was first linked to A; the logged-in user belongs to B.
         "v2 30": "B",
         "v3 31": "B",
         "v3 50": "B",

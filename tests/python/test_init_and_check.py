@@ -1,4 +1,4 @@
-"""A first project from someone's own data, and what is missing before its first run."""
+"""`init` writes a first project from sample data, and `check` finds its problems."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import yaml
 from conftest import ROOT
 
 from churn import check, init
-from churn.column_inference import fields_of, guess_event_columns, is_time
+from churn.column_inference import collect_fields, infer_event_columns, is_time
 
 SHAPES = {
-    # What trackers send, and where each column of the dictionary is in it.
+    # Records of some trackers, and the expected path of each column.
     "segment": (
         lambda number: {
             "messageId": f"m{number}",
@@ -73,28 +73,32 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_columns_are_found_whatever_they_are_called(shape: str) -> None:
+def test_columns_are_inferred_from_any_names(shape: str) -> None:
     make, expected = SHAPES[shape]
-    fields, total = fields_of(make(number) for number in range(500))
-    guesses = guess_event_columns(fields, total)
+    fields, total = collect_fields(make(number) for number in range(500))
+    inferred = infer_event_columns(fields, total)
     found = {
-        column: guess.fields[0].path
-        for column, guess in guesses.items()
-        if guess.fields and column in expected
+        column: column_inferred.fields[0].path
+        for column, column_inferred in inferred.items()
+        if column_inferred.fields and column in expected
     }
     assert found == expected
-    asked = [guess.question for guess in guesses.values() if guess.question]
-    assert bool(asked) == (shape == "nobody's names")
+    questions = [
+        column_inferred.question
+        for column_inferred in inferred.values()
+        if column_inferred.question
+    ]
+    assert bool(questions) == (shape == "nobody's names")
 
 
-def test_what_cannot_be_guessed_is_asked() -> None:
-    fields, total = fields_of({"a": number, "b": "same"} for number in range(99))
-    guesses = guess_event_columns(fields, total)
+def test_columns_that_cannot_be_inferred_become_questions() -> None:
+    fields, total = collect_fields({"a": number, "b": "same"} for number in range(99))
+    inferred = infer_event_columns(fields, total)
     for column in ("raw_event_name", "occurred_at", "user_id"):
-        assert "which one is it?" in (guesses[column].question or "")
+        assert "which one is it?" in (inferred[column].question or "")
 
 
-def test_times_are_told_from_other_numbers() -> None:
+def test_times_are_distinguished_from_other_numbers() -> None:
     for text in ("1740823445", "1740823445123", "1740823445123000", "2025-03-01"):
         assert is_time(text), text
     for text in ("7", "19990101", "4.25", "soon", "", "123456789012345678901234"):
@@ -103,7 +107,7 @@ def test_times_are_told_from_other_numbers() -> None:
 
 @pytest.fixture
 def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Clicks as JSON lines, accounts and logins as CSV, one file a day."""
+    """Provide clicks as JSON lines, accounts and logins as CSV, one file per day."""
     monkeypatch.delenv("CHURN_DUCKDB_PATH", raising=False)
     make, _ = SHAPES["segment"]
     (tmp_path / "clicks.jsonl").write_text(
@@ -141,12 +145,12 @@ def write(company: Path, *more: str) -> int:
     )
 
 
-def test_a_project_is_written_that_check_accepts_once_its_questions_are_answered(
+def test_check_accepts_a_written_project_after_its_questions_are_answered(
     company: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert write(company, "--contacts", f"{company}/logins-*.csv") == 0
-    said = capsys.readouterr().out
-    assert "dbt deps" in said
+    output = capsys.readouterr().out
+    assert "dbt deps" in output
     project = company / "mine"
     variables = yaml.safe_load((project / "dbt_project.yml").read_text())["vars"][
         "churn"
@@ -180,13 +184,13 @@ def test_a_project_is_written_that_check_accepts_once_its_questions_are_answered
         lines = file.read_text().splitlines(keepends=True)
         file.write_text("".join(line for line in lines if "QUESTION:" not in line))
     assert check.main(["--project", str(project)]) == 0
-    assert "Nothing is missing" in capsys.readouterr().out
+    assert "No problems found" in capsys.readouterr().out
 
 
 def test_each_problem_is_one_line_with_its_remedy(
     company: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # Without contacts, logins would have to be accounts, which they are not.
+    # Without contacts, logins must be accounts, which they are not.
     assert write(company) == 0
     assert "--contacts" in capsys.readouterr().out
     project = company / "mine"
@@ -205,14 +209,14 @@ def test_each_problem_is_one_line_with_its_remedy(
         "set cancellation_source to dates",
         "has no column `firm`",
         "set `has_invoices` to false",
-        "event_names.csv does not know page viewed, signed in",
-        "say which JSON path and which column name the same person",
+        "event_names.csv has no row for page viewed, signed in",
+        "map the JSON path and the column that hold the same user",
     ):
         assert sum(words in problem for problem in problems) == 1, (words, problems)
     assert all(problem.startswith("- ") for problem in problems)
 
 
-def test_cancelling_as_an_event_is_found(
+def test_cancellation_events_are_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ["play", "subscription cancelled", "resubscribed"]
@@ -240,7 +244,7 @@ def test_cancelling_as_an_event_is_found(
     assert variables["cancellation_events"] == ["subscription_cancelled"]
     assert variables["restart_events"] == ["resubscribed"]
     assert "which day's state" in capsys.readouterr().out
-    # Rows with columns become records, so that the line reads them as it reads JSON.
+    # Columnar rows become JSON records.
     with duckdb.connect(str(out / "tv.duckdb"), read_only=True) as connection:
         payload, received = connection.execute(
             f"""select payload, {variables["raw_events_columns"]["received_at"]}
@@ -250,7 +254,7 @@ def test_cancelling_as_an_event_is_found(
     assert received == start
 
 
-def test_nothing_is_overwritten_and_nothing_unreadable_is_guessed_at(
+def test_init_overwrites_nothing_and_reports_unreadable_files(
     company: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert write(company) == 0
@@ -263,10 +267,10 @@ def test_nothing_is_overwritten_and_nothing_unreadable_is_guessed_at(
     assert "python -m churn init" in capsys.readouterr().err
 
 
-def test_the_second_company_is_guessed_as_it_was_written_by_hand(
+def test_the_streaming_example_is_inferred_as_written_by_hand(
     tmp_path: Path,
 ) -> None:
-    """From its records alone, the dictionary of examples/streaming."""
+    """The field mapping of examples/streaming is inferred from its records alone."""
     script = ROOT / "examples" / "streaming" / "make_data.py"
     namespace: dict = {"__name__": "make_data"}
     exec(compile(script.read_text(), str(script), "exec"), namespace)
@@ -285,20 +289,20 @@ def test_the_second_company_is_guessed_as_it_was_written_by_hand(
         20_000,
     )
     by_hand = check.read_project(ROOT / "examples" / "streaming")
-    guessed = check.read_project(out)
+    inferred = check.read_project(out)
     for column in (
         *["event_id", "raw_event_name", "occurred_at", "sent_at", "anonymous_id"],
         *["user_id", "page_path", "product_category"],
     ):
-        assert guessed.dictionary[column] == by_hand.dictionary[column], column
+        assert inferred.field_mapping[column] == by_hand.field_mapping[column], column
     for name in (
         *["cancellation_source", "has_contacts", "has_invoices", "has_support_calls"],
     ):
-        assert guessed.variables[name] == by_hand.variables[name], name
-    accounts = guessed.variables["raw_accounts_columns"]
+        assert inferred.variables[name] == by_hand.variables[name], name
+    accounts = inferred.variables["raw_accounts_columns"]
     for column in ("batch_date", "loaded_at", "account_id", "plan"):
         assert accounts[column] == by_hand.variables["raw_accounts_columns"][column]
-    assert set(guessed.variables["product_categories"]) == set(
+    assert set(inferred.variables["product_categories"]) == set(
         by_hand.variables["product_categories"]
     )
     assert len(draft.questions) <= 4

@@ -1,4 +1,4 @@
-"""The repair lane accounts for whatever it is given, and never guesses."""
+"""JSON repair accounts for every record and never guesses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ EVENT = '{"event":"x","ts":1740823445,"user_id":"u"}'
 
 
 def payloads(record: str | None) -> list[object]:
-    """The objects found in a record; a reason in place of each that is none."""
+    """Return the objects in a record; a reject reason for each part that is none."""
     return [
-        json.loads(piece.payload) if piece.payload is not None else piece.reject_reason
-        for piece in split_record(record)
+        json.loads(part.payload) if part.payload is not None else part.reject_reason
+        for part in split_record(record)
     ]
 
 
@@ -36,7 +36,7 @@ def payloads(record: str | None) -> list[object]:
         (EVENT + ",", json.loads(EVENT)),
     ],
 )
-def test_what_means_one_thing_is_repaired(record: str, expected: object) -> None:
+def test_unambiguous_records_are_repaired(record: str, expected: object) -> None:
     assert payloads(record) == [expected]
     assert split_record(record)[0].is_repaired
 
@@ -54,8 +54,8 @@ def test_what_means_one_thing_is_repaired(record: str, expected: object) -> None
         '{"a": 1e999}',
     ],
 )
-def test_json_is_not_called_repaired(record: str) -> None:
-    assert not any(piece.is_repaired for piece in split_record(record))
+def test_json_is_not_marked_as_repaired(record: str) -> None:
+    assert not any(part.is_repaired for part in split_record(record))
 
 
 @pytest.mark.parametrize(
@@ -87,21 +87,23 @@ def test_json_is_not_called_repaired(record: str) -> None:
         ('{"a":' + "[" * 200 + "]" * 200 + "}", "nested_too_deep"),
     ],
 )
-def test_what_is_no_object_is_rejected_whole(record: str | None, reason: str) -> None:
-    objects = split_record(record)
-    assert [piece.reject_reason for piece in objects] == [reason]
-    assert objects[0].received_text == record
-    assert objects[0].payload is None
+def test_a_record_that_is_no_object_is_rejected(
+    record: str | None, reason: str
+) -> None:
+    parts = split_record(record)
+    assert [part.reject_reason for part in parts] == [reason]
+    assert parts[0].received_text == record
+    assert parts[0].payload is None
 
 
-def test_what_nests_as_deep_as_may_be_is_read() -> None:
+def test_the_maximum_nesting_is_accepted() -> None:
     for record in (
         '{"a":' * 200 + "1" + "}" * 200,
         "{'a':" * 200 + "1" + "}" * 200,
         '{"a":' + "[" * 199 + "]" * 199 + "}",
         '{"a":"' + "{" * 300 + '"}',
     ):
-        assert [piece.reject_reason for piece in split_record(record)] == [None]
+        assert [part.reject_reason for part in split_record(record)] == [None]
 
 
 def test_objects_back_to_back_are_split() -> None:
@@ -109,14 +111,14 @@ def test_objects_back_to_back_are_split() -> None:
     assert payloads("{'a':1}{'b':2}") == [{"a": 1}, {"b": 2}]
 
 
-def test_a_truncated_tail_keeps_the_objects_before_it() -> None:
+def test_objects_before_a_truncated_part_are_kept() -> None:
     first, second = split_record('{"a":1}{"b":')
     assert first.payload == '{"a":1}'
     assert second.reject_reason == "not_json"
     assert (first.received_text, second.received_text) == ('{"a":1}', '{"b":')
 
 
-def test_pairs_and_nested_json_become_objects() -> None:
+def test_key_value_pairs_and_nested_json_become_objects() -> None:
     assert payloads(
         '{"event_params":[{"key":"page","value":{"string_value":"/x"}},'
         '{"key":"n","value":{"string_value":null,"int_value":5}},'
@@ -134,7 +136,7 @@ def test_text_that_only_looks_like_json_stays_text() -> None:
         assert payloads(json.dumps({"a": text})) == [{"a": text}]
 
 
-def test_of_a_repeated_key_the_first_counts() -> None:
+def test_the_first_of_repeated_keys_counts() -> None:
     assert payloads('{"a":1,"a":2,"b":{"c":3,"c":4}}') == [{"a": 1, "b": {"c": 3}}]
 
 
@@ -147,11 +149,11 @@ def test_numbers_keep_their_digits() -> None:
 def test_identity_is_the_digest_of_the_objects_own_text() -> None:
     digest = hashlib.md5(EVENT.encode()).hexdigest()
     for record in (EVENT, f"\ufeff{EVENT}\n", EVENT + EVENT):
-        assert {piece.identity for piece in split_record(record)} == {digest}
+        assert {part.identity for part in split_record(record)} == {digest}
 
 
 def mutated(record: str, draw: random.Random) -> str:
-    """A record with one thing done to it."""
+    """Return a record with one mutation."""
     position = draw.randrange(len(record) + 1)
     other = draw.randrange(len(record) + 1)
     return draw.choice(
@@ -171,26 +173,26 @@ def mutated(record: str, draw: random.Random) -> str:
     )()
 
 
-def test_whatever_is_done_to_a_record_it_is_accounted_for() -> None:
+def test_every_mutated_record_is_accounted_for() -> None:
     draw = random.Random(20250301)
     for _ in range(5_000):
         record = EVENT
         for _ in range(draw.randrange(1, 5)):
             record = mutated(record, draw)
-        objects = split_record(record)
-        assert objects
-        for piece in objects:
-            assert (piece.payload is None) == (piece.reject_reason is not None)
-            if piece.payload is not None:
-                assert isinstance(json.loads(piece.payload), dict)
-                assert len(piece.identity or "") == 32
-        if len(objects) == 1:
-            assert objects[0].received_text == record
+        parts = split_record(record)
+        assert parts
+        for part in parts:
+            assert (part.payload is None) == (part.reject_reason is not None)
+            if part.payload is not None:
+                assert isinstance(json.loads(part.payload), dict)
+                assert len(part.identity or "") == 32
+        if len(parts) == 1:
+            assert parts[0].received_text == record
         else:
             position = 0
-            for piece in objects:
-                position = record.index(piece.received_text or "", position)
-                position += len(piece.received_text or "")
+            for part in parts:
+                position = record.index(part.received_text or "", position)
+                position += len(part.received_text or "")
 
 
 @pytest.mark.parametrize(

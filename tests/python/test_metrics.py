@@ -1,4 +1,4 @@
-"""The metrics against their definitions, and what their intervals cover."""
+"""Metrics against their definitions, and the coverage of their intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     return generator.random(500) < probabilities, probabilities
 
 
-def test_metrics_follow_their_definitions(drawn) -> None:
+def test_metrics_match_their_definitions(drawn) -> None:
     labels, probabilities = drawn
     found = {
         name: estimate.value
@@ -29,12 +29,12 @@ def test_metrics_follow_their_definitions(drawn) -> None:
     assert found["roc_auc"] == pytest.approx(((pairs > 0) + (pairs == 0) / 2).mean())
     assert found["brier"] == pytest.approx(((probabilities - labels) ** 2).mean())
     levels = np.unique(probabilities)[::-1]
-    recall_before, precision_area = 0.0, 0.0
+    previous_recall, precision_area = 0.0, 0.0
     for level in levels:
-        taken = probabilities >= level
-        recall = labels[taken].sum() / labels.sum()
-        precision_area += labels[taken].mean() * (recall - recall_before)
-        recall_before = recall
+        is_selected = probabilities >= level
+        recall = labels[is_selected].sum() / labels.sum()
+        precision_area += labels[is_selected].mean() * (recall - previous_recall)
+        previous_recall = recall
     assert found["pr_auc"] == pytest.approx(precision_area)
 
 
@@ -48,12 +48,12 @@ def test_lift_and_revenue_of_a_perfect_order() -> None:
     assert found["captured_revenue_at_10"].value == pytest.approx(1)
 
 
-def test_the_order_of_rows_changes_nothing(drawn) -> None:
+def test_metrics_do_not_depend_on_row_order(drawn) -> None:
     labels, probabilities = drawn
-    turned = np.random.default_rng(1).permutation(len(labels))
+    shuffled = np.random.default_rng(1).permutation(len(labels))
     once, again = (
         evaluate(labels, probabilities),
-        evaluate(labels[turned], probabilities[turned]),
+        evaluate(labels[shuffled], probabilities[shuffled]),
     )
     for metric in METRICS:
         if once[metric].value is not None:
@@ -91,8 +91,8 @@ def test_logistic_regression_finds_the_weights() -> None:
 
 
 @pytest.mark.parametrize("ridge", [1.0, 100.0])
-def test_logistic_regression_is_that_of_scikit_learn(ridge: float) -> None:
-    """Of weighted rows, of which few churned and two columns say nearly the same."""
+def test_logistic_regression_equals_that_of_scikit_learn(ridge: float) -> None:
+    """Rows are weighted, few churned, and two columns are nearly collinear."""
     generator = np.random.default_rng(5)
     matrix = generator.normal(size=(3_000, 4))
     matrix[:, 3] = matrix[:, 2] + generator.normal(size=3_000) / 50
@@ -107,16 +107,16 @@ def test_logistic_regression_is_that_of_scikit_learn(ridge: float) -> None:
     )
 
 
-def test_predictions_measured_together_are_measured_as_alone(drawn) -> None:
+def test_evaluate_each_equals_separate_evaluations(drawn) -> None:
     labels, probabilities = drawn
     accounts = np.arange(len(labels)) // 5
     both = [probabilities, probabilities[::-1]]
     assert evaluate_each(labels, both, accounts) == [
-        evaluate(labels, given, accounts) for given in both
+        evaluate(labels, prediction, accounts) for prediction in both
     ]
 
 
-def test_baselines_survive_odd_columns() -> None:
+def test_baselines_accept_constant_and_missing_columns() -> None:
     matrix = np.column_stack([np.full(40, np.nan), np.ones(40), np.arange(40)])
     labels = np.arange(40) > 30
     for baseline in (Prevalence(), RecencyRule(None), RecencyRule(0), RecencyRule(2)):

@@ -1,4 +1,4 @@
-"""The model card: it stands alone, is well formed, and says what the tables say."""
+"""The model card is self-contained, well formed, and equal to the tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VOID = {"meta", "br", "img", "link", "input", "hr"}
 
 
 class Tags(HTMLParser):
-    """Checks that every tag is closed by its own, and collects attributes."""
+    """Checks that every tag is closed, and collects attributes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def page(built_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) ->
     return path.read_text(encoding="utf-8")
 
 
-def test_the_page_is_well_formed_and_stands_alone(page: str) -> None:
+def test_the_page_is_well_formed_and_self_contained(page: str) -> None:
     tags = Tags()
     tags.feed(page)
     assert tags.open == []
@@ -62,7 +62,7 @@ def test_the_page_is_well_formed_and_stands_alone(page: str) -> None:
         assert "nan" not in svg.lower().replace("finance", "")
 
 
-def test_the_page_says_what_the_tables_say(
+def test_the_page_shows_the_values_of_the_tables(
     page: str, built_project: DbtProject
 ) -> None:
     ((version, metrics, rows),) = built_project.query(
@@ -79,18 +79,18 @@ def test_the_page_says_what_the_tables_say(
         assert f"<h2>{heading}</h2>" in page
 
 
-def test_the_gain_curve_is_that_of_its_definition() -> None:
+def test_the_gain_curve_matches_its_definition() -> None:
     labels = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 0])
-    shares, caught = model_card.gain(labels, np.linspace(1, 0, 10))
-    found = dict(zip(shares.round(2), caught, strict=True))
+    shares, churn_shares = model_card.gain(labels, np.linspace(1, 0, 10))
+    found = dict(zip(shares.round(2), churn_shares, strict=True))
     assert found[0.0] == 0
     assert found[0.1] == 0.5
     assert found[0.3] == found[1.0] == 1
-    # Equal scores tell nothing.
+    # Equal scores give the diagonal.
     np.testing.assert_allclose(*model_card.gain(labels, np.zeros(10)))
 
 
-def test_calibration_points_lie_in_their_intervals() -> None:
+def test_calibration_points_are_within_their_intervals() -> None:
     generator = np.random.default_rng(0)
     probabilities = generator.beta(1, 9, 5000)
     labels = (generator.random(5000) < probabilities).astype(float)
@@ -106,7 +106,7 @@ def test_calibration_points_lie_in_their_intervals() -> None:
     assert within.sum() >= 8
 
 
-def test_the_true_hazard_is_a_ceiling(tmp_path: Path) -> None:
+def test_the_true_hazard_is_an_upper_bound(tmp_path: Path) -> None:
     generator = np.random.default_rng(1)
     rows = pd.DataFrame(
         {
@@ -118,12 +118,12 @@ def test_the_true_hazard_is_a_ceiling(tmp_path: Path) -> None:
     true = generator.beta(1, 8, len(rows))
     rows["is_churned"] = generator.random(len(rows)) < true
     blurred = np.clip(true + generator.normal(scale=0.05, size=len(rows)), 0.01, 0.99)
-    told = rows[["account_id", "as_of_date"]].assign(
+    truth = rows[["account_id", "as_of_date"]].assign(
         monthly_hazard=true, dissatisfaction=0, considers_leaving=0
     )
-    told["as_of_date"] = told["as_of_date"].dt.strftime("%Y-%m-%d")
+    truth["as_of_date"] = truth["as_of_date"].dt.strftime("%Y-%m-%d")
     with gzip.open(tmp_path / HAZARD_FILE, "wt") as file:
-        told.iloc[:-100].to_csv(file, index=False)
+        truth.iloc[:-100].to_csv(file, index=False)
     oracle = measure_oracle(rows, blurred, tmp_path)
     assert oracle.rows == 1900
     assert np.isnan(oracle.probabilities).sum() == 100
@@ -136,17 +136,17 @@ def test_the_true_hazard_is_a_ceiling(tmp_path: Path) -> None:
 def test_a_tree_is_drawn_with_all_its_nodes() -> None:
     leaves = (Node("weight 1", "yes", 0.5), Node("weight 2", "no", -0.25))
     root = ElementTree.fromstring(tree_chart(Node("a < b & c?", children=leaves), "T"))
-    told = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert told == ["a < b & c?", "yes: +0.500", "weight 1", "no: -0.250", "weight 2"]
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["a < b & c?", "yes: +0.500", "weight 1", "no: -0.250", "weight 2"]
 
 
-def test_what_is_missing_is_said_in_one_sentence(
+def test_missing_tables_are_reported_in_one_sentence(
     project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert model_card.main(["--database", str(project.database)]) == 1
     assert "There is no database" in capsys.readouterr().err
     duckdb.connect(str(project.database)).close()
     assert model_card.main(["--database", str(project.database)]) == 1
-    said = capsys.readouterr().err
-    assert "run `dbt build` first" in said
-    assert len(said.splitlines()) == 1
+    error = capsys.readouterr().err
+    assert "run `dbt build` first" in error
+    assert len(error.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""What a naive label costs is counted right, and judged on what happened."""
+"""The naive label study counts correctly and evaluates against true labels."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ TRAINING = TrainingSettings(
 )
 
 
-def test_naive_label_is_read_from_the_batch_of_the_horizons_last_evening() -> None:
+def test_naive_label_is_read_from_the_last_batch_of_the_horizon() -> None:
     with duckdb.connect() as connection:
         connection.execute(
             """
             create table int_account_changes (
-                account_id text, batch_date date, change_kind text,
-                cancellation_date date, is_cancelled boolean,
+                batch_scope text default 'all', account_id text, batch_date date,
+                change_kind text, cancellation_date date, is_cancelled boolean,
                 unreadable_cancelled_service text);
-            insert into int_account_changes values
+            insert into int_account_changes (
+                account_id, batch_date, change_kind, cancellation_date,
+                is_cancelled, unreadable_cancelled_service) values
                 (null, '2025-03-01', 'batch', null, null, null),
                 ('in_time', '2025-03-01', 'arrived', null, null, null),
                 ('in_time', '2025-03-16', 'changed', '2025-03-16', null, null),
@@ -86,7 +88,7 @@ def test_every_disagreement_is_counted() -> None:
         only_naively=3,
         accounts_only_naively=2,
         missed=1,
-        left_out=0,
+        excluded=0,
     )
     assert naive_label_study.count_rows(
         rows, naive_label_study.NEWLY_FILLED
@@ -97,43 +99,43 @@ def test_every_disagreement_is_counted() -> None:
         only_naively=1,
         accounts_only_naively=1,
         missed=1,
-        left_out=3,
+        excluded=3,
     )
 
 
-def test_models_are_judged_on_what_happened_not_on_what_they_learnt() -> None:
+def test_models_are_evaluated_against_the_true_label() -> None:
     rows = planted_rows(accounts=150)
     generator = np.random.default_rng(0)
     returned = generator.choice(rows["account_id"].unique(), 40, replace=False)
     rows["was_filled"] = rows["account_id"].isin(returned)
     rows["is_filled"] = rows["was_filled"] | rows["is_churned"]
 
-    held_out = naive_label_study.judge(rows, FEATURES, TRAINING)
+    held_out = naive_label_study.compare_labels(rows, FEATURES, TRAINING)
 
     assert isinstance(held_out, naive_label_study.HeldOut)
-    ours, filled, newly_filled = held_out.judged
-    assert [ours.reading, filled.reading, newly_filled.reading] == [
-        naive_label_study.OURS,
+    true_model, filled, newly_filled = held_out.models
+    assert [true_model.label, filled.label, newly_filled.label] == [
+        naive_label_study.TRUE_LABEL,
         naive_label_study.FILLED,
         naive_label_study.NEWLY_FILLED,
     ]
-    assert ours.loss_to_ours is None
-    assert ours.believed.value == ours.metrics["roc_auc"].value
-    # Those who came back look like everyone else, and are called churned.
-    assert filled.mean_probability > ours.mean_probability + 0.1
-    assert filled.loss_to_ours["log_loss"].low > 0
-    # Here the careful reading is right about everyone that it learns from.
+    assert true_model.difference is None
+    assert true_model.claimed_auc.value == true_model.metrics["roc_auc"].value
+    # Accounts that returned look like all others, and are naively churned.
+    assert filled.mean_probability > true_model.mean_probability + 0.1
+    assert filled.difference["log_loss"].low > 0
+    # In this data the newly filled label is right for all rows that it uses.
     assert newly_filled.mean_probability == pytest.approx(
-        ours.mean_probability, abs=0.02
+        true_model.mean_probability, abs=0.02
     )
-    for judged in held_out.judged[1:]:
+    for model in held_out.models[1:]:
         for metric in naive_label_study.SHOWN:
-            assert judged.loss_to_ours[metric].value == pytest.approx(
-                judged.metrics[metric].value - ours.metrics[metric].value
+            assert model.difference[metric].value == pytest.approx(
+                model.metrics[metric].value - true_model.metrics[metric].value
             )
 
 
-def test_difference_has_a_narrower_interval_than_its_two_sides() -> None:
+def test_interval_of_a_difference_is_narrower_than_of_its_sides() -> None:
     generator = np.random.default_rng(1)
     accounts = np.repeat(np.arange(200), 5)
     margins = generator.normal(size=1000)
@@ -173,13 +175,13 @@ def test_report_of_the_seeds_agrees_with_the_tables(
     assert "python -m churn.naive_label_study --database test.duckdb" in text
 
 
-def test_without_tables_one_sentence_is_said(
+def test_missing_tables_are_reported_in_one_sentence(
     project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert naive_label_study.main(["--database", str(project.database)]) == 1
     assert "There is no database" in capsys.readouterr().err
     duckdb.connect(str(project.database)).close()
     assert naive_label_study.main(["--database", str(project.database)]) == 1
-    said = capsys.readouterr().err
-    assert "run `dbt build` first" in said
-    assert len(said.splitlines()) == 1
+    error = capsys.readouterr().err
+    assert "run `dbt build` first" in error
+    assert len(error.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Whatever the order in which records arrive, runs equal one full refresh."""
+"""Runs in any order of arrival equal one full refresh."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from conftest import DbtProject
 
 
 def run(project: DbtProject, *arguments: str) -> None:
-    """Build the whole line but for models and scores."""
+    """Build all tables without models and scores."""
     project.dbt(
         "build",
         "--exclude-resource-types",
@@ -25,15 +25,15 @@ def run(project: DbtProject, *arguments: str) -> None:
 def test_batches_in_any_order_equal_a_full_refresh(
     project: DbtProject, seed: int
 ) -> None:
-    """Every file, batch and day grows from run to run, and nothing is in order.
+    """Every file, batch and day grows from run to run, in random order.
 
-    Each visitor is a history of its own, so one company of many visitors tries
-    as many orders.
+    Each visitor has a separate history, so one company with many visitors covers many
+    orders.
     """
     project.create_raw_tables()
     tables = arrivals.company(seed, events=3_000, visitors=60)
     for arrived in arrivals.batches(seed, tables, count=3):
-        arrivals.land(project, arrived)
+        arrivals.append_raw(project, arrived)
         run(project)
     incremental = arrivals.contents(project)
 

@@ -1,4 +1,4 @@
-"""Scores that people read: complete, ordered, and explained without a lie."""
+"""Scores are complete, in order, and have true reasons."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from churn.predict import (
     score_batch,
     scorer_from,
 )
-from churn.reasons import IN_FAVOUR, MOST_REASONS, SMALLEST_CONTRIBUTION, explain
+from churn.reasons import IN_FAVOUR, MAX_REASONS, MIN_CONTRIBUTION, explain
 from churn.registry import REGISTRY_SCHEMA, train_and_register
 from churn.train import TrainingSettings
 
@@ -70,7 +70,7 @@ def scores(scored: pa.RecordBatch) -> pd.DataFrame:
     return scored.to_pandas()
 
 
-def test_every_account_once_in_the_order_they_came(
+def test_scores_have_one_row_per_account_in_input_order(
     accounts: pd.DataFrame, scored: pa.RecordBatch
 ) -> None:
     assert scored.schema == SCORES_SCHEMA
@@ -87,19 +87,19 @@ def test_bands_offers_and_revenue(scores: pd.DataFrame) -> None:
     )
 
 
-def test_row_by_row_and_in_another_process_alike(
+def test_single_rows_and_unpickled_scorers_give_equal_scores(
     batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
 ) -> None:
-    """A row's score depends on that row alone, to the last bit."""
-    posted = pickle.loads(pickle.dumps(scorer))
-    rows = [score_batch(batch.slice(row, 1), posted) for row in range(len(batch))]
+    """A row's score depends on that row only, to the last bit."""
+    unpickled = pickle.loads(pickle.dumps(scorer))
+    rows = [score_batch(batch.slice(row, 1), unpickled) for row in range(len(batch))]
     assert pa.Table.from_batches(rows) == pa.Table.from_batches([scored])
 
 
-def test_batches_stream_through(
+def test_batches_are_streamed(
     batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
 ) -> None:
-    """No batch is read before the one before it has been scored and taken."""
+    """No batch is read before the one before it has been scored."""
     read = []
 
     def batches():
@@ -128,19 +128,19 @@ def test_scores_without_reasons_are_the_same_scores(
         assert bare.column(name) == scored.column(name)
 
 
-def test_reasons_tell_the_value_and_its_side(
+def test_reasons_state_the_value_and_its_side(
     accounts: pd.DataFrame, scorer: Scorer, scores: pd.DataFrame
 ) -> None:
-    typical = scorer.model.feature_medians["visits_28d"]
+    median = scorer.model.feature_medians["visits_28d"]
     visits = accounts.set_index("account_id")["visits_28d"]
     checked = 0
     for row in scores.itertuples():
         for reason in (row.reason_1, row.reason_2, row.reason_3):
-            said = re.search(r"(only |no )?(\d* ?)visits? in the last 28", str(reason))
-            if said:
+            match = re.search(r"(only |no )?(\d* ?)visits? in the last 28", str(reason))
+            if match:
                 value = visits[row.account_id]
-                assert (said[1] is not None) == (value < typical)
-                assert int(said[2] or 0) == value
+                assert (match[1] is not None) == (value < median)
+                assert int(match[2] or 0) == value
                 checked += 1
     assert checked > 50
     assert scores["reason_1"].notna().all()
@@ -149,29 +149,29 @@ def test_reasons_tell_the_value_and_its_side(
 def test_reasons_are_the_strongest_contributions(
     accounts: pd.DataFrame, batch: pa.RecordBatch, scorer: Scorer
 ) -> None:
-    """Against a plain reading of the rule, account by account."""
+    """Compare with a simple implementation, account by account."""
     model = scorer.model
     described = {feature.name: feature for feature in FEATURES}
     contributions = model.contributions(model.matrix(batch))[:, :-1]
     explained = explain(model, batch, FEATURES)
-    for row, told in enumerate(explained):
+    for row, reasons in enumerate(explained):
         expected: list[str | None] = []
         themes = set()
         for position in np.argsort(-contributions[row], kind="stable"):
             feature = described[model.feature_names[position]]
             strength = contributions[row, position]
-            if strength >= SMALLEST_CONTRIBUTION and feature.theme not in themes:
+            if strength >= MIN_CONTRIBUTION and feature.theme not in themes:
                 themes.add(feature.theme)
                 expected.append(phrase_of(feature, model, accounts.iloc[row]))
         if not expected:
             weakest = described[model.feature_names[contributions[row].argmin()]]
             expected = [IN_FAVOUR + phrase_of(weakest, model, accounts.iloc[row])]
-        expected = (expected + [None] * MOST_REASONS)[:MOST_REASONS]
-        assert list(told) == expected
+        expected = (expected + [None] * MAX_REASONS)[:MAX_REASONS]
+        assert list(reasons) == expected
 
 
 def phrase_of(feature: Feature, model, account: pd.Series) -> str:
-    """The phrase for one account, worked out the plain way."""
+    """Return the phrase for one account, by a simple implementation."""
     value = account[feature.name]
     if pd.isna(value):
         return feature.missing
@@ -183,7 +183,7 @@ def phrase_of(feature: Feature, model, account: pd.Series) -> str:
     return re.sub(r"\b1 visits", "1 visit", phrase.replace("only 0 ", "no "))
 
 
-def test_phrases_know_missing_values_and_single_things() -> None:
+def test_phrases_handle_missing_values_and_the_singular() -> None:
     feature = Feature(
         name="calls",
         label="calls",
@@ -194,7 +194,7 @@ def test_phrases_know_missing_values_and_single_things() -> None:
 
     def phrase(
         value: float | None,
-        typical: float | None = 1.0,
+        median: float | None = 1.0,
         before: float | None = 2,
         feature: Feature = feature,
     ) -> str:
@@ -203,28 +203,26 @@ def test_phrases_know_missing_values_and_single_things() -> None:
             "before": pa.array([before], pa.int64()),
         }
         columns = Columns(pa.RecordBatch.from_pydict(row))
-        return feature.phrases(columns, typical)[0]
+        return feature.phrases(columns, median)[0]
 
     assert phrase(3) == "3 support calls, 2 before"
     assert phrase(1) == "1 support call, 2 before"
     assert phrase(0) == "no support calls"
-    assert phrase(11, typical=20) == "only 11 support calls"
+    assert phrase(11, median=20) == "only 11 support calls"
     assert phrase(4, before=None) == "4 support calls, unknown before"
     assert phrase(None) == phrase(np.nan) == "calls: not known"
-    told = replace(feature, missing="never called")
-    assert phrase(None, feature=told) == "never called"
+    described_feature = replace(feature, missing="never called")
+    assert phrase(None, feature=described_feature) == "never called"
 
 
-def test_a_model_without_its_feature_is_refused(
-    batch: pa.RecordBatch, scorer: Scorer
-) -> None:
+def test_a_missing_feature_is_reported(batch: pa.RecordBatch, scorer: Scorer) -> None:
     with pytest.raises(
         UnknownFeatureError, match=r"cannot score: .* noise, .*no longer has.*champion"
     ):
         score_batch(batch.drop_columns("noise"), scorer)
 
 
-def test_without_a_model_the_last_scores_stay(
+def test_without_a_model_the_last_scores_are_kept(
     batch: pa.RecordBatch,
     scored: pa.RecordBatch,
     capsys: pytest.CaptureFixture[str],
@@ -232,7 +230,7 @@ def test_without_a_model_the_last_scores_stay(
     nothing = REGISTRY_SCHEMA.empty_table().to_pandas()
     scorer = scorer_from(nothing, FEATURES, OFFERS, BANDS)
     assert scorer is None
-    assert "the last scores stay" in capsys.readouterr().out
+    assert "The last scores are kept" in capsys.readouterr().out
     last = pa.Table.from_batches([scored])
     assert score(batch, None, last_scores=last).read_all() == last
     empty = score(batch, None).read_all()
@@ -246,7 +244,7 @@ def test_no_account_gives_no_scores(batch: pa.RecordBatch, scorer: Scorer) -> No
     assert empty.schema == SCORES_SCHEMA
 
 
-def test_the_dictionary_is_read_in_one_order() -> None:
+def test_features_are_sorted_by_name() -> None:
     rows = pd.DataFrame(
         {
             "feature": ["b", "a"],

@@ -1,4 +1,4 @@
-"""What the phrases of account_features say of an account is true of its numbers."""
+"""The phrases of account_features are true of an account's numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conftest import ROOT
 
 from churn.features import Columns, Feature
 
-# Among them what rounding could make nothing, or all, of.
+# Include values that rounding could turn into none or all.
 SHARES = (0.0, 0.0004, 0.004, 0.25, 1 / 3, 0.5, 0.996, 0.9996, 1.0)
 COUNTS = (0, 0, 1, 1, 2, 3, 4, 11, 12, 100, 101, 1234)
 ACCOUNTS = 3_000
@@ -29,10 +29,10 @@ def read_described() -> dict[str, dict]:
     described = {}
     for column in columns:
         meta = column.get("config", {}).get("meta", {})
-        if meta.get("feature") is True:
+        if "label" in meta:
             described[column["name"]] = {
                 key: " ".join(value.split()) if isinstance(value, str) else value
-                for key, value in meta.items()
+                for key, value in {"low": meta.get("high"), **meta}.items()
             }
     return described
 
@@ -57,7 +57,7 @@ def fields(phrase: str) -> list[tuple[str, str]]:
 
 
 def accounts_of(name: str) -> pd.DataFrame:
-    """Accounts with all that a feature's phrases name, drawn without a plan."""
+    """Generate accounts with random values in all columns of a feature's phrases."""
     random = np.random.default_rng(sum(map(ord, name)))
     meta = DESCRIBED[name]
     columns = {field for field, _ in fields(meta["high"]) + fields(meta["low"])}
@@ -82,52 +82,55 @@ NUMERIC = [name for name in DESCRIBED if DESCRIBED[name]["unit"] not in (name, "
 @pytest.mark.parametrize("name", NUMERIC)
 def test_a_reason_never_contradicts_its_value(name: str) -> None:
     feature, accounts = feature_of(name), accounts_of(name)
-    typical = float(accounts[name].median())
+    median = float(accounts[name].median())
     batch = pa.RecordBatch.from_pandas(accounts, preserve_index=False)
-    for told, account in zip(
-        feature.phrases(Columns(batch), typical),
+    for reason, account in zip(
+        feature.phrases(Columns(batch), median),
         accounts.to_dict("records"),
         strict=True,
     ):
         value = account[name]
         if np.isnan(value):
-            assert told == (feature.missing or f"{feature.label}: not known")
+            assert reason == (feature.missing or f"{feature.label}: not known")
             continue
         shown = {
             value if field == "value" else account[field]
             for field, _ in fields(feature.high) + fields(feature.low)
         }
-        # "Only" is a low value, and lower than what it is compared with.
-        if "only " in told:
-            assert value < typical, told
-            before = re.search(r"only (\S+) .*, (\S+) in the \d+ before", told)
+        # "Only" means below the median, and below the number compared with.
+        if "only " in reason:
+            assert value < median, reason
+            before = re.search(r"only (\S+) .*, (\S+) in the \d+ before", reason)
             if before:
                 few, more = (number.replace(",", "") for number in before.groups())
-                assert float(few) < float(more), told
-        # Nothing is said of what is not nothing, and nothing is not counted.
-        if NOTHING.search(told):
-            assert 0 in shown, told
-        assert not re.search(r"(\bonly |^[+-]?|, )0(?![.\d])|(?<![.\d])0%", told), told
+                assert float(few) < float(more), reason
+        # Words for none are used only for zero, and zero is always a word.
+        if NOTHING.search(reason):
+            assert 0 in shown, reason
+        assert not re.search(r"(\bonly |^[+-]?|, )0(?![.\d])|(?<![.\d])0%", reason), (
+            reason
+        )
         if 0 not in shown:
-            assert not NOTHING.search(told), told
-        # "All" is all.
-        if re.search(r"\b100%|\ball\b", told):
-            assert 1 in shown or 100 in shown, told
-        # Every number that is said is one of the account's, or of the window.
-        said = [
-            float(text.rstrip("%").replace(",", "")) for text in NUMBER.findall(told)
+            assert not NOTHING.search(reason), reason
+        # "All" means all.
+        if re.search(r"\b100%|\ball\b", reason):
+            assert 1 in shown or 100 in shown, reason
+        # Every number in the reason is one of the account's or of the window.
+        numbers = [
+            float(text.rstrip("%").replace(",", "")) for text in NUMBER.findall(reason)
         ]
         true = [abs(number) for number in shown] + [100 * number for number in shown]
         windows = [7, 28, 90, 30, 1]
-        for number in said:
-            is_edge = "under" in told or "over" in told
+        for number in numbers:
+            is_edge = "under" in reason or "over" in reason
             assert is_edge or any(
-                abs(abs(number) - known) <= 0.5 for known in [*true, *windows]
-            ), told
+                abs(abs(number) - number_in_row) <= 0.5
+                for number_in_row in [*true, *windows]
+            ), reason
 
 
 @pytest.mark.parametrize(
-    ("name", "account", "typical", "expected"),
+    ("name", "account", "median", "expected"),
     [
         (
             "page_views_28d",
@@ -185,8 +188,8 @@ def test_a_reason_never_contradicts_its_value(name: str) -> None:
         ),
     ],
 )
-def test_reasons_read_as_people_speak(
-    name: str, account: dict[str, float], typical: float, expected: str
+def test_reasons_are_natural_sentences(
+    name: str, account: dict[str, float], median: float, expected: str
 ) -> None:
     batch = pa.RecordBatch.from_pylist([account])
-    assert feature_of(name).phrases(Columns(batch), typical)[0] == expected
+    assert feature_of(name).phrases(Columns(batch), median)[0] == expected

@@ -1,4 +1,4 @@
-"""Which models are kept, which one is the champion, and how one goes back."""
+"""Model registry: which models are kept, which is the champion, and pinning."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_first_model_is_champion(registry: pd.DataFrame) -> None:
     assert registry["model_version"][0].startswith("2025-11-03_")
 
 
-def test_a_stored_model_scores_as_the_trained_one(
+def test_a_stored_model_scores_like_the_trained_one(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     model = model_of(champion_of(registry))
@@ -56,11 +56,11 @@ def test_a_stored_model_scores_as_the_trained_one(
 def test_the_same_training_is_not_repeated(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
-    turned = rows.sample(frac=1, random_state=2)
-    assert train_and_register(turned, FEATURES, registry, SETTINGS).num_rows == 0
+    shuffled = rows.sample(frac=1, random_state=2)
+    assert train_and_register(shuffled, FEATURES, registry, SETTINGS).num_rows == 0
 
 
-def test_new_rows_bring_a_challenger_and_one_champion(
+def test_new_rows_give_a_challenger_and_one_champion(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     more = pd.concat([rows, planted_rows(weeks=46).iloc[len(rows) :]])
@@ -75,7 +75,7 @@ def test_new_rows_bring_a_challenger_and_one_champion(
         assert str(old[name]) == str(registry[name][0]), name
 
 
-def test_a_worse_challenger_stays_one(
+def test_a_worse_challenger_is_not_promoted(
     rows: pd.DataFrame, registry: pd.DataFrame
 ) -> None:
     noise = [feature for feature in FEATURES if feature.name == "noise"]
@@ -97,28 +97,28 @@ def test_a_champion_without_its_features_is_replaced(
     assert "noise" in new["promotion_reason"]
 
 
-def test_labels_of_the_future_are_not_learnt_from(rows: pd.DataFrame) -> None:
-    known_by = pd.Timestamp("2025-10-01")
+def test_labels_completed_later_are_excluded(rows: pd.DataFrame) -> None:
+    as_of_date = pd.Timestamp("2025-10-01")
     written = train_and_register(
-        rows, FEATURES, None, SETTINGS, known_by=known_by
+        rows, FEATURES, None, SETTINGS, as_of_date=as_of_date
     ).to_pandas()
     newest = max(
         pd.Timestamp(day)
         for day in written[["train_to", "validation_to", "test_to"]].iloc[0].dropna()
     )
-    assert newest + pd.Timedelta(days=HORIZON_AND_GRACE) <= known_by
+    assert newest + pd.Timedelta(days=HORIZON_AND_GRACE) <= as_of_date
 
 
-def test_nothing_to_learn_is_said_in_one_line(
+def test_untrainable_labels_are_reported_in_one_line(
     rows: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for poor in (rows.head(0), rows[~rows["is_churned"]]):
-        table = train_and_register(poor, FEATURES, None, SETTINGS)
+    for untrainable in (rows.head(0), rows[~rows["is_churned"]]):
+        table = train_and_register(untrainable, FEATURES, None, SETTINGS)
         assert table.num_rows == 0
         assert table.schema == REGISTRY_SCHEMA
-        said = capsys.readouterr().out
-        assert said.startswith("cannot train_and_register yet: ")
-        assert said.count("\n") == 1
+        output = capsys.readouterr().out
+        assert output.startswith("Cannot train a model yet: ")
+        assert output.count("\n") == 1
 
 
 def test_a_version_can_be_pinned(registry: pd.DataFrame) -> None:
@@ -130,7 +130,7 @@ def test_a_version_can_be_pinned(registry: pd.DataFrame) -> None:
         select_model(both, "lost")
 
 
-def test_metrics_are_laid_out(registry: pd.DataFrame) -> None:
+def test_metrics_table_has_one_row_per_metric(registry: pd.DataFrame) -> None:
     metrics = metrics_table(registry).to_pandas()
     keys = ["model_version", "predictor", "split", "metric"]
     assert not metrics.duplicated(keys).any()
@@ -145,12 +145,12 @@ def test_metrics_are_laid_out(registry: pd.DataFrame) -> None:
 NEWER = ["fit_rows", "fit_end_date", "labels_complete_date", "drift_bins"]
 
 
-def test_a_registry_of_an_older_version_goes_on(
+def test_a_registry_of_an_older_version_is_extended(
     rows: pd.DataFrame,
     registry: pd.DataFrame,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What its models did not tell stays unknown; nothing else changes."""
+    """New columns of old models are null; nothing else changes."""
     old = registry.drop(columns=NEWER)
     assert train_and_register(rows, FEATURES, old, SETTINGS).num_rows == 0
     more = pd.concat([rows, planted_rows(weeks=46).iloc[len(rows) :]])
@@ -163,13 +163,13 @@ def test_a_registry_of_an_older_version_goes_on(
 
     champion = champion_of(with_all_columns(old))
     assert measure_drift(rows, champion, FEATURES).num_rows == 0
-    assert "an older version trained" in capsys.readouterr().out
+    assert "stored no drift bins" in capsys.readouterr().out
 
 
-def test_the_line_runs_on_a_registry_of_an_older_version(
+def test_models_run_on_a_registry_of_an_older_version(
     built_project: DbtProject, tmp_path: Path
 ) -> None:
-    """The table gets its new columns, and what reads them goes on."""
+    """The table gets its new columns, and the models that read them succeed."""
     shutil.copy(built_project.database, tmp_path)
     project = DbtProject(tmp_path)
     before = project.query("select model_version, model from churn_models")

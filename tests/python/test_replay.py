@@ -1,9 +1,9 @@
-"""Decided once: what was scored day by day is what a rebuild from scratch says.
+"""Final features and scores: a day-by-day replay equals a rebuild from scratch.
 
-The demo company under seeds/ is run day by day for 60 days, each time with what
-had arrived by then. All rows of features and scores are kept. Then everything
-is built anew with all that ever arrived, late records, late logins and late
-batches included, and compared with them.
+The demo company under seeds/ is run day by day for 60 days, each time with the rows
+that had arrived by then. All rows of features and scores are kept. Then everything is
+rebuilt with all rows, including late records, late logins and late batches, and
+compared.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 
 import pytest
 from conftest import DbtProject
-from replay_days import ARRIVED_AT, land_until
+from replay_days import ARRIVED_AT, insert_until
 
-# On two of these days nothing arrived that would have decided them; 60 are scored.
+# On two of these days nothing arrived that finalizes a date; 60 days are scored.
 FIRST, LAST = "2025-08-27", "2025-10-27"
-# A day in the middle, for what looks at one day.
+# A day in the middle, for tests of one day.
 DAY = "2025-10-01"
 
-LINE = ["+churn_score_history"]
-# Learning again each day would try the models, and not the days.
-LEARNING = ["churn_models", "churn_training_set", "churn_labels"]
-# What depends on the day that is scored.
+SELECTION = ["+churn_score_history"]
+# Training again each day would test the models instead of the days.
+TRAINING_MODELS = ["churn_models", "churn_training_set", "churn_labels"]
+# Models that depend on the scored day.
 SCORING = ["int_as_of_dates+,+churn_score_history"]
 
 FEATURES = "select * from {}account_features {} order by as_of_date, account_id"
@@ -38,12 +38,12 @@ IN_HISTORY = SCORES.replace("churn_scores", "churn_score_history")
 
 
 def run_day_by_day(project: DbtProject) -> None:
-    """Run `replay_days.py` on the project's database; the days are in `kept` then."""
+    """Run `replay_days.py` on the project's database; rows are in the schema `kept`."""
     job = {
         "first": FIRST,
         "last": LAST,
-        "select": LINE,
-        "exclude": LEARNING,
+        "select": SELECTION,
+        "exclude": TRAINING_MODELS,
         "vars": {"load_demo_seeds": False},
         "keep": "kept",
     }
@@ -81,7 +81,7 @@ def run_python(
 
 @pytest.fixture(scope="module")
 def replayed(module_project: DbtProject) -> DbtProject:
-    """The demo company, run day by day; `kept` holds what each day said."""
+    """Provide the demo company, run day by day; `kept` has each day's rows."""
     module_project.dbt("seed")
     module_project.execute("create schema to_come")
     for table in ARRIVED_AT:
@@ -90,21 +90,21 @@ def replayed(module_project: DbtProject) -> DbtProject:
             f"delete from raw.{table}",
         )
     with module_project.connect() as connection:
-        land_until(connection, f"{FIRST} 00:00:00")
+        insert_until(connection, f"{FIRST} 00:00:00")
     # The model of this day scores all days.
-    module_project.dbt("run", "--select", *LINE, load_demo_seeds=False)
+    module_project.dbt("run", "--select", *SELECTION, load_demo_seeds=False)
     run_day_by_day(module_project)
     return module_project
 
 
 @pytest.fixture
 def copied(replayed: DbtProject, tmp_path: Path) -> DbtProject:
-    """A copy of the replayed company that a test may change."""
+    """Provide a copy of the replayed company that a test can change."""
     shutil.copy(replayed.database, tmp_path)
     return DbtProject(tmp_path)
 
 
-def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
+def test_sixty_days_are_as_they_were_finalized(copied: DbtProject) -> None:
     days = [
         day
         for (day,) in copied.query("select distinct as_of_date from kept.churn_scores")
@@ -114,9 +114,9 @@ def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
         "run",
         "--full-refresh",
         "--select",
-        *LINE,
+        *SELECTION,
         "--exclude",
-        *LEARNING,
+        *TRAINING_MODELS,
         load_demo_seeds=False,
         as_of_frequency="daily",
     )
@@ -127,7 +127,7 @@ def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
     assert [row for row in rebuilt if row not in kept] == []
     assert kept == rebuilt
 
-    # A score is about one day, so the days are scored one by one.
+    # A score depends on one day, so score the days one by one.
     copied.execute("delete from churn_score_history")
     finished = backfill(
         copied, f"--from={min(days)}", f"--to={max(days)}", as_of_frequency="daily"
@@ -138,8 +138,8 @@ def test_sixty_days_are_as_they_were_decided(copied: DbtProject) -> None:
     assert scores == copied.query(IN_HISTORY.format("", of_days))
 
 
-def test_a_day_is_decided_once(replayed: DbtProject) -> None:
-    """No later run decides it anew, whatever came late or logged in since."""
+def test_a_date_is_finalized_once(replayed: DbtProject) -> None:
+    """No later run finalizes it again, for any late record or login."""
     runs = [
         run
         for (run,) in replayed.query(
@@ -147,12 +147,12 @@ def test_a_day_is_decided_once(replayed: DbtProject) -> None:
         )
     ]
     assert runs == sorted(runs)
-    # Those of before were decided by the first run.
+    # The first run finalized all earlier dates.
     assert len(set(runs)) == 60 + 1
 
 
 def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
-    """Sixty increments later, everything is as if built at once."""
+    """After sixty increments all tables equal a full refresh."""
     tables = [
         "select * from stg_clickstream__events order by event_id",
         "select * from sessions order by session_id",
@@ -160,16 +160,16 @@ def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
         "select * from late_arrivals order by received_date",
         "select * exclude (updated_at) from subscription_periods order by all",
     ]
-    line = ["+sessions", "stg_clickstream__events", "+late_arrivals"]
-    line.append("+subscription_periods")
-    copied.dbt("run", "--select", *line, load_demo_seeds=False)
+    models = ["+sessions", "stg_clickstream__events", "+late_arrivals"]
+    models.append("+subscription_periods")
+    copied.dbt("run", "--select", *models, load_demo_seeds=False)
     before = [copied.query(sql) for sql in tables]
-    copied.dbt("run", "--full-refresh", "--select", *line, load_demo_seeds=False)
+    copied.dbt("run", "--full-refresh", "--select", *models, load_demo_seeds=False)
     assert before == [copied.query(sql) for sql in tables]
 
 
-# What arrived or is dated after the day D: of the clickstream, by the time that
-# stands in the record; D's own landing window ends at 06:00.
+# Rows that arrived or are dated after DAY. Clickstream records are dated by their own
+# time; the allowed lateness of DAY ends at 06:00.
 AFTER = {
     "raw_events": (
         f"received_at >= timestamp '{DAY} 06:00' or received_at in ("
@@ -186,7 +186,7 @@ AFTER = {
         f"started_at >= timestamp '{DAY}' or loaded_at >= timestamp '{DAY} 06:00'"
     ),
 }
-# The opposite of what is true, as far as a column has one.
+# The opposite of each column, if it has one.
 INVERTED = {
     "raw_events": "payload = replace(replace(payload, 'view', 'click'), "
     "'subscribe', 'login')",
@@ -201,7 +201,7 @@ INVERTED = {
 
 
 @pytest.mark.parametrize("change", ["delete", "invert"])
-def test_nothing_after_a_day_moves_its_features_or_scores(
+def test_no_later_row_changes_features_or_scores_of_a_day(
     copied: DbtProject, change: str
 ) -> None:
     copied.execute(
@@ -215,7 +215,7 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
             copied.execute(f"delete from raw.{table} where {after}")
         else:
             copied.execute(f"update raw.{table} set {INVERTED[table]} where {after}")
-    # Something must arrive after the day's window, or it would not be decided.
+    # Something must arrive after the allowed lateness, so that the date is final.
     copied.execute(
         "insert into raw.raw_events values "
         f"('no event', timestamp '{DAY} 07:00', 'the next file')"
@@ -224,9 +224,9 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
         "run",
         "--full-refresh",
         "--select",
-        *LINE,
+        *SELECTION,
         "--exclude",
-        *LEARNING,
+        *TRAINING_MODELS,
         load_demo_seeds=False,
         as_of_date=DAY,
     )
@@ -239,15 +239,15 @@ def test_nothing_after_a_day_moves_its_features_or_scores(
     assert scores == copied.query(SCORES.format("", ""))
 
 
-def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
-    """`--vars 'as_of_date: …'` for one day, one command for a range of days."""
+def test_past_days_are_scored_with_the_data_of_then(copied: DbtProject) -> None:
+    """`--vars 'as_of_date: …'` scores one day, `backfill` a range of days."""
     copied.execute("delete from churn_score_history")
     copied.dbt(
         "run",
         "--select",
         *SCORING,
         "--exclude",
-        *LEARNING,
+        *TRAINING_MODELS,
         load_demo_seeds=False,
         as_of_date=DAY,
     )
@@ -261,7 +261,7 @@ def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
     assert finished.stdout.splitlines() == [
         "2025-09-02 is scored.",
         "2025-09-05 is scored.",
-        "churn_score_history holds these days; churn_scores holds the latest one.",
+        "churn_score_history holds these days; churn_scores holds the latest day.",
     ]
     for day in ("2025-09-02", "2025-09-05"):
         of_day = f"where as_of_date = date '{day}'"
@@ -273,8 +273,8 @@ def test_past_days_are_scored_as_they_were_then(copied: DbtProject) -> None:
     )
 
 
-def test_a_day_that_is_not_decided_cannot_be_scored(copied: DbtProject) -> None:
+def test_a_date_that_is_not_final_cannot_be_scored(copied: DbtProject) -> None:
     finished = backfill(copied, "--from=2031-01-01", "--to=2031-01-02")
     assert finished.returncode == 1
-    assert "The as_of_date 2031-01-01 is not decided yet" in finished.stderr
+    assert "The as_of_date 2031-01-01 is not final yet" in finished.stderr
     assert "is scored." not in finished.stdout

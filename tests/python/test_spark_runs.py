@@ -1,11 +1,11 @@
-"""The rules of the house on Spark: one session, and as few runs as prove them.
+"""The project on Spark: one session, and as few runs as possible.
 
-Three companies. The seeds are run on what had arrived by some moment, then Spark's
-tables are left as killed runs leave them, then everything is built: all tests and
+Three companies. First, the seeds are run on the rows that arrived before a date,
+Spark gets a left-over table of a killed run, and everything is built: all tests and
 unit tests pass, and every table equals that of DuckDB after the same two runs. The
-second company is small and dirty, and its records land in no order: its tables on
-Spark after several runs equal those of one full refresh on DuckDB. The third is read
-from the seeds by configuration alone.
+second company is small and dirty, and its records arrive in random order: its tables on
+Spark after several runs, one of them killed, equal one full refresh on DuckDB. The
+third company is the seeds with another configuration.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import xgboost as xgb
 from conftest import DbtProject
 from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
 from other_company import build_other_company, check_accounts_leave_by_events
-from parity import Built, differences, rows_of, tables_built
+from parity import NOT_COMPARED, Built, differences, rows_of, tables_built
 from test_labels_oracle import expected
 
 import dbt_local_python.spark as local_spark
@@ -38,7 +38,7 @@ profile: churn
 models:
   small:
     +submission_method: local
-    +file_format: parquet
+    +file_format: iceberg
 """
 PYTHON_MODELS = {
     "rows": """
@@ -68,13 +68,41 @@ PYTHON_MODELS = {
                 rows = rows.filter("day = 'b'").selectExpr("7.0D as number", "day")
             return rows
         """,
+    "merged": """
+        def model(dbt, session):
+            dbt.config(
+                materialized="incremental",
+                incremental_strategy="merge",
+                unique_key="day",
+                partition_by=["truncate(1, day)"],
+            )
+            rows = dbt.ref("rows").select("number", "day")
+            if dbt.is_incremental:
+                last_day = f"select max(day) from {dbt.this}"
+                rows = session.sql(f"select 8.0D as number, ({last_day}) as day")
+            return rows
+        """,
+    "counting": """
+        def model(dbt, session):
+            dbt.config(materialized="table")
+            rows = dbt.ref("rows").select("day", "number")
+            if session.catalog.tableExists(str(dbt.this)):
+                # The table that is being replaced can still be read.
+                rows = session.table(str(dbt.this)).union(rows)
+            return rows
+        """,
+    "as_parquet": """
+        def model(dbt, session):
+            dbt.config(materialized="table", file_format="parquet", partition_by="day")
+            return dbt.ref("rows").select("number", "day")
+        """,
     "failing": """
         def model(dbt, session):
             return dbt.ref("rows").mapInArrow(lambda batches: 1 / 0, "day string")
         """,
 }
 
-# When a record of each raw table arrived.
+# The column with the time of arrival in each raw table.
 ARRIVED = {
     "raw_events": "received_at",
     "raw_accounts": "loaded_at",
@@ -82,38 +110,43 @@ ARRIVED = {
     "raw_invoices": "loaded_at",
     "raw_calls": "loaded_at",
 }
-# What is decided once: never changed by what arrives later.
-DECIDED = ["account_features", "churn_score_history"]
+# Tables whose rows are final: they do not change when records arrive later.
+FINAL_TABLES = ["account_features", "churn_score_history"]
 MONDAY = 0
-# What nothing could bring back.
+# Tables that cannot be rebuilt.
 HISTORY = ["churn_models", "churn_score_history"]
 
-# Spark does without a method that Java cannot have, and takes half as long again.
+# Spark does not compile a larger method, which makes it 50 % slower.
 JAVA_METHOD_BYTES = 65_536
 
-# The seed of the second company, and what dbt is told of it.
+# The seed of the second company, and its dbt variables.
 COMPANY = 1
 OF_COMPANY = {"raw_schema": "arriving", "load_demo_seeds": False}
-# Tables of it that a run which was killed has dropped.
+# Tables that a killed run has dropped.
 DROPPED = ["int_visitor_users", "subscription_periods"]
+# Where another run is killed: rows are deleted, and not yet inserted.
+KILLED_BEFORE = [
+    r"insert into arrived\.int_account_changes ",
+    r"merge into arrived\.int_visitor_activity_daily ",
+]
 
 
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory) -> SparkEngine:
-    """The session that all tests of this file share."""
+    """Provide the session that all tests of this file share."""
     yield SparkEngine(tmp_path_factory.mktemp("spark"), schema="churn")
     stop_spark()
 
 
 @pytest.fixture(scope="module")
-def decided() -> dict[str, dict[str, list]]:
-    """What Spark had decided in the first of its two runs, by table."""
+def final_rows() -> dict[str, dict[str, list]]:
+    """Collect the final rows of Spark's first run, by table."""
     return {}
 
 
 @pytest.fixture(scope="module")
-def built(spark, decided) -> Built:
-    """The seeds on both engines, in two runs, of which Spark's first was killed."""
+def built(spark, final_rows) -> Built:
+    """Build the seeds on both engines in two runs; Spark's first run was killed."""
     duckdb = DuckdbEngine(spark.folder)
     duckdb.dbt("seed")
     halfway = first_part_ends_at(duckdb)
@@ -122,9 +155,9 @@ def built(spark, decided) -> Built:
         for table, arrived_at in ARRIVED.items():
             engine.keep_rows(f"raw.{table}", f"{arrived_at} < {halfway}")
         engine.dbt("run")
-    for table in DECIDED:
-        decided[table] = rows_of(spark, f"{spark.schema}.{table}")
-    spark.leave_interrupted()
+    for table in FINAL_TABLES:
+        final_rows[table] = rows_of(spark, f"{spark.schema}.{table}")
+    spark.leave_behind("churn_models", "__dbt_tmp")
     duckdb.dbt("seed")
     duckdb.dbt("run")
     result = spark.dbt("build")
@@ -132,7 +165,7 @@ def built(spark, decided) -> Built:
 
 
 def first_part_ends_at(engine: Engine) -> str:
-    """A moment by which two thirds of the CRM's batches had arrived, as SQL."""
+    """Return the time by which two thirds of the CRM batches had arrived, as SQL."""
     moments = engine.rows("select distinct loaded_at from raw.raw_accounts order by 1")
     moments = moments.column("loaded_at").to_pylist()
     return f"cast('{moments[len(moments) * 2 // 3]}' as timestamp)"
@@ -144,32 +177,32 @@ def test_every_table_is_the_same_row_for_row(built) -> None:
     assert not different, "\n".join(different)
 
 
-def test_nothing_of_an_interrupted_run_is_left(built) -> None:
-    assert built.engine.work_tables() == []
+def test_no_temporary_table_of_an_interrupted_run_remains(built) -> None:
+    assert built.engine.relations() <= {*built.tables, *NOT_COMPARED}
 
 
-@pytest.mark.parametrize("table", DECIDED)
-def test_what_was_decided_stays(built, decided, table) -> None:
-    before = decided[table]
+@pytest.mark.parametrize("table", FINAL_TABLES)
+def test_final_rows_do_not_change(built, final_rows, table) -> None:
+    before = final_rows[table]
     now = rows_of(built.engine, f"{built.engine.schema}.{table}")
     columns = sorted(before)
     rows = set(zip(*(now[name] for name in columns), strict=True))
-    decided_rows = [
+    expected_rows = [
         row
         for row, day in zip(
             zip(*(before[name] for name in columns), strict=True),
             before["as_of_date"],
             strict=True,
         )
-        # A day that is none of the grid has features for as long as it is the last.
+        # A date off the grid has features only while it is the latest.
         if day.weekday() == MONDAY or table != "account_features"
     ]
-    assert decided_rows
-    assert [row for row in decided_rows if row not in rows] == []
+    assert expected_rows
+    assert [row for row in expected_rows if row not in rows] == []
 
 
 def test_history_is_never_dropped(built) -> None:
-    """A full refresh makes anew what can be made anew, and nothing else."""
+    """A full refresh keeps the tables that cannot be rebuilt."""
     engine = built.engine
     tables = [f"{engine.schema}.{name}" for name in HISTORY]
     before = [rows_of(engine, table) for table in tables]
@@ -183,7 +216,7 @@ def test_history_is_never_dropped(built) -> None:
 
 
 def test_a_record_is_parsed_once(built) -> None:
-    """Spark's own plan reads a payload in one place, and in one compiled method."""
+    """Spark's plan parses a payload once, in one compiled method."""
     engine, name = built.engine, "base_clickstream__parsed_records"
     compiled = engine.dbt("compile", "--full-refresh", "--select", name)
     nodes = [each.node for each in compiled.result.results]
@@ -197,7 +230,7 @@ def test_a_record_is_parsed_once(built) -> None:
 
 
 def test_the_driver_holds_one_batch_at_a_time(built) -> None:
-    """Training reads many times what Spark lets its driver collect."""
+    """Training reads many times more than Spark lets its driver collect."""
     session = built.engine.session
     columns = ", ".join(f"rand({number}) as feature_{number}" for number in range(20))
     many = session.range(200_000).selectExpr(
@@ -212,19 +245,19 @@ def test_the_driver_holds_one_batch_at_a_time(built) -> None:
         with pytest.raises(Exception, match="maxResultSize"):
             many.toArrow()
         batches = [len(batch) for batch in as_batches(many, rows=5_000)]
-        examples = read_training_data(
+        training_data = read_training_data(
             many, [f"feature_{number}" for number in range(20)]
         )
     finally:
         settings.remove("spark.driver.maxResultSize")
     assert sum(batches) == 200_000
     assert max(batches) <= 5_000
-    assert examples.matrix.shape == (200_000, 20)
+    assert training_data.matrix.shape == (200_000, 20)
 
 
 @pytest.fixture(scope="module")
 def trained_by_spark(built) -> Scorer:
-    """A model that XGBoost's Spark estimator has trained, and the registry holds."""
+    """Provide a model that XGBoost's Spark estimator has trained and registered."""
     engine = built.engine
     registry = f"{engine.schema}.churn_models"
     before = engine.rows(f"select * from {registry}")
@@ -244,28 +277,28 @@ def trained_by_spark(built) -> Scorer:
     )
 
 
-def test_executors_score_as_this_process_does(built, trained_by_spark) -> None:
+def test_executors_score_like_this_process(built, trained_by_spark) -> None:
     table = f"{built.engine.schema}.int_accounts_to_score"
     accounts = built.engine.rows(f"select * from {table}")
-    here = score(accounts, trained_by_spark).read_all()
+    local = score(accounts, trained_by_spark).read_all()
     score(built.engine.session.table(table), trained_by_spark).createOrReplaceTempView(
         "scored_by_executors"
     )
-    there = built.engine.rows("select * from scored_by_executors")
+    remote = built.engine.rows("select * from scored_by_executors")
 
-    assert there.schema.equals(here.schema)
-    assert len(here) == len(there) > 10
-    here, there = here.sort_by("account_id"), there.sort_by("account_id")
-    assert here["churn_probability"].to_pylist() == pytest.approx(
-        there["churn_probability"].to_pylist(), abs=1e-6
+    assert remote.schema.equals(local.schema)
+    assert len(local) == len(remote) > 10
+    local, remote = local.sort_by("account_id"), remote.sort_by("account_id")
+    assert local["churn_probability"].to_pylist() == pytest.approx(
+        remote["churn_probability"].to_pylist(), abs=1e-6
     )
     for name in ("account_id", "risk_band", "reason_1", "reason_2", "reason_3"):
-        assert here[name].to_pylist() == there[name].to_pylist(), name
+        assert local[name].to_pylist() == remote[name].to_pylist(), name
 
 
 @pytest.mark.usefixtures("built")
-def test_sparks_trees_tell_accounts_apart_as_local_ones_do() -> None:
-    """Grown by the same choices, both rank the rows they learnt from alike."""
+def test_trees_of_spark_rank_like_local_trees() -> None:
+    """With the same parameters, both give similar predictions for training rows."""
     draw = np.random.default_rng(20250301)
     matrix = draw.random((2_000, 5), dtype=np.float32)
     matrix[::7, 3] = np.nan
@@ -288,9 +321,10 @@ def test_sparks_trees_tell_accounts_apart_as_local_ones_do() -> None:
 
 @pytest.fixture(scope="module")
 def arrived(spark, module_project) -> Built:
-    """A dirty company: in two runs on Spark, and at once on DuckDB.
+    """Build a dirty company, in two runs on Spark and in one on DuckDB.
 
-    Before the second, tables are gone as after a kill between drop and create.
+    Before the second run, tables are missing, as after a kill between drop and create,
+    and one run is killed between a delete and the insert that follows it.
     """
     engine = SparkEngine(spark.folder, schema="arrived")
     module_project.create_raw_tables()
@@ -303,6 +337,9 @@ def arrived(spark, module_project) -> Built:
             engine.append(f"arriving.{name}", as_raw(module_project, name, rows))
         if number:
             engine.drop(*DROPPED)
+            with engine.killed_before(*KILLED_BEFORE) as killed:
+                engine.dbt("run", "--select", *arrivals.LINE, check=False, **OF_COMPANY)
+            assert len(killed) == len(KILLED_BEFORE)
         engine.dbt("run", "--select", *arrivals.LINE, **OF_COMPANY)
     module_project.dbt("run", "--select", *arrivals.LINE, load_demo_seeds=False)
     duckdb = DuckdbEngine(module_project.folder)
@@ -310,7 +347,7 @@ def arrived(spark, module_project) -> Built:
 
 
 def as_raw(project: DbtProject, table: str, rows: pd.DataFrame) -> pa.Table:
-    """Rows with all columns of the raw table, and their types."""
+    """Return rows with all columns of the raw table, and their types."""
     with project.connect() as connection:
         connection.register("new_rows", rows)
         return connection.sql(
@@ -321,12 +358,12 @@ def as_raw(project: DbtProject, table: str, rows: pd.DataFrame) -> pa.Table:
 def test_runs_in_any_order_equal_a_full_refresh(arrived) -> None:
     for table in arrived.tables:
         rows = arrived.engine.rows(f"select count(*) as n from arrived.{table}")
-        assert rows["n"][0].as_py(), f"{table} is empty, and compares nothing"
+        assert rows["n"][0].as_py(), f"{table} is empty, so the comparison is void"
     different = differences(arrived)
     assert not different, "\n".join(different)
 
 
-def test_nothing_that_arrived_is_lost(arrived) -> None:
+def test_no_arrived_record_is_lost(arrived) -> None:
     arrived.engine.dbt(
         "test",
         "--select",
@@ -336,7 +373,7 @@ def test_nothing_that_arrived_is_lost(arrived) -> None:
     )
 
 
-def test_labels_agree_with_the_brute_force_reading(arrived) -> None:
+def test_labels_agree_with_the_brute_force_computation(arrived) -> None:
     company = arrivals.crm_company(COMPANY)
     periods, labels, _ = expected(company, grace=30, horizon=30, frequency="weekly")
     found = arrived.engine.rows(
@@ -348,7 +385,7 @@ def test_labels_agree_with_the_brute_force_reading(arrived) -> None:
         """select account_id, as_of_date, is_churned, label_status, churn_date
         from arrived.churn_labels"""
     )
-    # The last day is another where more than the CRM's batches arrives.
+    # The latest date differs, because other sources than the CRM arrive too.
     assert {row for row in tuples(found) if row[1].weekday() == MONDAY} >= {
         row for row in labels if row[1].weekday() == MONDAY
     }
@@ -361,7 +398,7 @@ def tuples(rows: pa.Table) -> set[tuple]:
 
 
 def test_python_models_of_any_project(spark, tmp_path) -> None:
-    """Tables, both incremental strategies, and an error that names its line."""
+    """Tables, both incremental strategies, and an error with its line."""
     (tmp_path / "dbt_project.yml").write_text(PROJECT)
     (tmp_path / "models").mkdir()
     for name, code in PYTHON_MODELS.items():
@@ -377,6 +414,10 @@ def test_python_models_of_any_project(spark, tmp_path) -> None:
     assert found("rows") == [("a", 1.0), ("b", None)]
     assert found("appended") == [("a", 1.0), ("b", None), ("b", None)]
     assert found("overwritten") == [("a", 1.0), ("b", 7.0)]
+    assert found("merged") == [("a", 1.0), ("b", 8.0)]
+    assert found("counting") == 2 * [("a", 1.0)] + 2 * [("b", None)]
+    assert found("as_parquet") == [("a", 1.0), ("b", None)]
+    assert engine.relations() == set(PYTHON_MODELS) - {"failing"}
 
     (failed,) = engine.dbt("run", "--select", "failing", check=False).result.results
     assert "models/failing.py" in failed.message
@@ -384,7 +425,7 @@ def test_python_models_of_any_project(spark, tmp_path) -> None:
     assert "lambda batches: 1 / 0" in failed.message
 
 
-def test_rows_of_this_process_are_handed_over_in_parts(spark, monkeypatch) -> None:
+def test_local_rows_are_sent_in_parts(spark, monkeypatch) -> None:
     monkeypatch.setattr(local_spark, "_BYTES_PER_CHUNK", 1_000)
     table = pa.table({"number": range(1_000)})
     frame, rows = local_spark.as_spark_frame(
@@ -406,7 +447,7 @@ def other(spark, tmp_path_factory) -> Built:
     )
 
 
-def test_another_company_is_a_matter_of_configuration(other) -> None:
+def test_another_company_needs_only_configuration(other) -> None:
     check_accounts_leave_by_events(other)
     different = differences(other)
     assert not different, "\n".join(different)

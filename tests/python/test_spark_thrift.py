@@ -1,8 +1,8 @@
-"""The target `spark_thrift`: dbt outside of Spark, over a server's connection.
+"""The target `spark_thrift`: dbt outside of Spark, connected to a Thrift Server.
 
-What differs from the target `spark` is tried: the connection, ANSI mode, which is on
-there, incremental tables, and Python models that run in the dbt process on rows that
-are read and inserted through the connection.
+Tests the differences to the target `spark`: the connection, ANSI mode, which is on
+there, incremental tables, and Python models that run in the dbt process on rows read
+and inserted through the connection.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HALFWAY = "cast('2025-06-01 00:00:00' as timestamp)"
 
 
 class ThriftEngine(SparkEngine):
-    """Spark behind a Thrift Server of this machine."""
+    """Spark in a Thrift Server on this machine."""
 
     target = "spark_thrift"
 
@@ -44,7 +44,7 @@ class ThriftEngine(SparkEngine):
         self.environment["CHURN_SPARK_DRIVER_MEMORY"] = "1g"
 
     def start(self) -> subprocess.Popen:
-        """Start the server, and wait until it answers."""
+        """Start the server and wait until it answers."""
         server = subprocess.Popen(
             [sys.executable, str(ROOT / "scripts" / "spark_thrift_server.py")],
             env={**os.environ, **self.environment, "PYTHONPATH": str(ROOT)},
@@ -104,13 +104,13 @@ def built(tmp_path_factory) -> Built:
 
 
 def test_ansi_mode_is_on(built) -> None:
-    # If it is not, this file does not try what it is there for.
+    # Without ANSI mode, this file would not test its difference.
     assert built.engine.rows("set spark.sql.ansi.enabled").to_pylist()[0]["value"] == (
         "true"
     )
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_tables_are_those_of_duckdb(built, table) -> None:
+def test_tables_equal_those_of_duckdb(built, table) -> None:
     assert built.engine.rows(f"select count(*) as n from churn.{table}").to_pylist()
     assert compare(built, table) == []

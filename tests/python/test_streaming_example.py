@@ -1,4 +1,4 @@
-"""The second company: another shape, built from configuration alone, as a package."""
+"""The second company: another data model, built as a package by configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from conftest import ROOT, DbtProject
-from event_oracle import Turns, end_reason, periods_of
+from event_oracle import Transitions, end_reason, periods_of
 
 GRACE = 14
 EPOCH = datetime(1970, 1, 1)
@@ -23,7 +23,7 @@ EPOCH = datetime(1970, 1, 1)
 
 @pytest.fixture(scope="module")
 def streaming(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """The example, as its README says it is built, in a folder of its own."""
+    """Provide the example, built in a separate folder as its README says."""
     folder = tmp_path_factory.mktemp("streaming")
     shutil.copytree(
         ROOT / "examples" / "streaming",
@@ -45,7 +45,7 @@ def streaming(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
 
 
 def lines_of(folder: Path) -> list[str]:
-    """All lines of all files, unpacked without the project's own code."""
+    """Return all lines of all files, unpacked without the project's code."""
     lines = []
     for path in sorted((folder / "data" / "clicks").iterdir()):
         content = path.read_bytes()
@@ -57,9 +57,9 @@ def lines_of(folder: Path) -> list[str]:
     return lines
 
 
-def told(lines: list[str]) -> dict[str, Turns]:
-    """When each subscriber started and cancelled; cut off records tell nothing."""
-    turns: dict[str, set[tuple[datetime, bool]]] = defaultdict(set)
+def read_transitions(lines: list[str]) -> dict[str, Transitions]:
+    """Return each subscriber's starts and cancellations; skip truncated records."""
+    transitions: dict[str, set[tuple[datetime, bool]]] = defaultdict(set)
     for line in lines:
         try:
             record = json.loads(line)
@@ -67,8 +67,8 @@ def told(lines: list[str]) -> dict[str, Turns]:
             continue
         if record["n"] in ("sub_start", "sub_cancel"):
             happened = EPOCH + timedelta(milliseconds=record["t"])
-            turns[record["uid"]].add((happened, record["n"] == "sub_start"))
-    return {uid: sorted(each) for uid, each in turns.items()}
+            transitions[record["uid"]].add((happened, record["n"] == "sub_start"))
+    return {uid: sorted(each) for uid, each in transitions.items()}
 
 
 def test_no_sql_is_edited() -> None:
@@ -79,41 +79,41 @@ def test_no_sql_is_edited() -> None:
 
 def test_every_line_is_an_event_a_duplicate_or_a_reject(streaming: DbtProject) -> None:
     lines = lines_of(streaming.folder)
-    whole, broken = set(), 0
+    event_ids, broken = set(), 0
     for line in lines:
         try:
-            whole.add(json.loads(line)["id"])
+            event_ids.add(json.loads(line)["id"])
         except ValueError:
             broken += 1
-    assert len(lines) > len(whole) + broken > 100_000
+    assert len(lines) > len(event_ids) + broken > 100_000
     assert streaming.query(
         """select
             (select count(*) from stg_clickstream__events),
             (select count(*) from stg_clickstream__rejects)"""
-    ) == [(len(whole), broken)]
+    ) == [(len(event_ids), broken)]
 
 
 def test_periods_match_the_taps(streaming: DbtProject) -> None:
-    turns = told(lines_of(streaming.folder))
-    # The landing window of the last day has not closed.
-    known = date(2025, 7, 28)
+    transitions = read_transitions(lines_of(streaming.folder))
+    # The allowed lateness of the last day has not passed.
+    data_through = date(2025, 7, 28)
     expected = set()
     for account, joined_on in streaming.query(
         "select distinct subscriber, joined_on from lake.subscribers"
     ):
-        periods = periods_of(joined_on, turns.get(account, []))
+        periods = periods_of(joined_on, transitions.get(account, []))
         expected |= {
-            (account, started, ended, end_reason(periods, number, GRACE, known))
-            for number, (started, ended) in enumerate(periods)
+            (account, start, end, end_reason(periods, number, GRACE, data_through))
+            for number, (start, end) in enumerate(periods)
         }
-    assert {kind for *_, kind in expected} == {"churn", "pause", "pending", None}
+    assert {reason for *_, reason in expected} == {"churn", "pause", "pending", None}
     found = streaming.query(
         "select account_id, start_date, end_date, end_reason from subscription_periods"
     )
     assert set(found) ^ expected == set()
 
 
-def test_what_the_company_does_not_have_is_nowhere(streaming: DbtProject) -> None:
+def test_missing_sources_leave_no_columns_or_tables(streaming: DbtProject) -> None:
     columns = {
         name for name, *_ in streaming.query("describe select * from account_features")
     }
@@ -129,14 +129,14 @@ def test_what_the_company_does_not_have_is_nowhere(streaming: DbtProject) -> Non
     assert not [name for name in tables if "support" in name or "billing" in name]
 
 
-def test_every_subscriber_of_today_has_a_score_that_says_why(
+def test_every_current_subscriber_has_a_score_with_a_reason(
     streaming: DbtProject,
 ) -> None:
     scores = streaming.frame("select * from churn_scores")
     labelled = streaming.frame(
         "select account_id from churn_labels where as_of_date = date '2025-07-29'"
     )
-    # Whose cancellation came late was a customer as far as that morning knew.
+    # Accounts with a late cancellation were still customers on that morning.
     late = streaming.frame(
         """select account_id from int_subscription_events
         where first_known_on_time_in_batch is null"""

@@ -1,4 +1,4 @@
-"""What training promises: it finds what is there, and only that."""
+"""Training finds planted effects, and only those."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from churn.train import (
     TrainingResult,
     TrainingSettings,
     calibrate,
+    find_training_problem,
     train,
-    why_not_trainable,
 )
 
 SETTINGS = TrainingSettings(gap_days=HORIZON_AND_GRACE, seed=3, search_trials=3)
@@ -32,7 +32,7 @@ def result(rows: pd.DataFrame) -> TrainingResult:
     return train(rows, FEATURES, SETTINGS)
 
 
-def test_a_planted_signal_is_found_and_ranked_first(result: TrainingResult) -> None:
+def test_a_planted_effect_is_found_and_ranked_first(result: TrainingResult) -> None:
     test = result.metrics["model"]["test"]
     assert test["roc_auc"].value > 0.75
     assert test["roc_auc"].low > result.metrics["recency_rule"]["test"]["roc_auc"].value
@@ -40,7 +40,7 @@ def test_a_planted_signal_is_found_and_ranked_first(result: TrainingResult) -> N
     assert max(gains, key=gains.get) == "visits_28d"
 
 
-def test_shuffled_labels_teach_nothing(rows: pd.DataFrame) -> None:
+def test_shuffled_labels_give_a_random_model(rows: pd.DataFrame) -> None:
     shuffled = rows.copy()
     shuffled["is_churned"] = np.random.default_rng(0).permutation(rows["is_churned"])
     test = train(shuffled, FEATURES, SETTINGS).metrics["model"]["test"]
@@ -75,26 +75,26 @@ def test_another_label_is_another_fingerprint(
     )
 
 
-def test_one_batch_scores_as_row_by_row(
+def test_a_batch_scores_like_single_rows(
     rows: pd.DataFrame, result: TrainingResult
 ) -> None:
-    model, some = result.model, rows.head(200)
-    batch = model.predict_proba(model.matrix(some))
+    model, sample = result.model, rows.head(200)
+    batch = model.predict_proba(model.matrix(sample))
     single = [
-        model.predict_proba(model.matrix(some.iloc[[row]]))[0]
-        for row in range(len(some))
+        model.predict_proba(model.matrix(sample.iloc[[row]]))[0]
+        for row in range(len(sample))
     ]
     np.testing.assert_array_equal(batch, single)
 
 
-def test_the_order_of_columns_changes_nothing(
+def test_predictions_do_not_depend_on_column_order(
     rows: pd.DataFrame, result: TrainingResult
 ) -> None:
     model = result.model
-    turned = rows[sorted(rows.columns, reverse=True)]
+    reversed_columns = rows[sorted(rows.columns, reverse=True)]
     np.testing.assert_array_equal(
         model.predict_proba(model.matrix(rows)),
-        model.predict_proba(model.matrix(turned)),
+        model.predict_proba(model.matrix(reversed_columns)),
     )
 
 
@@ -109,7 +109,7 @@ def test_contributions_add_up_to_the_margin(
     )
 
 
-def test_a_known_effect_is_never_turned_around(result: TrainingResult) -> None:
+def test_a_monotone_constraint_holds(result: TrainingResult) -> None:
     model = result.model
     matrix = np.repeat(result.training_data.matrix[:50], 30, axis=0)
     position = model.feature_names.index("days_since_last_visit")
@@ -118,7 +118,7 @@ def test_a_known_effect_is_never_turned_around(result: TrainingResult) -> None:
     assert (np.diff(curves, axis=1) >= -1e-7).all()
 
 
-def test_parts_lie_a_whole_label_apart(rows: pd.DataFrame) -> None:
+def test_parts_are_separated_by_a_complete_label(rows: pd.DataFrame) -> None:
     labels = rows["is_churned"].to_numpy()
     split = split_by_time(rows["as_of_date"], labels, HORIZON_AND_GRACE)
     assert split.method == THREE_WAY
@@ -135,7 +135,7 @@ def test_parts_lie_a_whole_label_apart(rows: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("weeks", "method"), [(44, THREE_WAY), (20, TWO_WAY), (8, TRAIN_ONLY)]
 )
-def test_a_short_history_is_split_less(weeks: int, method: str) -> None:
+def test_a_short_history_has_fewer_parts(weeks: int, method: str) -> None:
     rows = planted_rows(weeks=weeks)
     result = train(rows, FEATURES, SETTINGS)
     assert result.split.method == method
@@ -145,13 +145,13 @@ def test_a_short_history_is_split_less(weeks: int, method: str) -> None:
     assert ("validation" in parts) == (method != TRAIN_ONLY)
 
 
-def test_one_outcome_cannot_be_learnt(rows: pd.DataFrame) -> None:
-    assert why_not_trainable(rows["is_churned"].to_numpy()) is None
-    assert "no account" in why_not_trainable(np.array([]))
-    assert "all 3 rows" in why_not_trainable(np.zeros(3))
+def test_one_outcome_cannot_be_trained_on(rows: pd.DataFrame) -> None:
+    assert find_training_problem(rows["is_churned"].to_numpy()) is None
+    assert "no account" in find_training_problem(np.array([]))
+    assert "all 3 rows" in find_training_problem(np.zeros(3))
 
 
-def test_calibration_mends_a_shift() -> None:
+def test_calibration_corrects_a_shift() -> None:
     generator = np.random.default_rng(5)
     truth = generator.normal(-3, 1, 20_000)
     labels = generator.random(20_000) < 1 / (1 + np.exp(-truth))
@@ -161,7 +161,7 @@ def test_calibration_mends_a_shift() -> None:
 
 
 @pytest.mark.parametrize("churned", [1, 3])
-def test_calibration_is_calm_with_few_churned_rows(churned: int) -> None:
+def test_calibration_is_stable_with_few_churned_rows(churned: int) -> None:
     margins = np.linspace(-4, 0, 200)
     labels = np.zeros(200)
     labels[:churned] = 1
@@ -178,7 +178,7 @@ def test_a_text_feature_is_ranked_by_price(result: TrainingResult) -> None:
     assert np.isnan(result.model.matrix(unknown)[:, position]).all()
 
 
-def test_the_metric_knows_ties() -> None:
+def test_roc_auc_handles_ties() -> None:
     labels = np.array([1, 0, 1, 0])
     assert roc_auc(labels, np.full(4, 0.3)) == 0.5
     assert roc_auc(labels, np.array([0.9, 0.1, 0.8, 0.2])) == 1.0

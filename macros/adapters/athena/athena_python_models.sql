@@ -17,12 +17,9 @@
     {%- set stage = target_relation.incorporate(
         path={'identifier': target_relation.identifier ~ '__staged'}
     ) -%}
-    {%- set key = athena_partition_key_of_model() -%}
     {%- set statement = dbt.athena__create_table_as(
         false, target_relation,
-        'select /* columns */'
-        ~ (', ' ~ key ~ ' as partition_key' if key is not none else '')
-        ~ ' from ' ~ stage,
+        'select /* columns */ from ' ~ stage,
         'sql', optional_args.get('partitioned_by') is none
     ) -%}
 {{ compiled_code }}
@@ -34,7 +31,6 @@
     'location': adapter.generate_s3_location(
         stage, target.s3_data_dir, 'schema_table_unique', none, none, true
     ),
-    'format': resolve_table_type(),
     'statement': statement,
 }) }}
 {%- endmacro -%}

@@ -214,7 +214,7 @@
         {%- elif column.data_type == 'varchar' %}
         nullif({{ column.name }}, '')
         {%- else %}
-        {{ safe_cast("nullif(" ~ column.name ~ ", '')", column.data_type) }}
+        {{ dbt.safe_cast("nullif(" ~ column.name ~ ", '')", column.data_type) }}
         {%- endif %} as {{ column.name }}{{ ',' if not loop.last }}
         {%- endfor %}
         {#- By which a day is read alone. #}

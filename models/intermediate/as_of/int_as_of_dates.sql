@@ -1,13 +1,13 @@
 {{ config(post_hook='{{ warn_if_as_of_date_not_final(this) }}') }}
 
 {#- 1900-01-01 was a Monday. -#}
-{%- set days_since_monday = 'mod(' ~ days_between(
-    "cast('1900-01-01' as date)", 'days.as_of_date'
+{%- set days_since_monday = 'mod(' ~ dbt.datediff(
+    "cast('1900-01-01' as date)", 'dates.as_of_date', 'day'
 ) ~ ', 7)' -%}
 
 with
 
-arrivals as (
+watermarks as (
 
     select * from {{ ref('int_source_watermarks') }}
 
@@ -21,7 +21,7 @@ batches as (
 
 latest_complete as (
 
-    select max(latest_complete_date) as latest_complete_date from arrivals
+    select max(latest_complete_date) as latest_complete_date from watermarks
 
 ),
 
@@ -38,16 +38,16 @@ first_accepted as (
 bounds as (
 
     select
-        {{ add_days('first_accepted.batch_date', 1) }} as first_day,
+        {{ dbt.dateadd('day', 1, 'first_accepted.batch_date') }} as first_date,
         {% if var('as_of_date') is not none -%}
-        {%- set chosen_day = "cast('" ~ var('as_of_date') ~ "' as date)" -%}
+        {%- set chosen_date = "cast('" ~ var('as_of_date') ~ "' as date)" -%}
         case
-            when {{ chosen_day }} <= latest_complete.latest_complete_date
-                then {{ chosen_day }}
+            when {{ chosen_date }} <= latest_complete.latest_complete_date
+                then {{ chosen_date }}
             else latest_complete.latest_complete_date
-        end as last_day
+        end as last_date
         {%- else -%}
-        latest_complete.latest_complete_date as last_day
+        latest_complete.latest_complete_date as last_date
         {%- endif %}
 
     from first_accepted
@@ -56,30 +56,34 @@ bounds as (
 
 ),
 
-days as (
+dates as (
 
-    select series.day as as_of_date
+    select series.date_day as as_of_date
 
-    from {{ date_series(
-        '(select first_day from bounds)', '(select last_day from bounds)'
-    ) }} as series
+    from (
+        {{ dbt.date_spine(
+            'day',
+            '(select first_date from bounds)',
+            '(select ' ~ dbt.dateadd('day', 1, 'last_date') ~ ' from bounds)'
+        ) }}
+    ) as series
 
 ),
 
-days_with_grid as (
+dates_with_grid as (
 
     select
-        days.as_of_date,
-        days.as_of_date = bounds.last_day as is_latest,
+        dates.as_of_date,
+        dates.as_of_date = bounds.last_date as is_latest,
         {% if var('as_of_frequency') == 'weekly' -%}
         {{ days_since_monday }} = 0 as is_on_grid
         {%- elif var('as_of_frequency') == 'daily' -%}
         true as is_on_grid
         {%- else -%}
-        extract(day from days.as_of_date) = 1 as is_on_grid
+        extract(day from dates.as_of_date) = 1 as is_on_grid
         {%- endif %}
 
-    from days
+    from dates
 
     cross join bounds
 
@@ -87,7 +91,7 @@ days_with_grid as (
 
 as_of_dates as (
 
-    select * from days_with_grid
+    select * from dates_with_grid
 
     where is_on_grid or is_latest
 

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='as_of_date',
     )
 }}
@@ -64,15 +63,14 @@ calls as (
 {% if has_invoices -%}
 invoices as (
 
-    select * from {{ ref('base_billing__invoice_states') }}
+    select * from {{ ref('stg_billing__invoice_versions') }}
 
     where is_on_time
 
 ),
 
 {% endif -%}
-{#- A link begins, and may end. A union of the two would read links twice. #}
-
+-- A link has a start and an end. A union of both would read the links twice.
 link_moments as (
 
     select true as is_end
@@ -83,8 +81,7 @@ link_moments as (
 
 ),
 
-{#- Each input row with the first as-of date that knows it. #}
-
+-- `known_date` is the first as-of date whose features can use the row.
 input_rows as (
 
     select
@@ -112,8 +109,8 @@ input_rows as (
         'subscription_events' as input,
         case
             when event_date > first_known_on_time_in_batch
-                then {{ add_days('event_date', 1) }}
-            else {{ add_days('first_known_on_time_in_batch', 1) }}
+                then {{ dbt.dateadd('day', 1, 'event_date') }}
+            else {{ dbt.dateadd('day', 1, 'first_known_on_time_in_batch') }}
         end as known_date,
         {{ row_checksum([
             'account_id', 'event_date', 'event_type', 'source_column',
@@ -126,7 +123,7 @@ input_rows as (
 
     select
         'attributes' as input,
-        {{ add_days('valid_from_batch_date', 1) }} as known_date,
+        {{ dbt.dateadd('day', 1, 'valid_from_batch_date') }} as known_date,
         {{ row_checksum([
             'account_id', 'valid_from_batch_date', 'company_name', 'industry',
             'plan', 'seats', 'monthly_recurring_revenue',
@@ -140,7 +137,7 @@ input_rows as (
 
     select
         'calls' as input,
-        {{ add_days('cast(started_at as date)', 1) }} as known_date,
+        {{ dbt.dateadd('day', 1, 'cast(started_at as date)') }} as known_date,
         {{ row_checksum([
             'call_id', 'account_id', 'started_at', 'duration_seconds', 'topic'
         ]) }} as content
@@ -154,8 +151,8 @@ input_rows as (
 
     select
         'invoices' as input,
-        cast({{ add_hours(
-            'loaded_at', 24 - (var('allowed_lateness_hours') | int)
+        cast({{ dbt.dateadd(
+            'hour', 24 - (var('allowed_lateness_hours') | int), 'loaded_at'
         ) }} as date) as known_date,
         {{ row_checksum([
             'invoice_id', 'account_id', 'invoice_date', 'due_date', 'amount',
@@ -185,7 +182,7 @@ input_days as (
 
     select
         'activity' as input,
-        {{ add_days('activity_date', 1) }} as known_date,
+        {{ dbt.dateadd('day', 1, 'activity_date') }} as known_date,
         count(*) as count_rows,
         cast(0 as bigint) as content,
         max(processed_at) as last_processed_at,
@@ -209,8 +206,7 @@ inputs_per_date as (
             case when input_days.input = '{{ input }}' then content end
         ) as bigint) as content_{{ input }},
         {%- endfor %}
-        max(input_days.last_processed_at) as last_processed_at,
-        min(min(input_days.first_activity_date)) over () as first_activity_date
+        max(input_days.last_processed_at) as last_processed_at
 
     from as_of_dates
 
@@ -220,10 +216,16 @@ inputs_per_date as (
             and (
                 input_days.input <> 'activity'
                 or input_days.known_date
-                > {{ add_days('as_of_dates.as_of_date', -90) }}
+                > {{ dbt.dateadd('day', -90, 'as_of_dates.as_of_date') }}
             )
 
     group by 1
+
+),
+
+clickstream_start as (
+
+    select min(first_activity_date) as first_activity_date from input_days
 
 ),
 
@@ -231,11 +233,14 @@ digested_dates as (
 
     select
         inputs_per_date.as_of_date,
+        clickstream_start.first_activity_date,
         {{ dbt.hash(concat_columns(
             ['first_activity_date', 'last_processed_at'] + digested_columns
         )) }} as inputs_digest
 
     from inputs_per_date
+
+    cross join clickstream_start
 
 ),
 
@@ -243,18 +248,19 @@ dates_to_finalize as (
 
     select
         digested_dates.as_of_date,
+        digested_dates.first_activity_date,
         digested_dates.inputs_digest,
         {{ run_timestamp('finalized_at') }} as finalized_at
 
     from digested_dates
 
     {% if is_incremental() -%}
-    left join {{ this }} as decided
-        on digested_dates.as_of_date = decided.as_of_date
+    left join {{ this }} as final_dates
+        on digested_dates.as_of_date = final_dates.as_of_date
 
     where
-        decided.as_of_date is null
-        or digested_dates.inputs_digest <> decided.inputs_digest
+        final_dates.as_of_date is null
+        or digested_dates.inputs_digest <> final_dates.inputs_digest
     {%- endif %}
 
 )

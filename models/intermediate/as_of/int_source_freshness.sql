@@ -6,19 +6,19 @@ as_of_dates as (
 
 ),
 
-events as (
+event_versions as (
 
-    select *
-
-    from {{ ref('base_clickstream__event_versions') }}
+    select * from {{ ref('stg_clickstream__event_versions') }}
 
     where is_current
 
 ),
 
-event_versions as (
+daily_receipts as (
 
     select * from {{ ref('int_clickstream_daily_receipts') }}
+
+    where events > 0
 
 ),
 
@@ -29,9 +29,9 @@ batches as (
 ),
 
 {% if var('has_invoices') -%}
-invoices as (
+invoice_versions as (
 
-    select * from {{ ref('base_billing__invoice_states') }}
+    select * from {{ ref('stg_billing__invoice_versions') }}
 
 ),
 
@@ -48,8 +48,8 @@ latest_as_of_date as (
 
     select
         as_of_date,
-        {{ add_hours('as_of_date', var('allowed_lateness_hours')) }}
-            as window_closed_at
+        {{ dbt.dateadd('hour', var('allowed_lateness_hours'), 'as_of_date') }}
+            as final_from
 
     from as_of_dates
 
@@ -57,36 +57,35 @@ latest_as_of_date as (
 
 ),
 
-{#- No event is newer than those from this day on: so few have to be read. #}
-
-last_whole_day as (
+-- The newest event was received on this date or later: few have to be read.
+last_full_receipt_date as (
 
     select
         coalesce(
-            max(event_versions.receipt_date), cast('0001-01-01' as date)
-        ) as received_date
+            max(daily_receipts.received_date_key), cast('0001-01-01' as date)
+        ) as receipt_date
+
+    from daily_receipts
+
+    inner join latest_as_of_date
+        on
+            daily_receipts.received_date_key
+            < cast(latest_as_of_date.final_from as date)
+
+),
+
+newest_event as (
+
+    select max(event_versions.received_at) as data_through
 
     from event_versions
 
     inner join latest_as_of_date
-        on
-            event_versions.receipt_date
-            < cast(latest_as_of_date.window_closed_at as date)
+        on event_versions.received_at < latest_as_of_date.final_from
 
-    where event_versions.events > 0
-
-),
-
-newest_clickstream as (
-
-    select max(events.received_at) as data_through
-
-    from events
-
-    inner join latest_as_of_date
-        on events.received_at < latest_as_of_date.window_closed_at
-
-    where events.received_date >= (select received_date from last_whole_day)
+    where
+        event_versions.received_date
+        >= (select receipt_date from last_full_receipt_date)
 
 ),
 
@@ -103,22 +102,22 @@ newest_batch as (
 
 ),
 
-newest_invoices as (
+newest_invoice as (
 
     {% if var('has_invoices') -%}
-    select max(invoices.loaded_at) as data_through
+    select max(invoice_versions.loaded_at) as data_through
 
-    from invoices
+    from invoice_versions
 
     inner join latest_as_of_date
-        on invoices.loaded_at < latest_as_of_date.window_closed_at
+        on invoice_versions.loaded_at < latest_as_of_date.final_from
     {%- else -%}
     select cast(null as {{ dbt.type_timestamp() }}) as data_through
     {%- endif %}
 
 ),
 
-newest_calls as (
+newest_call as (
 
     {% if var('has_support_calls') -%}
     select max(calls.loaded_at) as data_through
@@ -126,44 +125,55 @@ newest_calls as (
     from calls
 
     inner join latest_as_of_date
-        on calls.loaded_at < latest_as_of_date.window_closed_at
+        on calls.loaded_at < latest_as_of_date.final_from
     {%- else -%}
     select cast(null as {{ dbt.type_timestamp() }}) as data_through
     {%- endif %}
 
 ),
 
-freshness as (
+data_ages as (
 
     select
         latest_as_of_date.as_of_date,
-        newest_clickstream.data_through as clickstream_data_through,
+        newest_event.data_through as clickstream_data_through,
         newest_batch.data_through as crm_data_through,
-        newest_invoices.data_through as billing_data_through,
-        newest_calls.data_through as support_data_through,
-        coalesce(
-            {{ days_between(
-                'cast(newest_clickstream.data_through as date)',
-                'latest_as_of_date.as_of_date'
-            ) }} > {{ var('stale_after_days') }},
-            true
-        )
-        or coalesce(
-            {{ days_between(
-                'newest_batch.data_through', 'latest_as_of_date.as_of_date'
-            ) }} > {{ var('stale_after_days') }},
-            true
-        ) as is_stale
+        newest_invoice.data_through as billing_data_through,
+        newest_call.data_through as support_data_through,
+        {{ dbt.datediff(
+            'cast(newest_event.data_through as date)',
+            'latest_as_of_date.as_of_date',
+            'day'
+        ) }} as clickstream_age_days,
+        {{ dbt.datediff(
+            'newest_batch.data_through', 'latest_as_of_date.as_of_date', 'day'
+        ) }} as crm_age_days
 
     from latest_as_of_date
 
-    cross join newest_clickstream
+    cross join newest_event
 
     cross join newest_batch
 
-    cross join newest_invoices
+    cross join newest_invoice
 
-    cross join newest_calls
+    cross join newest_call
+
+),
+
+freshness as (
+
+    select
+        as_of_date,
+        clickstream_data_through,
+        crm_data_through,
+        billing_data_through,
+        support_data_through,
+        coalesce(clickstream_age_days > {{ var('stale_after_days') }}, true)
+        or coalesce(crm_age_days > {{ var('stale_after_days') }}, true)
+            as is_stale
+
+    from data_ages
 
 )
 

@@ -1,69 +1,124 @@
-{%- set arrivals = (
-    [
-        ('clickstream', 'raw_events', 'received_at'),
-        ('salesforce', 'raw_accounts', 'loaded_at'),
-    ]
-    + ([('salesforce', 'raw_contacts', 'loaded_at')]
-        if var('has_contacts') else [])
-    + ([('billing', 'raw_invoices', 'loaded_at')]
-        if var('has_invoices') else [])
-    + ([('support', 'raw_calls', 'loaded_at')]
-        if var('has_support_calls') else [])
-) -%}
-
 with
 
-{% for source_name, table_name, arrived_at in arrivals -%}
-{{ table_name }} as (
+records as (
 
-    select
-        max(cast({{ arrived_at }} as {{ dbt.type_timestamp() }}))
-            as last_arrived_at
-
-    from (
-        -- depends_on: {{ ref(table_name) if var('load_demo_seeds') }}
-        select {{ source_columns(table_name) }}
-        from {{ ref('base_clickstream__file_records')
-            if table_name == 'raw_events' and var('raw_event_files') is not none
-            else source(source_name, table_name) }}
-    ) as {{ table_name }}
-
-    where {{ partition_filter_last_record(table_name) }}
+    select * from {{ ref('stg_clickstream__records') }}
 
 ),
 
-{% endfor -%}
+daily_receipts as (
 
-arrivals as (
+    select * from {{ ref('int_clickstream_daily_receipts') }}
 
-    {% for source_name, table_name, arrived_at in arrivals -%}
+),
+
+accounts as (
+
+    select * from {{ ref('stg_salesforce__accounts') }}
+
+    where {{ partition_filter_last_record('raw_accounts') }}
+
+),
+
+{% if var('has_contacts') -%}
+contacts as (
+
+    select * from {{ ref('stg_salesforce__contacts') }}
+
+    where {{ partition_filter_last_record('raw_contacts') }}
+
+),
+
+{% endif -%}
+{% if var('has_invoices') -%}
+invoice_versions as (
+
+    select * from {{ ref('stg_billing__invoice_versions') }}
+
+),
+
+{% endif -%}
+{% if var('has_support_calls') -%}
+call_versions as (
+
+    select * from {{ ref('stg_support__call_versions') }}
+
+),
+
+{% endif -%}
+-- The date of the last arrival is known, so that one day of records is read.
+last_arrivals as (
+
     select
-        '{{ table_name }}' as source_relation,
-        last_arrived_at
+        'raw_events' as source_relation,
+        max(received_at) as last_arrived_at
 
-    from {{ table_name }}
-    {%- if not loop.last %}
+    from records
+
+    where
+        received_at >= (
+            select cast(max(received_date) as {{ dbt.type_timestamp() }})
+            from daily_receipts
+        )
 
     union all
 
-    {% endif -%}
-    {%- endfor %}
+    select
+        'raw_accounts' as source_relation,
+        max(loaded_at) as last_arrived_at
+
+    from accounts
+
+    {%- if var('has_contacts') %}
+
+    union all
+
+    select
+        'raw_contacts' as source_relation,
+        max(loaded_at) as last_arrived_at
+
+    from contacts
+    {%- endif %}
+
+    {%- if var('has_invoices') %}
+
+    union all
+
+    select
+        'raw_invoices' as source_relation,
+        max(loaded_at) as last_arrived_at
+
+    from invoice_versions
+    {%- endif %}
+
+    {%- if var('has_support_calls') %}
+
+    union all
+
+    select
+        'raw_calls' as source_relation,
+        max(loaded_at) as last_arrived_at
+
+    from call_versions
+    {%- endif %}
 
 ),
 
-arrivals_with_clock as (
+watermarks as (
 
     select
         source_relation,
         last_arrived_at,
         cast(
-            {{ add_hours(
-                'max(last_arrived_at) over ()', -(var('allowed_lateness_hours') | int)
+            {{ dbt.dateadd(
+                'hour',
+                -(var('allowed_lateness_hours') | int),
+                'max(last_arrived_at) over ()'
             ) }} as date
         ) as latest_complete_date
 
-    from arrivals
+    from last_arrivals
 
 )
 
-select * from arrivals_with_clock
+select * from watermarks

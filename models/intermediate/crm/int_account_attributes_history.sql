@@ -5,23 +5,23 @@
 
 with
 
-changes as (
+on_time_changes as (
 
-    select * from {{ ref('int_account_changes_on_time') }}
+    select * from {{ ref('int_account_changes') }}
+
+    where
+        batch_scope = 'on_time'
+        and change_kind in ('arrived', 'changed')
 
 ),
 
-fingerprinted_changes as (
+changes_with_fingerprint as (
 
     select
-        account_id,
-        batch_date,
-        {{ attributes | join(',\n        ') }},
-        {{ dbt.hash(concat_columns(attributes)) }} as fingerprint
+        *,
+        {{ dbt.hash(concat_columns(attributes)) }} as attributes_fingerprint
 
-    from changes
-
-    where change_kind in ('arrived', 'changed')
+    from on_time_changes
 
 ),
 
@@ -29,12 +29,12 @@ changes_with_previous as (
 
     select
         *,
-        lag(fingerprint) over (
+        lag(attributes_fingerprint) over (
             partition by account_id
             order by batch_date
         ) as previous_fingerprint
 
-    from fingerprinted_changes
+    from changes_with_fingerprint
 
 ),
 
@@ -47,7 +47,9 @@ attribute_changes as (
 
     from changes_with_previous
 
-    where previous_fingerprint is null or previous_fingerprint != fingerprint
+    where
+        previous_fingerprint is null
+        or previous_fingerprint != attributes_fingerprint
 
 )
 

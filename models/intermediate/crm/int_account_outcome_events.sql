@@ -1,6 +1,7 @@
 {{ config(enabled=var('cancellation_source') == 'events') }}
 
-{%- set kinds = [
+{#- (event type, source column, event names) -#}
+{%- set outcomes = [
     ('cancellation', 'cancellation_event', var('cancellation_events')),
     ('start', 'restart_event', var('restart_events')),
 ] %}
@@ -34,10 +35,10 @@ ranked_account_users as (
 
 outcomes as (
 
-    {% for kind, source_column, names in kinds -%}
+    {% for event_type, source_column, names in outcomes -%}
     select
         user_id,
-        '{{ kind }}' as event_type,
+        '{{ event_type }}' as event_type,
         '{{ source_column }}' as source_column,
         event_at,
         cast(event_at as date) as event_date,
@@ -63,7 +64,7 @@ outcomes as (
 
 ),
 
--- Known is what has arrived, of a user whose account is known too.
+-- An event is known once it has arrived and a batch has named its user.
 account_outcomes as (
 
     select
@@ -96,7 +97,7 @@ account_outcomes as (
 
 ),
 
-account_days as (
+account_dates as (
 
     select
         account_id,
@@ -113,7 +114,7 @@ account_days as (
 
 ),
 
-account_days_with_both as (
+account_dates_with_last_times as (
 
     select
         *,
@@ -124,7 +125,7 @@ account_days_with_both as (
             partition by account_id, event_date
         ) as last_cancellation_at
 
-    from account_days
+    from account_dates
 
 ),
 
@@ -145,7 +146,7 @@ outcome_events as (
             else 2
         end as order_in_day
 
-    from account_days_with_both
+    from account_dates_with_last_times
 
 )
 

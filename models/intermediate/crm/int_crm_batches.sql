@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['batch_date', 'loaded_at'],
         on_schema_change='fail'
     )
@@ -20,7 +19,15 @@ accounts as (
 
 ),
 
-present_batches as (
+{% if is_incremental() -%}
+existing_batches as (
+
+    select * from {{ this }}
+
+),
+
+{% endif -%}
+arrived_batches as (
 
     select
         batch_date,
@@ -35,29 +42,29 @@ present_batches as (
 
 batches_to_load as (
 
-    select present_batches.*
+    select arrived_batches.*
 
-    from present_batches
+    from arrived_batches
 
     {% if is_incremental() -%}
-    left join {{ this }} as taken
+    left join existing_batches
         on
-            present_batches.batch_date = taken.batch_date
-            and present_batches.loaded_at = taken.loaded_at
+            arrived_batches.batch_date = existing_batches.batch_date
+            and arrived_batches.loaded_at = existing_batches.loaded_at
 
-    where present_batches.count_rows > coalesce(taken.count_rows, 0)
+    where arrived_batches.count_rows > coalesce(existing_batches.count_rows, 0)
     {%- endif %}
 
 ),
 
-counted_batches as (
+batches as (
 
     select
         accounts.batch_date,
         accounts.loaded_at,
-        count(*) as count_rows,
-        count(distinct accounts.account_id) as count_accounts,
-        sum(case when accounts.account_id is null then 1 else 0 end)
+        cast(count(*) as bigint) as count_rows,
+        cast(count(distinct accounts.account_id) as bigint) as count_accounts,
+        cast(sum(case when accounts.account_id is null then 1 else 0 end) as bigint)
             as count_rows_without_account
 
     from accounts
@@ -68,20 +75,6 @@ counted_batches as (
             and accounts.loaded_at = batches_to_load.loaded_at
 
     group by 1, 2
-
-),
-
-batches as (
-
-    select
-        batch_date,
-        loaded_at,
-        cast(count_rows as bigint) as count_rows,
-        cast(count_accounts as bigint) as count_accounts,
-        cast(count_rows_without_account as bigint)
-            as count_rows_without_account
-
-    from counted_batches
 
 )
 

@@ -10,48 +10,50 @@ batches as (
 
 ),
 
-numbered as (
+numbered_batches as (
 
     select
         *,
-        row_number() over (order by batch_date, loaded_at) as number,
+        row_number() over (order by batch_date, loaded_at) as batch_number,
         case
             when is_on_time
                 then row_number() over (
                     partition by is_on_time
                     order by batch_date, loaded_at
                 )
-        end as number_on_time
+        end as on_time_batch_number
 
     from batches
 
 ),
 
-{{ validate_batches('judged', 'number') }},
+{{ validate_batches('statuses', 'numbered_batches', 'batch_number') }},
 
-{{ validate_batches('judged_on_time', 'number_on_time') }},
+{{ validate_batches(
+    'statuses_on_time', 'numbered_batches', 'on_time_batch_number'
+) }},
 
-batches_with_status as (
+validated_batches as (
 
     select
-        numbered.batch_date,
-        numbered.loaded_at,
-        numbered.count_rows,
-        numbered.count_accounts,
-        numbered.count_rows_without_account,
-        numbered.is_on_time,
-        judged.previous_count_accounts,
-        judged.batch_status,
-        judged_on_time.batch_status as batch_status_on_time
+        numbered_batches.batch_date,
+        numbered_batches.loaded_at,
+        numbered_batches.count_rows,
+        numbered_batches.count_accounts,
+        numbered_batches.count_rows_without_account,
+        numbered_batches.is_on_time,
+        statuses.previous_count_accounts,
+        statuses.batch_status,
+        statuses_on_time.batch_status as batch_status_on_time
 
-    from numbered
+    from numbered_batches
 
-    left join judged
-        on numbered.number = judged.number
+    left join statuses
+        on numbered_batches.batch_number = statuses.number
 
-    left join judged_on_time
-        on numbered.number_on_time = judged_on_time.number
+    left join statuses_on_time
+        on numbered_batches.on_time_batch_number = statuses_on_time.number
 
 )
 
-select * from batches_with_status
+select * from validated_batches

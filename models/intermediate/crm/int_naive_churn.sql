@@ -6,7 +6,7 @@ changes as (
 
     select * from {{ ref('int_account_changes') }}
 
-    where change_kind != 'batch'
+    where batch_scope = 'all' and change_kind != 'batch'
 
 ),
 

@@ -1,18 +1,29 @@
+{%- set cancellation_source = var('cancellation_source') -%}
+{#- (source column, event type, date column, order in day) -#}
+{%- set date_columns = [('signup_date', 'start', 'signup_date', 1)] -%}
+{%- if cancellation_source == 'dates' -%}
+{%- do date_columns.extend([
+    ('cancelled_service', 'cancellation', 'cancellation_date', 2),
+    ('new_customer', 'start', 'restart_date', 3),
+]) -%}
+{%- endif -%}
+{#- (source column, event type, flag column, order in day) -#}
+{%- set flag_columns = [
+    ('cancelled_service', 'cancellation', 'is_cancelled', 2),
+    ('new_customer', 'start', 'is_new_customer', 3),
+] if cancellation_source == 'flags' else [] %}
+
 with
 
-changes as (
+account_changes as (
 
     select * from {{ ref('int_account_changes') }}
 
-),
-
-changes_on_time as (
-
-    select * from {{ ref('int_account_changes_on_time') }}
+    where change_kind in ('arrived', 'changed')
 
 ),
 
-{% if var('cancellation_source') == 'events' -%}
+{% if cancellation_source == 'events' -%}
 outcome_events as (
 
     select * from {{ ref('int_account_outcome_events') }}
@@ -20,49 +31,125 @@ outcome_events as (
 ),
 
 {% endif -%}
-accepted_events as (
+{% if flag_columns -%}
+flag_states as (
 
-    {{ subscription_events('changes', 'known_date') }}
+    {% for source_column, event_type, flag, order_in_day in flag_columns -%}
+    select
+        batch_scope,
+        account_id,
+        '{{ source_column }}' as source_column,
+        '{{ event_type }}' as event_type,
+        {{ order_in_day }} as order_in_day,
+        batch_date,
+        {{ flag }} as is_on,
+        min(batch_date) over (
+            partition by batch_scope, account_id
+        ) as first_batch_date
+
+    from account_changes
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
 
 ),
 
-on_time_events as (
-
-    {{ subscription_events('changes_on_time', 'known_on_time_date') }}
-
-),
-
-known_events as (
+-- An unreadable flag keeps its previous state.
+flag_states_with_previous as (
 
     select
-        account_id,
-        source_column,
-        event_type,
-        event_date,
-        order_in_day,
-        known_in_batch as first_known_in_batch,
-        cast(null as date) as first_known_on_time_in_batch,
-        case when is_in_first_batch then 1 else 0 end as is_in_first_batch
+        *,
+        lag(is_on) over (
+            partition by batch_scope, account_id, source_column
+            order by batch_date
+        ) as was_on
 
-    from accepted_events
+    from flag_states
+
+    where is_on is not null
+
+),
+
+{% endif -%}
+events_in_batches as (
+
+    {% for source_column, event_type, date_column, order_in_day in date_columns -%}
+    select
+        batch_scope,
+        account_id,
+        '{{ source_column }}' as source_column,
+        '{{ event_type }}' as event_type,
+        {{ date_column }} as event_date,
+        {{ order_in_day }} as order_in_day,
+        batch_date as known_date,
+        false as is_in_first_batch
+
+    from account_changes
+
+    where {{ date_column }} is not null
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+    {%- if flag_columns %}
 
     union all
 
     select
+        batch_scope,
+        account_id,
+        source_column,
+        event_type,
+        batch_date as event_date,
+        order_in_day,
+        batch_date as known_date,
+        batch_date = first_batch_date as is_in_first_batch
+
+    from flag_states_with_previous
+
+    where is_on and not coalesce(was_on, false)
+    {%- endif %}
+    {%- if cancellation_source == 'events' %}
+
+    union all
+
+    select
+        'all' as batch_scope,
         account_id,
         source_column,
         event_type,
         event_date,
         order_in_day,
-        null as first_known_in_batch,
-        known_in_batch as first_known_on_time_in_batch,
-        0 as is_in_first_batch
+        known_date,
+        false as is_in_first_batch
 
-    from on_time_events
+    from outcome_events
+
+    union all
+
+    select
+        'on_time' as batch_scope,
+        account_id,
+        source_column,
+        event_type,
+        event_date,
+        order_in_day,
+        known_on_time_date as known_date,
+        false as is_in_first_batch
+
+    from outcome_events
+
+    where known_on_time_date is not null
+    {%- endif %}
 
 ),
 
-subscription_events as (
+events as (
 
     select
         account_id,
@@ -70,92 +157,31 @@ subscription_events as (
         event_type,
         event_date,
         order_in_day,
-        min(first_known_in_batch) as first_known_in_batch,
-        min(first_known_on_time_in_batch) as first_known_on_time_in_batch,
-        max(is_in_first_batch) = 1 as is_in_first_batch
+        min(case when batch_scope = 'all' then known_date end)
+            as first_known_in_batch,
+        min(case when batch_scope = 'on_time' then known_date end)
+            as first_known_on_time_in_batch,
+        max(
+            case when batch_scope = 'all' and is_in_first_batch then 1 else 0 end
+        ) = 1 as is_in_first_batch
 
-    from known_events
+    from events_in_batches
 
     group by 1, 2, 3, 4, 5
 
 ),
 
-events_with_signup as (
-
-    select
-        *,
-        min(
-            case
-                when
-                    source_column = 'signup_date'
-                    and first_known_in_batch is not null
-                    then event_date
-            end
-        ) over (partition by account_id) as signup_date
-
-    from subscription_events
-
-),
-
-events_with_exclusion as (
-
-    select
-        *,
-        case
-            when first_known_in_batch is null then 'only_on_time'
-            when event_date < signup_date then 'before_signup'
-            when source_column = 'signup_date' and event_date > signup_date
-                then 'corrected_signup'
-        end as exclusion
-
-    from events_with_signup
-
-),
-
-{#- Signals that are left out have neighbours of their own, and no say. #}
-
-events_with_previous_type as (
-
-    select
-        *,
-        lag(event_type) over (
-            partition by account_id, exclusion is null
-            order by event_date, order_in_day
-        ) as previous_event_type
-
-    from events_with_exclusion
-
-),
-
-marked_events as (
-
-    select
-        *,
-        exclusion is null
-        and event_type != coalesce(previous_event_type, 'cancellation') as is_transition
-
-    from events_with_previous_type
-
-),
-
-events_with_transitions as (
-
-    select
-        *,
-        lead(event_date) over (
-            partition by account_id, is_transition
-            order by event_date, order_in_day
-        ) as next_transition_date,
-        lag(event_date) over (
-            partition by account_id, is_transition
-            order by event_date, order_in_day
-        ) as previous_transition_date
-
-    from marked_events
-
-),
-
+-- Events of on-time batches only have a partition of their own, so that they do
+-- not affect the transitions of the others.
 events_with_transition as (
+
+    {{ subscription_transitions(
+        'events', ['account_id', 'first_known_in_batch is null']
+    ) | indent(4) }}
+
+),
+
+subscription_events as (
 
     select
         account_id,
@@ -166,32 +192,17 @@ events_with_transition as (
         first_known_in_batch,
         first_known_on_time_in_batch,
         case
-            when exclusion is not null then exclusion
-            when is_transition and event_type = 'cancellation'
-                then case
-                    when next_transition_date = event_date then 'plan_change'
-                    else 'closes'
-                end
-            when is_transition
-                then case
-                    when previous_transition_date = event_date then 'plan_change'
-                    else 'opens'
-                end
+            when first_known_in_batch is null then 'only_on_time'
             when
-                event_type = 'start'
+                transition = 'repeats'
+                and event_type = 'start'
                 and (event_date = signup_date or is_in_first_batch)
                 then 'restates_start'
-            when event_type = 'cancellation' and previous_event_type is null
-                then 'never_started'
-            else 'repeats'
+            else transition
         end as transition
 
-    from events_with_transitions
+    from events_with_transition
 
 )
 
-select
-    *,
-    transition in ('opens', 'closes', 'plan_change') as is_state_change
-
-from events_with_transition
+select * from subscription_events

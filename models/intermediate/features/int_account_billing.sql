@@ -1,71 +1,86 @@
 {{
     config(
         enabled=var('has_invoices'),
-        materialized='incremental',
-        incremental_strategy='append',
-        unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(
+            this, ref('int_feature_snapshot_dates')
+        ) }}",
     )
 }}
 
 with
 
-states as (
+accounts as (
 
-    select * from {{ ref('base_billing__invoice_states') }}
+    select * from {{ ref('int_account_status') }}
+
+    where
+        is_open
+        and {{ new_as_of_date_filter(ref('int_feature_snapshot_dates')) }}
+
+),
+
+snapshot_dates as (
+
+    select * from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
+
+),
+
+invoice_versions as (
+
+    select * from {{ ref('stg_billing__invoice_versions') }}
 
     where is_on_time
 
 ),
 
-as_of_dates as (
-
-    {{ new_as_of_dates() }}
-
-),
-
-invoices_ever_in_window as (
+invoices_due_in_window as (
 
     select distinct
-        states.invoice_id,
-        as_of_dates.as_of_date
+        snapshot_dates.as_of_date,
+        invoice_versions.invoice_id
 
-    from states
+    from invoice_versions
 
-    inner join as_of_dates
+    inner join snapshot_dates
         on
-            states.due_date < as_of_dates.as_of_date
-            and states.due_date
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            invoice_versions.due_date < snapshot_dates.as_of_date
+            and invoice_versions.due_date
+            >= {{ dbt.dateadd('day', -90, 'snapshot_dates.as_of_date') }}
 
 ),
 
--- An invoice may be postponed: what a day knows is the last state of then.
-ranked_states as (
+-- An invoice may be postponed, so all versions known by the date are ranked.
+ranked_versions as (
 
     select
-        states.*,
-        invoices_ever_in_window.as_of_date,
+        invoice_versions.*,
+        invoices_due_in_window.as_of_date,
         row_number() over (
-            partition by invoices_ever_in_window.as_of_date, states.invoice_id
+            partition by
+                invoices_due_in_window.as_of_date, invoice_versions.invoice_id
             order by
-                states.loaded_at desc,
-                states.account_id asc,
-                states.due_date asc nulls last,
-                states.invoice_date asc nulls last,
-                states.status asc nulls last,
-                states.amount asc nulls last
+                invoice_versions.loaded_at desc,
+                invoice_versions.account_id asc,
+                invoice_versions.due_date asc nulls last,
+                invoice_versions.invoice_date asc nulls last,
+                invoice_versions.status asc nulls last,
+                invoice_versions.amount asc nulls last
         ) as recency
 
-    from states
+    from invoice_versions
 
-    inner join invoices_ever_in_window
+    inner join invoices_due_in_window
         on
-            states.invoice_id = invoices_ever_in_window.invoice_id
-            and states.loaded_at < {{ add_hours(
-                'invoices_ever_in_window.as_of_date',
-                var('allowed_lateness_hours')
+            invoice_versions.invoice_id = invoices_due_in_window.invoice_id
+            and invoice_versions.loaded_at < {{ dbt.dateadd(
+                'hour',
+                var('allowed_lateness_hours'),
+                'invoices_due_in_window.as_of_date'
             ) }}
 
 ),
@@ -73,41 +88,62 @@ ranked_states as (
 invoices_in_window as (
 
     select
-        account_id,
-        status,
         as_of_date,
-        {{ days_between('due_date', 'as_of_date') }} as days_before
+        account_id,
+        invoice_id,
+        status,
+        {{ dbt.datediff('due_date', 'as_of_date', 'day') }} as days_before
 
-    from ranked_states
+    from ranked_versions
 
     where
         recency = 1
         and due_date < as_of_date
-        and due_date >= {{ add_days('as_of_date', -90) }}
+        and due_date >= {{ dbt.dateadd('day', -90, 'as_of_date') }}
+
+),
+
+invoice_counts as (
+
+    select
+        accounts.as_of_date,
+        accounts.account_id,
+        cast(count(invoices.invoice_id) as bigint) as invoices_90d,
+        {% for status in ['late', 'failed', 'refunded'] -%}
+        cast(count(
+            case when invoices.status = '{{ status }}' then 1 end
+        ) as bigint) as {{ status }}_invoices_90d,
+        {% endfor -%}
+        min(
+            case
+                when invoices.status in ('late', 'failed')
+                    then invoices.days_before
+            end
+        ) as days_since_unpaid_invoice
+
+    from accounts
+
+    left join invoices_in_window as invoices
+        on
+            accounts.as_of_date = invoices.as_of_date
+            and accounts.account_id = invoices.account_id
+
+    group by 1, 2
 
 ),
 
 billing as (
 
     select
-        as_of_date,
-        account_id,
-        cast(count(*) as bigint) as invoices_90d,
-        {% for status in ['late', 'failed', 'refunded'] -%}
-        cast(count(case when status = '{{ status }}' then 1 end) as bigint)
-            as {{ status }}_invoices_90d,
-        {% endfor -%}
-        min(case when status in ('late', 'failed') then days_before end)
-            as days_since_unpaid_invoice
+        *,
+        {{ safe_divide(
+            'late_invoices_90d + failed_invoices_90d', 'invoices_90d'
+        ) }} as unpaid_invoice_share_90d,
+        {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+            as finalized_at
 
-    from invoices_in_window
-
-    group by 1, 2
+    from invoice_counts
 
 )
 
-select
-    *,
-    {{ decision_stamp() }} as finalized_at
-
-from billing
+select * from billing

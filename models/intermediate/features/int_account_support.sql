@@ -1,58 +1,69 @@
 {{
     config(
         enabled=var('has_support_calls'),
-        materialized='incremental',
-        incremental_strategy='append',
-        unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(
+            this, ref('int_feature_snapshot_dates')
+        ) }}",
     )
 }}
 
 with
 
-calls as (
+accounts as (
 
-    select * from {{ ref('stg_support__calls') }}
+    select * from {{ ref('int_account_status') }}
 
-    where is_on_time
+    where
+        is_open
+        and {{ new_as_of_date_filter(ref('int_feature_snapshot_dates')) }}
 
 ),
 
-as_of_dates as (
+calls as (
 
-    {{ new_as_of_dates() }}
+    select
+        *,
+        cast(started_at as date) as call_date
+
+    from {{ ref('stg_support__calls') }}
+
+    where is_on_time
 
 ),
 
 calls_in_window as (
 
     select
-        calls.*,
-        as_of_dates.as_of_date,
-        {{ days_between(
-            'cast(calls.started_at as date)', 'as_of_dates.as_of_date'
-        ) }} as days_before
+        accounts.as_of_date,
+        accounts.account_id,
+        calls.call_id,
+        calls.topic,
+        calls.duration_seconds,
+        {{ dbt.datediff('calls.call_date', 'accounts.as_of_date', 'day') }}
+            as days_before
 
-    from calls
+    from accounts
 
-    inner join as_of_dates
+    left join calls
         on
-            cast(calls.started_at as date) < as_of_dates.as_of_date
-            and cast(calls.started_at as date)
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            accounts.account_id = calls.account_id
+            and calls.call_date < accounts.as_of_date
+            and calls.call_date >= {{ dbt.dateadd(
+                'day', -90, 'accounts.as_of_date'
+            ) }}
 
 ),
 
-support as (
+call_counts as (
 
     select
         as_of_date,
         account_id,
-        {% for days in [7, 28, 90] -%}
-        {{ sum_in_window('1', days) }} as support_calls_{{ days }}d,
-        {% endfor -%}
+        {{ sum_in_window('1', 7) }} as support_calls_7d,
+        {{ sum_in_window('1', 28) }} as support_calls_28d,
         {{ sum_in_window('1', 28, skipped=28) }} as support_calls_prior_28d,
+        {{ sum_in_window('1', 90) }} as support_calls_90d,
         {{ sum_in_window('duration_seconds', 28) }}
             as support_call_seconds_28d,
         {{ sum_in_window('duration_seconds', 90) }}
@@ -67,10 +78,32 @@ support as (
 
     group by 1, 2
 
+),
+
+support as (
+
+    select
+        as_of_date,
+        account_id,
+        support_calls_7d,
+        support_calls_28d,
+        support_calls_90d,
+        support_calls_prior_28d,
+        {{ growth_ratio('support_calls_28d', 'support_calls_prior_28d') }}
+            as support_calls_trend_28d,
+        support_call_seconds_28d,
+        support_call_seconds_90d,
+        days_since_last_call,
+        cancellation_question_calls_90d,
+        {% for topic in support_topics() -%}
+        {{ safe_divide(topic ~ '_calls_90d', 'support_calls_90d') }}
+            as {{ topic }}_call_share_90d,
+        {% endfor -%}
+        {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+            as finalized_at
+
+    from call_counts
+
 )
 
-select
-    *,
-    {{ decision_stamp() }} as finalized_at
-
-from support
+select * from support

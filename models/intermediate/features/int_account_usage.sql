@@ -1,10 +1,9 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
-        unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(
+            this, ref('int_feature_snapshot_dates')
+        ) }}",
     )
 }}
 
@@ -12,14 +11,47 @@
 {%- set counts = [
     'visits', 'page_views', 'subscribe_hovers', 'subscribe_clicks',
 ] -%}
+{#- Suffix of the column, days in the window, days from its end to the date. -#}
+{%- set windows = [
+    ('7d', 7, 0), ('prior_7d', 7, 7),
+    ('28d', 28, 0), ('prior_28d', 28, 28),
+    ('90d', 90, 0),
+] -%}
 
 with
+
+accounts as (
+
+    select * from {{ ref('int_account_status') }}
+
+    where
+        is_open
+        and {{ new_as_of_date_filter(ref('int_feature_snapshot_dates')) }}
+
+),
+
+snapshot_dates as (
+
+    select
+        *,
+        {{ dbt.datediff('first_activity_date', 'as_of_date', 'day') }}
+            as days_of_clickstream
+
+    from {{ ref('int_feature_snapshot_dates') }}
+
+    {% if is_incremental() -%}
+    where finalized_at > {{ high_watermark(this, 'finalized_at') }}
+    {%- endif %}
+
+),
 
 activity as (
 
     select * from {{ ref('int_visitor_activity_daily') }}
 
-    where {{ feature_window_filter('activity_date', 90) }}
+    where {{ feature_window_filter(
+        ref('int_feature_snapshot_dates'), 'activity_date', 90
+    ) }}
 
 ),
 
@@ -27,19 +59,15 @@ category_views as (
 
     select * from {{ ref('int_visitor_categories_daily') }}
 
-    where {{ feature_window_filter('activity_date', 90) }}
+    where {{ feature_window_filter(
+        ref('int_feature_snapshot_dates'), 'activity_date', 90
+    ) }}
 
 ),
 
 visitor_accounts as (
 
     select * from {{ ref('int_visitor_accounts') }}
-
-),
-
-as_of_dates as (
-
-    {{ new_as_of_dates() }}
 
 ),
 
@@ -86,18 +114,18 @@ visitor_days_in_window as (
 
     select
         visitor_days.*,
-        as_of_dates.as_of_date,
-        {{ days_between(
-            'visitor_days.activity_date', 'as_of_dates.as_of_date'
+        snapshot_dates.as_of_date,
+        {{ dbt.datediff(
+            'visitor_days.activity_date', 'snapshot_dates.as_of_date', 'day'
         ) }} as days_before
 
     from visitor_days
 
-    inner join as_of_dates
+    inner join snapshot_dates
         on
-            visitor_days.activity_date < as_of_dates.as_of_date
+            visitor_days.activity_date < snapshot_dates.as_of_date
             and visitor_days.activity_date
-            >= {{ add_days('as_of_dates.as_of_date', -90) }}
+            >= {{ dbt.dateadd('day', -90, 'snapshot_dates.as_of_date') }}
 
 ),
 
@@ -126,17 +154,15 @@ visitor_days_with_account as (
 
 ),
 
-usage as (
+usage_counts as (
 
     select
         as_of_date,
         account_id,
         {% for count in counts -%}
-        {{ sum_in_window(count, 7) }} as {{ count }}_7d,
-        {{ sum_in_window(count, 7, skipped=7) }} as {{ count }}_prior_7d,
-        {{ sum_in_window(count, 28) }} as {{ count }}_28d,
-        {{ sum_in_window(count, 28, skipped=28) }} as {{ count }}_prior_28d,
-        {{ sum_in_window(count, 90) }} as {{ count }}_90d,
+        {% for suffix, days, skipped in windows -%}
+        {{ sum_in_window(count, days, skipped) }} as {{ count }}_{{ suffix }},
+        {% endfor -%}
         {% endfor -%}
         {% for days in [7, 28, 90] -%}
         cast(count(distinct case
@@ -153,12 +179,128 @@ usage as (
 
     where account_id is not null
 
-    group by as_of_date, account_id
+    group by 1, 2
+
+),
+
+-- Without activity a count is 0, or null if the clickstream began too late.
+usage_of_accounts as (
+
+    select
+        accounts.as_of_date,
+        accounts.account_id,
+        {% for count in counts -%}
+        {% for suffix, days, skipped in windows -%}
+        case
+            when snapshot_dates.days_of_clickstream >= {{ days + skipped }}
+                then coalesce(usage_counts.{{ count }}_{{ suffix }}, 0)
+        end as {{ count }}_{{ suffix }},
+        {% endfor -%}
+        {% endfor -%}
+        {% for days in [7, 28, 90] -%}
+        case
+            when snapshot_dates.days_of_clickstream >= {{ days }}
+                then coalesce(usage_counts.active_users_{{ days }}d, 0)
+        end as active_users_{{ days }}d,
+        {% endfor -%}
+        {% for category in categories -%}
+        case
+            when snapshot_dates.days_of_clickstream >= 90
+                then coalesce(usage_counts.{{ category }}_views_90d, 0)
+        end as {{ category }}_views_90d,
+        {% endfor -%}
+        usage_counts.days_since_last_visit
+
+    from accounts
+
+    inner join snapshot_dates
+        on accounts.as_of_date = snapshot_dates.as_of_date
+
+    left join usage_counts
+        on
+            accounts.as_of_date = usage_counts.as_of_date
+            and accounts.account_id = usage_counts.account_id
+
+),
+
+usage as (
+
+    select
+        as_of_date,
+        account_id,
+
+        visits_7d,
+        visits_28d,
+        visits_90d,
+        visits_prior_7d,
+        visits_prior_28d,
+        days_since_last_visit,
+        {{ growth_ratio('visits_7d', 'visits_prior_7d') }} as visits_trend_7d,
+        {{ growth_ratio('visits_28d', 'visits_prior_28d') }} as visits_trend_28d,
+        {{ safe_divide('visits_28d', 'active_users_28d') }}
+            as visits_per_active_user_28d,
+
+        page_views_7d,
+        page_views_28d,
+        page_views_90d,
+        page_views_prior_28d,
+        {{ growth_ratio('page_views_28d', 'page_views_prior_28d') }}
+            as page_views_trend_28d,
+        {{ safe_divide('page_views_28d', 'active_users_28d') }}
+            as page_views_per_active_user_28d,
+        {{ safe_divide('page_views_28d', 'visits_28d') }}
+            as page_views_per_visit_28d,
+
+        active_users_7d,
+        active_users_28d,
+        active_users_90d,
+
+        subscribe_hovers_7d,
+        subscribe_hovers_28d,
+        subscribe_hovers_90d,
+        subscribe_hovers_prior_28d,
+        {{ growth_ratio('subscribe_hovers_28d', 'subscribe_hovers_prior_28d') }}
+            as subscribe_hovers_trend_28d,
+        {{ safe_divide('subscribe_hovers_28d', 'active_users_28d') }}
+            as subscribe_hovers_per_active_user_28d,
+        {{ safe_divide('subscribe_hovers_28d', 'visits_28d') }}
+            as subscribe_hovers_per_visit_28d,
+        {{ safe_divide('subscribe_hovers_90d', 'visits_90d') }}
+            as subscribe_hovers_per_visit_90d,
+        subscribe_clicks_7d,
+        subscribe_clicks_28d,
+        subscribe_clicks_90d,
+        {{ safe_divide('subscribe_clicks_28d', 'active_users_28d') }}
+            as subscribe_clicks_per_active_user_28d,
+        {{ safe_divide('subscribe_clicks_28d', 'subscribe_hovers_28d') }}
+            as hover_to_click_rate_28d,
+        {{ safe_divide('subscribe_clicks_90d', 'subscribe_hovers_90d') }}
+            as hover_to_click_rate_90d,
+
+        {% for category in categories -%}
+        {{ category }}_views_90d,
+        {% endfor -%}
+        {% if categories -%}
+        cast({{
+            browsed_category_columns()
+            | join(' > 0 as integer) + cast(')
+        }} > 0 as integer) as categories_browsed_90d,
+        case greatest({{ browsed_category_columns() | join(', ') }}, 0)
+            when 0 then null
+            {%- for category in categories %}
+            when {{ category }}_views_90d then '{{ category }}'
+            {%- endfor %}
+        end as top_category_90d,
+        {%- else -%}
+        cast(null as integer) as categories_browsed_90d,
+        cast(null as {{ dbt.type_string() }}) as top_category_90d,
+        {%- endif %}
+
+        {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+            as finalized_at
+
+    from usage_of_accounts
 
 )
 
-select
-    *,
-    {{ decision_stamp() }} as finalized_at
-
-from usage
+select * from usage

@@ -8,9 +8,9 @@ features as (
 
 ),
 
-contracts as (
+profiles as (
 
-    select * from {{ ref('int_account_contract') }}
+    select * from {{ ref('int_account_profile') }}
 
 ),
 
@@ -24,7 +24,7 @@ accounts as (
 
     select
         features.*,
-        contracts.company_name,
+        profiles.company_name,
         freshness.clickstream_data_through,
         freshness.crm_data_through,
         freshness.billing_data_through,
@@ -36,10 +36,10 @@ accounts as (
     inner join freshness
         on features.as_of_date = freshness.as_of_date
 
-    left join contracts
+    left join profiles
         on
-            features.as_of_date = contracts.as_of_date
-            and features.account_id = contracts.account_id
+            features.as_of_date = profiles.as_of_date
+            and features.account_id = profiles.account_id
 
 )
 

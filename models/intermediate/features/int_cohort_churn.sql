@@ -1,10 +1,7 @@
 {{
     config(
-        materialized='incremental',
-        incremental_strategy='append',
-        unique_key='as_of_date',
         partitioned_by=partitioned_by_month('as_of_date'),
-        pre_hook='{{ delete_stale_snapshots(this) }}',
+        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
     )
 }}
 
@@ -14,7 +11,9 @@ statuses as (
 
     select * from {{ ref('int_account_status') }}
 
-    where {{ new_as_of_date_filter() }}
+    where {{ new_as_of_date_filter(
+        ref('int_feature_snapshot_dates')
+    ) }}
 
 ),
 
@@ -24,9 +23,10 @@ statuses_with_cohort as (
         as_of_date,
         is_open,
         cast(date_trunc('month', signup_date) as date) as cohort_month,
-        {{ days_between(
+        {{ dbt.datediff(
             'signup_date',
-            'case when is_open then as_of_date else last_cancellation_date end'
+            'case when is_open then as_of_date else last_cancellation_date end',
+            'day'
         ) }} as days_subscribed
 
     from statuses
@@ -78,14 +78,12 @@ cohort_churn as (
         cast(count_newer_gone as double)
         / count_newer_accounts as newer_cohorts_gone_share,
         cast(30.0 * count_newer_gone as double)
-        / nullif(total_newer_days_subscribed, 0) as newer_cohorts_monthly_churn
+        / nullif(total_newer_days_subscribed, 0) as newer_cohorts_monthly_churn,
+        {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
+            as finalized_at
 
     from cohorts_with_newer
 
 )
 
-select
-    *,
-    {{ decision_stamp() }} as finalized_at
-
-from cohort_churn
+select * from cohort_churn

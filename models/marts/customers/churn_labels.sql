@@ -1,114 +1,156 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=['account_id', 'as_of_date'],
-        pre_hook="{{ delete_stale_labels() }}",
+        pre_hook="{{ delete_stale_labels(
+            this, ref('int_as_of_dates'), ref('subscription_periods')
+        ) }}",
     )
 }}
 
 {%- set horizon_days = var('churn_horizon_days') | int %}
+{#- An incremental run labels changed periods as of the other dates, too. #}
+{%- set inputs = [('dates_to_label', 'periods')] %}
+{%- if is_incremental() -%}
+{%- do inputs.append(('labelled_dates', 'changed_periods')) -%}
+{%- endif %}
 
 with
 
-{% if is_incremental() -%}
-windows as (
+as_of_dates as (
 
-    {{ label_windows(ref('int_as_of_dates')) }}
+    select * from {{ ref('int_as_of_dates') }}
 
 ),
 
--- All accounts have the same status as of a day.
-labelled_dates as (
+last_known as (
+
+    select * from {{ ref('int_last_known_date') }}
+
+),
+
+periods as (
+
+    select * from {{ ref('subscription_periods') }}
+
+),
+
+dates_with_status as (
+
+    select
+        as_of_dates.as_of_date,
+        {{ label_status(
+            'as_of_dates.as_of_date', 'last_known.last_known_date'
+        ) | indent(8) }} as label_status
+
+    from as_of_dates
+
+    cross join last_known
+
+),
+
+{% if is_incremental() -%}
+existing_labels as (
+
+    select * from {{ this }}
+
+),
+
+-- All labels of an as-of date have the same status and horizon.
+existing_dates as (
 
     select
         as_of_date,
         min(label_status) as label_status,
         min(horizon_days) as horizon_days
 
-    from {{ this }}
+    from existing_labels
 
     group by 1
 
 ),
 
-dates_to_label as (
+labelled_dates as (
 
-    select windows.as_of_date
+    select dates_with_status.*
 
-    from windows
+    from dates_with_status
 
-    left join labelled_dates
+    inner join existing_dates
         on
-            windows.as_of_date = labelled_dates.as_of_date
-            and windows.label_status = labelled_dates.label_status
-            and labelled_dates.horizon_days = {{ horizon_days }}
-
-    where labelled_dates.as_of_date is null
-
-),
-
-labels_of_dates as (
-
-    {{ labels_as_of('dates_to_label') }}
-
-),
-
-dates_labelled as (
-
-    select windows.as_of_date
-
-    from windows
-
-    left join dates_to_label
-        on windows.as_of_date = dates_to_label.as_of_date
-
-    where dates_to_label.as_of_date is null
+            dates_with_status.as_of_date = existing_dates.as_of_date
+            and dates_with_status.label_status = existing_dates.label_status
+            and existing_dates.horizon_days = {{ horizon_days }}
 
 ),
 
 changed_periods as (
 
-    select * from {{ ref('subscription_periods') }}
+    select * from periods
 
     where updated_at > {{ high_watermark(this, 'periods_updated_at') }}
 
 ),
 
-labels_of_changed_periods as (
+{% endif -%}
+dates_to_label as (
 
-    {{ labels_as_of('dates_labelled', 'changed_periods') }}
+    select * from dates_with_status
+
+    {% if is_incremental() -%}
+    where as_of_date not in (select as_of_date from labelled_dates)
+    {%- endif %}
 
 ),
 
-labels as (
+open_periods as (
 
-    select * from labels_of_dates
+    {% for dates, periods in inputs -%}
+    select
+        {{ periods }}.account_id,
+        {{ periods }}.period_number,
+        {{ periods }}.tenure_number,
+        {{ dates }}.as_of_date,
+        {{ dates }}.label_status,
+        {{ churn_date_in_horizon(
+            periods ~ '.churn_date', dates ~ '.as_of_date'
+        ) | indent(8) }} as churn_date
+
+    from {{ periods }}
+
+    inner join {{ dates }}
+        on
+            {{ is_open_period(
+                periods ~ '.start_date', periods ~ '.end_date',
+                dates ~ '.as_of_date'
+            ) | indent(12) }}
+    {%- if not loop.last %}
 
     union all
 
-    select * from labels_of_changed_periods
+    {% endif -%}
+    {%- endfor %}
 
 ),
 
-{% else -%}
 labels as (
 
-    {{ labels_as_of(ref('int_as_of_dates')) }}
-
-),
-
-{% endif -%}
-churn_labels as (
-
     select
-        *,
+        account_id,
+        as_of_date,
+        period_number,
+        tenure_number,
+        case
+            when label_status = 'observed' then churn_date is not null
+        end as is_churned,
+        label_status,
+        case when label_status = 'observed' then churn_date end as churn_date,
         cast({{ horizon_days }} as integer) as horizon_days,
         {{ high_watermark(ref('subscription_periods'), 'updated_at') }}
             as periods_updated_at
 
-    from labels
+    from open_periods
 
 )
 
-select * from churn_labels
+select * from labels

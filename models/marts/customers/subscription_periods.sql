@@ -1,15 +1,14 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
-        unique_key='account_id',
-        pre_hook="{{ delete_stale_periods() }}",
+        unique_key=['account_id', 'period_number'],
+        pre_hook="{{ delete_stale_periods(this, ref('int_subscription_events')) }}",
     )
 }}
 
 {%- set columns = [
     'account_id', 'period_number', 'tenure_number', 'start_date', 'end_date',
-    'end_reason', 'is_winback', 'tenure_churn_date',
+    'end_reason', 'is_winback', 'churn_date',
 ] %}
 
 with
@@ -22,56 +21,39 @@ subscription_events as (
 
 last_known as (
 
-    {{ last_known_date() }}
+    select * from {{ ref('int_last_known_date') }}
 
 ),
 
-transitions as (
+{% if is_incremental() -%}
+existing_periods as (
 
-    select
-        account_id,
-        transition,
-        event_date as start_date,
-        lead(event_date) over (
-            partition by account_id
-            order by event_date, order_in_day
-        ) as end_date,
-        lead(event_date, 2) over (
-            partition by account_id
-            order by event_date, order_in_day
-        ) as restart_date
-
-    from subscription_events
-
-    where transition in ('opens', 'closes')
+    select * from {{ this }}
 
 ),
 
+{% endif -%}
 periods as (
 
-    select
-        transitions.account_id,
-        transitions.start_date,
-        transitions.end_date,
-        case
-            when transitions.end_date is null then null
-            when
-                {{ days_between('transitions.end_date', 'transitions.restart_date') }}
-                <= {{ var('churn_grace_days') }}
-                then 'pause'
-            when
-                {{ days_between(
-                    'transitions.end_date', 'last_known.last_known_date'
-                ) }} >= {{ var('churn_grace_days') }}
-                then 'churn'
-            else 'pending'
-        end as end_reason
+    {{ subscription_periods_from_transitions(
+        'subscription_events', ['account_id']
+    ) | indent(4) }}
 
-    from transitions
+),
+
+periods_with_end_reason as (
+
+    select
+        periods.account_id,
+        periods.start_date,
+        periods.end_date,
+        {{ subscription_end_reason(
+            'periods.end_date', 'periods.is_pause', 'last_known.last_known_date'
+        ) | indent(8) }} as end_reason
+
+    from periods
 
     cross join last_known
-
-    where transitions.transition = 'opens'
 
 ),
 
@@ -88,7 +70,7 @@ numbered_periods as (
             order by start_date
         ) as previous_end_reason
 
-    from periods
+    from periods_with_end_reason
 
 ),
 
@@ -106,7 +88,7 @@ periods_in_tenures as (
 
 ),
 
-complete_periods as (
+current_periods as (
 
     select
         account_id,
@@ -118,34 +100,28 @@ complete_periods as (
         coalesce(previous_end_reason = 'churn', false) as is_winback,
         max(case when end_reason = 'churn' then end_date end) over (
             partition by account_id, tenure_number
-        ) as tenure_churn_date
+        ) as churn_date
 
     from periods_in_tenures
 
 ),
 
 {% if is_incremental() -%}
-previous_periods as (
-
-    select * from {{ this }}
-
-),
-
 compared_periods as (
 
     select
         {{ columns | join(',\n        ') }},
-        1 as is_there
+        1 as difference
 
-    from complete_periods
+    from current_periods
 
     union all
 
     select
         {{ columns | join(',\n        ') }},
-        -1 as is_there
+        -1 as difference
 
-    from previous_periods
+    from existing_periods
 
 ),
 
@@ -158,18 +134,19 @@ changed_periods as (
 
     group by {{ columns | join(', ') }}
 
-    having sum(is_there) != 0
+    having sum(difference) != 0
 
 ),
 
 {% endif -%}
+-- All periods of an account with a changed one.
 subscription_periods as (
 
     select
         *,
         {{ run_timestamp('updated_at') }} as updated_at
 
-    from complete_periods
+    from current_periods
 
     {% if is_incremental() -%}
     where account_id in (select account_id from changed_periods)

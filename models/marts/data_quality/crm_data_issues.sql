@@ -1,4 +1,4 @@
-{%- set read_columns = [
+{%- set parsed_columns = [
     'signup_date', 'seats', 'monthly_recurring_revenue', 'cancelled_service',
     'new_customer',
 ] -%}
@@ -17,7 +17,7 @@ changes as (
 
     select * from {{ ref('int_account_changes') }}
 
-    where change_kind != 'batch'
+    where batch_scope = 'all' and change_kind != 'batch'
 
 ),
 
@@ -27,7 +27,7 @@ batches as (
 
 ),
 
-arrivals as (
+watermarks as (
 
     select * from {{ ref('int_source_watermarks') }}
 
@@ -87,7 +87,7 @@ accounts_without_signup as (
 
 unreadable_values as (
 
-    {% for column in read_columns -%}
+    {% for column in parsed_columns -%}
     select
         account_id,
         min(batch_date) as batch_date,
@@ -108,8 +108,8 @@ unreadable_values as (
 
 ),
 
--- Whatever the transition of a signal came to be later, the last one that had been
--- told by then says whether the account stood cancelled.
+-- The last event that was known before the batch tells whether the account was
+-- cancelled.
 events_before_vanishing as (
 
     select
@@ -118,7 +118,9 @@ events_before_vanishing as (
         subscription_events.event_type,
         row_number() over (
             partition by changes.account_id, changes.batch_date
-            order by subscription_events.event_date desc, subscription_events.order_in_day desc
+            order by
+                subscription_events.event_date desc,
+                subscription_events.order_in_day desc
         ) as recency
 
     from changes
@@ -127,7 +129,8 @@ events_before_vanishing as (
         on
             changes.account_id = subscription_events.account_id
             and changes.batch_date > subscription_events.first_known_in_batch
-            and subscription_events.transition not in ('before_signup', 'corrected_signup')
+            and subscription_events.transition
+            not in ('before_signup', 'corrected_signup')
 
     where changes.change_kind = 'vanished'
 
@@ -139,7 +142,7 @@ vanished_accounts as (
         account_id,
         batch_date,
         'account_vanished' as issue,
-        'not in this batch, and no cancellation was told before' as detail
+        'not in this batch, and not cancelled before' as detail
 
     from events_before_vanishing
 
@@ -170,7 +173,7 @@ incomplete_batches as (
 
 ),
 
-imperfect_batches as (
+batches_with_bad_rows as (
 
     select
         cast(null as {{ dbt.type_string() }}) as account_id,
@@ -207,7 +210,7 @@ imperfect_batches as (
 
 ),
 
-delivered_dates as (
+batch_dates as (
 
     select distinct batch_date from batches
 
@@ -216,11 +219,13 @@ delivered_dates as (
 expected_bounds as (
 
     select
-        (select min(batch_date) from delivered_dates) as first_day,
+        (select min(batch_date) from batch_dates) as first_date,
         greatest(
-            (select max(batch_date) from delivered_dates),
-            (select {{ add_days('max(latest_complete_date)', -1) }} from arrivals)
-        ) as last_day
+            (select max(batch_date) from batch_dates),
+            (select {{ dbt.dateadd(
+                'day', -1, 'max(latest_complete_date)'
+            ) }} from watermarks)
+        ) as last_date
 
 ),
 
@@ -228,19 +233,22 @@ missing_batches as (
 
     select
         cast(null as {{ dbt.type_string() }}) as account_id,
-        expected_days.day as batch_date,
+        expected_dates.date_day as batch_date,
         'missing_batch' as issue,
         'no batch of this day has arrived' as detail
 
-    from {{ date_series(
-        '(select first_day from expected_bounds)',
-        '(select last_day from expected_bounds)'
-    ) }} as expected_days
+    from (
+        {{ dbt.date_spine(
+            'day',
+            '(select first_date from expected_bounds)',
+            '(select ' ~ dbt.dateadd('day', 1, 'last_date') ~ ' from expected_bounds)'
+        ) }}
+    ) as expected_dates
 
-    left join delivered_dates
-        on expected_days.day = delivered_dates.batch_date
+    left join batch_dates
+        on expected_dates.date_day = batch_dates.batch_date
 
-    where delivered_dates.batch_date is null
+    where batch_dates.batch_date is null
 
 ),
 
@@ -266,7 +274,7 @@ issues as (
 
     union all
 
-    select * from imperfect_batches
+    select * from batches_with_bad_rows
 
     union all
 

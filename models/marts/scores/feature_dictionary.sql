@@ -19,7 +19,7 @@ described_features as (
             {{ text_literal(meta.get('window')) }},
             {{ text_literal(meta.get('theme')) }},
             {{ text_literal(meta.get('high')) }},
-            {{ text_literal(meta.get('low')) }},
+            {{ text_literal(meta.get('low', meta.get('high'))) }},
             {{ text_literal(meta.get('missing')) }},
             {{ text_literal(meta.get('monotone_direction')) }}
         ){{ ',' if not loop.last }}

@@ -1,6 +1,3 @@
-{%- set scored_days =
-    '(select distinct as_of_date from ' ~ ref('churn_score_history') ~ ')' -%}
-
 with
 
 history as (
@@ -15,14 +12,20 @@ models as (
 
 ),
 
-labels as (
+periods as (
 
-    {{ labels_as_of(scored_days) }}
+    select * from {{ ref('subscription_periods') }}
 
 ),
 
--- A score as of a day whose outcomes the model may have learnt from is no test.
-scores_with_outcomes as (
+last_known as (
+
+    select * from {{ ref('int_last_known_date') }}
+
+),
+
+-- A score is no test of the model if the model may have trained on its outcome.
+scores_with_churn_date as (
 
     select
         history.model_version,
@@ -33,20 +36,39 @@ scores_with_outcomes as (
         history.revenue_at_risk,
         coalesce(history.monthly_recurring_revenue, 0)
             as monthly_recurring_revenue,
-        labels.label_status = 'observed' as is_observed,
-        coalesce(labels.is_churned, false) as is_churned
+        {{ label_status(
+            'history.as_of_date', 'last_known.last_known_date'
+        ) | indent(8) }} as label_status,
+        {{ churn_date_in_horizon(
+            'periods.churn_date', 'history.as_of_date'
+        ) | indent(8) }} as churn_date
 
     from history
 
     inner join models
         on history.model_version = models.model_version
 
-    inner join labels
+    inner join periods
         on
-            history.account_id = labels.account_id
-            and history.as_of_date = labels.as_of_date
+            history.account_id = periods.account_id
+            and {{ is_open_period(
+                'periods.start_date', 'periods.end_date', 'history.as_of_date'
+            ) | indent(12) }}
+
+    cross join last_known
 
     where history.as_of_date >= models.labels_complete_date
+
+),
+
+scores_with_outcomes as (
+
+    select
+        *,
+        label_status = 'observed' as is_observed,
+        label_status = 'observed' and churn_date is not null as is_churned
+
+    from scores_with_churn_date
 
 ),
 

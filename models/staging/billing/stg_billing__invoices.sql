@@ -2,13 +2,14 @@
 
 with
 
-states as (
+invoice_versions as (
 
-    select * from {{ ref('base_billing__invoice_states') }}
+    select * from {{ ref('stg_billing__invoice_versions') }}
 
 ),
 
-ranked_states as (
+-- The last on-time version, or the first one if none was on time.
+ranked_versions as (
 
     select
         *,
@@ -23,9 +24,9 @@ ranked_states as (
                 invoice_date asc nulls last,
                 status asc nulls last,
                 amount asc nulls last
-        ) as preference
+        ) as version_rank
 
-    from states
+    from invoice_versions
 
 ),
 
@@ -41,9 +42,9 @@ invoices as (
         loaded_at,
         is_on_time
 
-    from ranked_states
+    from ranked_versions
 
-    where preference = 1
+    where version_rank = 1
 
 )
 

@@ -72,8 +72,6 @@ accounts as (
                 then cast(seats_number as integer)
         end as seats,
         monthly_recurring_revenue,
-        cancelled_service,
-        new_customer,
         cancellation_date,
         restart_date,
         is_cancelled,

@@ -23,15 +23,16 @@ contacts as (
 
     from source
 
-)
-{%- else -%}
+),
+
+{% else -%}
 accounts as (
 
     select * from {{ ref('stg_salesforce__accounts') }}
 
 ),
 
--- Every account is one person, who logs in by its name.
+-- Each account is one person who logs in with the account_id.
 contacts as (
 
     select
@@ -44,9 +45,15 @@ contacts as (
 
     from accounts
 
+),
+
+{% endif -%}
+contacts_with_account as (
+
+    select * from contacts
+
+    where user_id is not null and account_id is not null
+
 )
-{%- endif %}
 
-select * from contacts
-
-where user_id is not null and account_id is not null
+select * from contacts_with_account

@@ -2,29 +2,13 @@
 
 with
 
-source as (
+call_versions as (
 
-    -- depends_on: {{ ref('raw_calls') if var('load_demo_seeds') }}
-    select {{ source_columns('raw_calls') }}
-    from {{ source('support', 'raw_calls') }}
+    select * from {{ ref('stg_support__call_versions') }}
 
 ),
 
-records as (
-
-    select
-        {{ parse_crm_text('call_id') }} as call_id,
-        {{ parse_crm_text('account_id') }} as account_id,
-        {{ safe_cast('started_at', 'timestamp') }} as started_at,
-        {{ safe_cast('duration_seconds', 'integer') }} as duration_seconds,
-        lower({{ parse_crm_text('topic') }}) as topic,
-        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
-
-    from source
-
-),
-
-ranked_records as (
+ranked_versions as (
 
     select
         *,
@@ -36,11 +20,9 @@ ranked_records as (
                 account_id asc,
                 duration_seconds asc nulls last,
                 topic asc nulls last
-        ) as preference
+        ) as version_number
 
-    from records
-
-    where call_id is not null and account_id is not null
+    from call_versions
 
 ),
 
@@ -53,12 +35,11 @@ calls as (
         duration_seconds,
         topic,
         loaded_at,
-        {{ is_on_time_arrival('loaded_at', 'cast(started_at as date)') }}
-            as is_on_time
+        is_on_time
 
-    from ranked_records
+    from ranked_versions
 
-    where preference = 1
+    where version_number = 1
 
 )
 

@@ -1,7 +1,6 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key=[
             'received_date', 'event_id_hash', 'event_id', 'version_number'
         ],
@@ -10,8 +9,8 @@
     )
 }}
 
-{{- require_scratch_model_for_rebuild(
-    ref('base_clickstream__new_event_versions')
+{{- require_scratch_model(
+    ref('base_clickstream__new_event_versions'), for_rebuild=true
 ) }}
 
 {%- set columns = event_columns() %}
