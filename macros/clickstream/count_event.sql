@@ -1,4 +1,4 @@
-{# The canonical names of the events that visits and visitors' days count, each. #}
+{# Returns the canonical names of the events that have a count of their own. #}
 {% macro counted_event_names() -%}
     {{ return([
         'page_view', 'product_view', 'subscribe_hover', 'subscribe_click'
@@ -6,7 +6,7 @@
 {%- endmacro %}
 
 
-{# How many of a group's events have the canonical name `event_name`. #}
+{# Counts the events of a group with the canonical name `event_name`. #}
 {% macro count_event(event_name) -%}
     count(case when event_name = '{{ event_name }}' then 1 end)
 {%- endmacro %}

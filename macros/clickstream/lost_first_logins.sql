@@ -1,20 +1,20 @@
 {#
-    A query for the visitors and users of whom an event was removed since
-    `relation` was last built that may have been their first together. It was not where one
-    of them that is new was received no later, which is nearly always so: an event
-    is removed because an earlier receipt of it has come.
+    Returns a query for the visitors and users whose first event together may
+    have been removed after the literal `known_until`. A removed event was not
+    the first if a new event of both was received no later. That is the usual
+    case, since an event is replaced by an earlier receipt of it.
 #}
-{% macro lost_first_logins(relation) -%}
+{% macro lost_first_logins(event_versions, known_until) -%}
 
     select
         visitor_id,
         user_id
 
-    from {{ ref('stg_clickstream__event_versions') }}
+    from {{ event_versions }}
 
     where
         user_id is not null
-        and processed_at > {{ high_watermark(relation) }}
+        and processed_at > {{ known_until }}
 
     group by visitor_id, user_id
 
@@ -29,19 +29,18 @@
 
 
 {#
-    A hook that deletes those from `relation`, if there are any; the model makes anew
-    what is left.
+    Pre-hook. Deletes the rows of `relation` whose first event may have been
+    removed. The model rebuilds them from the events that are left.
 #}
-{% macro delete_stale_first_logins(relation) -%}
+{% macro delete_stale_first_logins(relation, event_versions) -%}
 
-    {%- if is_incremental() and run_query_cached(
-        'select 1 as is_lost from (' ~ lost_first_logins(relation)
-        ~ ') as lost_first_logins limit 1',
-        ref('stg_clickstream__event_versions')
+    {%- if is_incremental() %}
+    {%- set lost = lost_first_logins(event_versions, high_watermark(relation)) %}
+    {%- if run_query_cached(
+        'select 1 as is_lost from (' ~ lost ~ ') as lost limit 1', event_versions
     ) %}
-    {{ delete_rows(
-        relation, '(visitor_id, user_id) in (' ~ lost_first_logins(relation) ~ ')'
-    ) }}
+    {{ delete_rows(relation, '(visitor_id, user_id) in (' ~ lost ~ ')') }}
+    {%- endif %}
     {%- endif %}
 
 {%- endmacro %}

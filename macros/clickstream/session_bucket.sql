@@ -1,8 +1,7 @@
 {#
-    What to group a visitor's events by before they are made visits: the slots of
-    the day, none longer than `session_timeout_minutes`. Whatever lies in one slot
-    belongs to one visit, since no two of its events are further apart than that. So
-    only the slots have to be sorted, which are few, and not the events.
+    Returns the `group by` columns that put a visitor's events into buckets of at
+    most `session_timeout_minutes`. All events of a bucket are of one session, so
+    only the buckets have to be sorted, which are fewer.
 #}
 {% macro session_bucket(event_at) -%}
     cast({{ event_at }} as date),

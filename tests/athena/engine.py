@@ -115,11 +115,11 @@ class AthenaEngine(Engine):
 
         execute, failed = AthenaCursor.execute, []
 
-        def execute_or_fail(cursor: Any, operation: str, **options: Any) -> Any:
+        def execute_or_fail(cursor: Any, operation: str, *parameters: Any) -> Any:
             if any(re.search(pattern, operation) for pattern in patterns):
                 failed.append(operation)
                 raise RuntimeError("The run was killed here.")
-            return execute(cursor, operation, **options)
+            return execute(cursor, operation, *parameters)
 
         AthenaCursor.execute = execute_or_fail
         try:

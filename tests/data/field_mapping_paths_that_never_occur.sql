@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
-{#- A column's own name is no error: it is there for trackers to come. #}
+{#- A path that equals the column name is kept for future trackers. #}
 {%- set paths = [] -%}
 {%- for column in clickstream_field_mapping() -%}
     {%- for path in column.json_paths if path != '$.' ~ column.name -%}

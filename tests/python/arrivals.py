@@ -22,6 +22,7 @@ TABLES = {
     "clickstream_field_profile": "*",
     "int_clickstream_daily_receipts": "* exclude (processed_at)",
     "int_visitor_sessions where is_current": "* exclude (processed_at)",
+    "int_session_late_arrivals": "* exclude (processed_at)",
     "int_visitor_activity_daily": "* exclude (processed_at)",
     "int_visitor_categories_daily": "* exclude (processed_at)",
     "int_visitor_users": "* exclude (processed_at)",

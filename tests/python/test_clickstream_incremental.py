@@ -18,6 +18,7 @@ LINE = [
     "event_names",
     "stg_clickstream__events",
     "+sessions",
+    "identities",
     "+int_visitor_activity_daily",
     "+int_visitor_categories_daily",
     "+stg_clickstream__rejects",
@@ -33,6 +34,7 @@ TABLES = {
     "clickstream_daily_counts": "*",
     "clickstream_field_profile": "*",
     "late_arrivals": "*",
+    "int_session_late_arrivals": "* exclude (processed_at)",
     "int_visitor_activity_daily": "* exclude (processed_at)",
     "int_visitor_categories_daily": "* exclude (processed_at)",
 }

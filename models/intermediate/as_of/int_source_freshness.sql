@@ -62,14 +62,14 @@ last_full_receipt_date as (
 
     select
         coalesce(
-            max(daily_receipts.receipt_date), cast('0001-01-01' as date)
+            max(daily_receipts.received_date_key), cast('0001-01-01' as date)
         ) as receipt_date
 
     from daily_receipts
 
     inner join latest_as_of_date
         on
-            daily_receipts.receipt_date
+            daily_receipts.received_date_key
             < cast(latest_as_of_date.final_from as date)
 
 ),

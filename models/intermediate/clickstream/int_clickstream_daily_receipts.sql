@@ -1,207 +1,141 @@
 {{
     config(
-        materialized='incremental',
-        unique_key='receipt_date',
-        pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
-        post_hook="{{ drop_set_aside('changed_days') }}",
+        unique_key='received_date_key',
+        pre_hook="{{ delete_stale_rows_after_rebuild(
+            this, ref('stg_clickstream__event_versions')
+        ) }}",
     )
 }}
 
-{#- Stands for no time of receipt: a null would never be replaced. -#}
-{%- set no_day = "cast('0001-01-01' as date)" %}
+{%- set records = ref('stg_clickstream__records') %}
+{%- set event_versions = ref('stg_clickstream__event_versions') %}
 
-{%- set counts = [
-    'raw_records', 'objects', 'rejects', 'events', 'repaired_events'
-] %}
+{#- The key of records without a time of receipt: a merge matches no null. #}
+{%- set no_date = "date '0001-01-01'" %}
+
+{#- A run counts the dates that have changed. Too many to name are all dates. #}
+{%- set is_new = 'processed_at > ' ~ high_watermark(this) %}
+{%- set changed_dates = distinct_dates(records, 'received_at', is_new)
+    + distinct_dates(event_versions, 'received_at', is_new)
+    if is_incremental() else [] %}
+{%- set known_dates = changed_dates | reject('none') | list %}
+{%- set has_date_filter = is_incremental()
+    and (not known_dates or can_inline_dates(known_dates)) %}
 
 with
 
-{% if is_incremental() %}
+records as (
 
-{%- set changed_days %}
-select coalesce(cast(received_at as date), {{ no_day }}) as receipt_date
+    select
+        coalesce(cast(received_at as date), {{ no_date }}) as received_date_key,
+        object_number,
+        reject_reason
 
-from {{ ref('base_clickstream__parsed_records') }}
+    from {{ records }}
 
-where processed_at > {{ high_watermark(this) }}
+    {%- if has_date_filter %}
 
-union
+    where {{ is_on_dates('received_at', known_dates) }}
 
-select coalesce(cast(received_at as date), {{ no_day }}) as receipt_date
+    {%- if none in changed_dates %}
 
-from {{ ref('base_clickstream__records') }}
+    union all
 
-where processed_at > {{ high_watermark(this) }}
+    select
+        {{ no_date }} as received_date_key,
+        object_number,
+        reject_reason
 
-union
+    from {{ records }}
 
-select received_date as receipt_date
-
-from {{ ref('base_clickstream__event_versions') }}
-
-where processed_at > {{ high_watermark(this) }}
-{%- endset %}
-
-changed_days as (
-
-    {{ set_aside('changed_days', changed_days) }}
+    where received_at is null
+    {%- endif %}
+    {%- endif %}
 
 ),
 
-{% endif %}
+events as (
 
-{#- Each reads its table itself: what many read is read whole, and kept. #}
-
-{%- for rows, relation, condition, columns in [
-    ('delivered', ref('base_clickstream__parsed_records'), 'true', []),
-    ('found', ref('base_clickstream__records'), 'true', ['reject_reason']),
-    (
-        'counted',
-        ref('stg_clickstream__event_versions'),
-        'is_current',
-        ['event_id', 'event_at', 'is_on_time', 'is_repaired']
-    ),
-] %}
-
-{{ rows }} as (
-
-    {%- for has_day in [true, false] %}
-
-    select
-        {{ 'cast(received_at as date)' if has_day else no_day }}
-            as receipt_date,
-        {%- for column in columns %}
-        {{ column }},
-        {%- endfor %}
-        received_at
-
-    from {{ relation }}
+    select * from {{ event_versions }}
 
     where
-        {{ condition }}
-        and received_at is {{ 'not null' if has_day else 'null' }} -- noqa: LT02
-        {%- if has_day and is_incremental() %}
-        {#- The bounds let most of the history be passed over unread. #}
-        and received_at >= (
-            select cast(min(receipt_date) as timestamp) from changed_days
-            where receipt_date <> {{ no_day }}
-        )
-        and received_at < (
-            select cast({{ dbt.dateadd(
-                'day', 1, 'max(receipt_date)'
-            ) }} as timestamp)
-            from changed_days
-        )
-        and cast(received_at as date) in (
-            select receipt_date from changed_days
-        )
+        is_current
+        {%- if has_date_filter %}
+        and {{ date_in_list('received_date', known_dates) }}
         {%- endif %}
-    {%- if has_day %}
-
-    union all
-    {%- endif %}
-    {%- endfor %}
-
-),
-{%- endfor %}
-
-day_counts as (
-
-    select
-        receipt_date,
-        count(*) as raw_records,
-        0 as objects,
-        0 as rejects,
-        0 as events,
-        0 as repaired_events
-
-    from delivered
-
-    group by 1
-
-    union all
-
-    select
-        receipt_date,
-        0 as raw_records,
-        count(*) as objects,
-        count(reject_reason) as rejects,
-        0 as events,
-        0 as repaired_events
-
-    from found
-
-    group by 1
-
-    union all
-
-    select
-        receipt_date,
-        0 as raw_records,
-        0 as objects,
-        0 as rejects,
-        count(*) as events,
-        count(case when is_repaired then 1 end) as repaired_events
-
-    from counted
-
-    group by 1
-
-),
-
-summed_days as (
-
-    select
-        receipt_date,
-        {%- for count in counts %}
-        cast(sum({{ count }}) as bigint) as {{ count }}
-        {%- if not loop.last %},{% endif %}
-        {%- endfor %}
-
-    from day_counts
-
-    group by 1
 
 ),
 
 late_events as (
 
     select
-        receipt_date,
-        {{ seconds_between('event_at', 'received_at') }} / 3600.0
-            as hours_late,
-        event_id
+        *,
+        {{ seconds_between('event_at', 'received_at') }} / 3600.0 as hours_late
 
-    from counted
+    from {{ event_versions }}
 
-    where not is_on_time
+    where
+        is_current
+        and not is_on_time
+        {%- if has_date_filter %}
+        and {{ date_in_list('received_date', known_dates) }}
+        {%- endif %}
+
+),
+
+record_counts as (
+
+    select
+        received_date_key,
+        count(case when object_number = 1 then 1 end) as raw_records,
+        count(*) as objects,
+        count(reject_reason) as rejects
+
+    from records
+
+    group by 1
+
+),
+
+event_counts as (
+
+    select
+        received_date as received_date_key,
+        count(*) as events,
+        count(case when is_repaired then 1 end) as repaired_events
+
+    from events
+
+    group by 1
 
 ),
 
 ranked_late_events as (
 
     select
-        *,
+        received_date,
+        hours_late,
         row_number() over (
-            partition by receipt_date
+            partition by received_date
             order by hours_late, event_id
         ) as lateness_rank,
-        count(*) over (partition by receipt_date) as late_events_of_day
+        count(*) over (partition by received_date) as late_events_of_date
 
     from late_events
 
 ),
 
-late_days as (
+-- The median is the mean of the middle two, or the one in the middle.
+late_event_counts as (
 
     select
-        receipt_date,
+        received_date as received_date_key,
         count(*) as late_events,
         avg(
             case
                 when
-                    2 * lateness_rank >= late_events_of_day
-                    and 2 * lateness_rank <= late_events_of_day + 2
+                    2 * lateness_rank >= late_events_of_date
+                    and 2 * lateness_rank <= late_events_of_date + 2
                     then hours_late
             end
         ) as median_hours_late,
@@ -213,23 +147,44 @@ late_days as (
 
 ),
 
+counts as (
+
+    select
+        coalesce(
+            record_counts.received_date_key, event_counts.received_date_key
+        ) as received_date_key,
+        coalesce(record_counts.raw_records, 0) as raw_records,
+        coalesce(record_counts.objects, 0) as objects,
+        coalesce(record_counts.rejects, 0) as rejects,
+        coalesce(event_counts.events, 0) as events,
+        coalesce(event_counts.repaired_events, 0) as repaired_events
+
+    from record_counts
+
+    full outer join event_counts
+        on record_counts.received_date_key = event_counts.received_date_key
+
+),
+
 daily_receipts as (
 
     select
-        summed_days.receipt_date,
-        nullif(summed_days.receipt_date, {{ no_day }}) as received_date,
-        {%- for count in counts %}
-        summed_days.{{ count }},
-        {%- endfor %}
-        cast(coalesce(late_days.late_events, 0) as bigint) as late_events,
-        late_days.median_hours_late,
-        late_days.max_hours_late,
-        {{ events_stamp() }} as processed_at
+        counts.received_date_key,
+        nullif(counts.received_date_key, {{ no_date }}) as received_date,
+        counts.raw_records,
+        counts.objects,
+        counts.rejects,
+        counts.events,
+        counts.repaired_events,
+        coalesce(late_event_counts.late_events, 0) as late_events,
+        late_event_counts.median_hours_late,
+        late_event_counts.max_hours_late,
+        {{ latest_event_change(event_versions) }} as processed_at
 
-    from summed_days
+    from counts
 
-    left join late_days
-        on summed_days.receipt_date = late_days.receipt_date
+    left join late_event_counts
+        on counts.received_date_key = late_event_counts.received_date_key
 
 )
 

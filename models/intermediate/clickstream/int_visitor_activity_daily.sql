@@ -1,88 +1,130 @@
 {{
     config(
-        materialized='incremental',
         unique_key=['visitor_id', 'activity_date'],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
-            "{{ delete_stale_rows_after_rebuild(this) }}",
-            "{{ delete_stale_visitor_dates(this) }}",
+            "{{ delete_stale_rows_after_rebuild(
+                this, ref('stg_clickstream__event_versions')
+            ) }}",
+            "{{ delete_stale_visitor_dates(
+                this, ref('stg_clickstream__event_versions')
+            ) }}",
         ],
     )
 }}
 
 {%- set timeout = var('session_timeout_minutes') | int %}
 {%- set event_names = counted_event_names() %}
+{%- set event_versions = ref('stg_clickstream__event_versions') %}
 
-{#- The two columns that a run reads of all days lie side by side. #}
+{%- set days_before =
+    (timeout + var('max_clock_skew_minutes') | int + 1439) // 1440 %}
+{%- set days_after = (var('allowed_lateness_hours') | int + 23) // 24 %}
 
 with
 
-{{ event_changes() }},
-
 {% if is_incremental() %}
 
-changed_visitor_dates as (
+changes as (
 
-    {{ changed_visitor_dates(minutes_after=timeout) }}
+    select * from {{ event_versions }}
+
+    where is_on_time and processed_at > {{ high_watermark(this) }}
 
 ),
 
-{#- With those before the day that a visit may have begun with. #}
+-- An event also decides whether a visit starts within the timeout after it.
+changed_visitor_dates as (
+
+    {%- for days in range(timeout // 1440 + 2) %}
+    {%- if days > 0 %}
+
+    union
+    {%- endif %}
+
+    select
+        visitor_id,
+        {{ dbt.dateadd('day', days, 'cast(event_at as date)') }}
+            as activity_date
+
+    from changes
+    {%- if days > 0 %}
+
+    where
+        {{ dbt.dateadd('day', days, 'cast(event_at as date)') }}
+        <= cast({{ dbt.dateadd('minute', timeout, 'event_at') }} as date)
+    {%- endif %}
+    {%- endfor %}
+
+),
+
+-- An on-time event is received within the allowed lateness, and not before it
+-- happens, but for clock skew.
+receipts_to_read as (
+
+    select
+        {{ dbt.dateadd('day', -days_before, 'min(activity_date)') }}
+            as first_received_date,
+        {{ dbt.dateadd('day', days_after, 'max(activity_date)') }}
+            as last_received_date
+
+    from changed_visitor_dates
+
+),
 
 on_time_events as (
 
+    select * from {{ event_versions }}
+
+    where is_current and is_on_time
+
+),
+
+-- The events of each changed date, and those up to the timeout before it.
+events_per_date as (
+
     select
-        events.visitor_id,
-        events.user_id,
-        events.event_name,
-        events.event_at,
+        on_time_events.*,
         changed_visitor_dates.activity_date
 
-    from events
+    from on_time_events
 
     inner join changed_visitor_dates
         on
-            events.visitor_id = changed_visitor_dates.visitor_id
-            and events.event_at >= {{ dbt.dateadd(
-                'minute',
-                -timeout,
-                'cast(changed_visitor_dates.activity_date as timestamp)'
+            on_time_events.visitor_id = changed_visitor_dates.visitor_id
+            and on_time_events.event_at >= {{ dbt.dateadd(
+                'minute', -timeout, 'changed_visitor_dates.activity_date'
             ) }}
-            and events.event_at < cast({{ dbt.dateadd(
-                'day', 1, 'changed_visitor_dates.activity_date'
-            ) }} as timestamp)
+            and on_time_events.event_at < {{ dbt.dateadd(
+                'hour', 24, 'changed_visitor_dates.activity_date'
+            ) }}
 
     where
-        events.is_current
-        and events.is_on_time
-        and {{ is_received_on_time_for(
-            'events.received_date', 'changed_visitor_dates', minutes_before=timeout
-        ) }}
+        on_time_events.received_date
+        >= (select first_received_date from receipts_to_read)
+        and on_time_events.received_date
+        <= (select last_received_date from receipts_to_read)
 
 ),
 
 {% else %}
 
-on_time_events as (
+events_per_date as (
 
     select
-        visitor_id,
-        user_id,
-        event_name,
-        event_at,
+        *,
         cast(event_at as date) as activity_date
 
-    from new_events
+    from {{ event_versions }}
 
-    where is_on_time
+    where is_current and is_on_time
 
 ),
 
 {% endif %}
 
-{#- The visits of each slot are one; a slot that follows may carry it on. #}
-
-activity_parts as (
+-- The events of one bucket are always of one visit.
+event_buckets as (
 
     select
         visitor_id,
@@ -96,7 +138,7 @@ activity_parts as (
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
-    from on_time_events
+    from events_per_date
 
     group by
         visitor_id,
@@ -105,7 +147,7 @@ activity_parts as (
 
 ),
 
-sequenced_parts as (
+buckets_with_previous_event as (
 
     select
         *,
@@ -114,16 +156,16 @@ sequenced_parts as (
             order by first_event_at
         ) as previous_event_at
 
-    from activity_parts
+    from event_buckets
 
 ),
 
-visitor_days as (
+activity_daily as (
 
     select
         visitor_id,
         activity_date,
-        {{ events_stamp() }} as processed_at,
+        {{ latest_event_change(event_versions) }} as processed_at,
         min(user_id) as user_id,
         min(first_event_at) as first_event_at,
         max(last_event_at) as last_event_at,
@@ -143,7 +185,7 @@ visitor_days as (
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
-    from sequenced_parts
+    from buckets_with_previous_event
 
     {% if is_incremental() -%}
     where cast(first_event_at as date) = activity_date
@@ -153,7 +195,7 @@ visitor_days as (
 
 )
 
-select * from visitor_days
+select * from activity_daily
 
 {%- if not is_incremental() %}
 

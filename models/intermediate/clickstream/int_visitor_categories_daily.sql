@@ -1,66 +1,82 @@
 {{
     config(
-        materialized='incremental',
-        unique_key=['visitor_id', 'activity_date'],
+        unique_key=['visitor_id', 'activity_date', 'product_category'],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
-            "{{ delete_stale_rows_after_rebuild(this) }}",
-            "{{ delete_stale_visitor_dates(this) }}",
+            "{{ delete_stale_rows_after_rebuild(
+                this, ref('stg_clickstream__event_versions')
+            ) }}",
+            "{{ delete_stale_visitor_dates(
+                this, ref('stg_clickstream__event_versions')
+            ) }}",
         ],
     )
 }}
 
+{%- set event_versions = ref('stg_clickstream__event_versions') %}
+
+{%- set days_before = (var('max_clock_skew_minutes') | int + 1439) // 1440 %}
+{%- set days_after = (var('allowed_lateness_hours') | int + 23) // 24 %}
+
 with
 
-{{ event_changes() }},
+on_time_events as (
+
+    select
+        *,
+        cast(event_at as date) as activity_date
+
+    from {{ event_versions }}
+
+    where is_current and is_on_time
+
+),
 
 {% if is_incremental() %}
 
 changed_visitor_dates as (
 
-    {{ changed_visitor_dates() }}
+    select distinct
+        visitor_id,
+        cast(event_at as date) as activity_date
+
+    from {{ event_versions }}
+
+    where is_on_time and processed_at > {{ high_watermark(this) }}
 
 ),
 
-on_time_events as (
+-- An on-time event is received within the allowed lateness, and not before it
+-- happens, but for clock skew.
+receipts_to_read as (
 
     select
-        events.visitor_id,
-        events.product_category,
-        changed_visitor_dates.activity_date
+        {{ dbt.dateadd('day', -days_before, 'min(activity_date)') }}
+            as first_received_date,
+        {{ dbt.dateadd('day', days_after, 'max(activity_date)') }}
+            as last_received_date
 
-    from events
+    from changed_visitor_dates
+
+),
+
+events_of_changed_dates as (
+
+    select on_time_events.*
+
+    from on_time_events
 
     inner join changed_visitor_dates
         on
-            events.visitor_id = changed_visitor_dates.visitor_id
-            and events.event_at
-            >= cast(changed_visitor_dates.activity_date as timestamp)
-            and events.event_at < cast({{ dbt.dateadd(
-                'day', 1, 'changed_visitor_dates.activity_date'
-            ) }} as timestamp)
+            on_time_events.visitor_id = changed_visitor_dates.visitor_id
+            and on_time_events.activity_date
+            = changed_visitor_dates.activity_date
 
     where
-        events.is_current
-        and events.is_on_time
-        and {{ is_received_on_time_for(
-            'events.received_date', 'changed_visitor_dates'
-        ) }}
-
-),
-
-{% else %}
-
-on_time_events as (
-
-    select
-        visitor_id,
-        product_category,
-        cast(event_at as date) as activity_date
-
-    from new_events
-
-    where is_on_time
+        on_time_events.received_date
+        >= (select first_received_date from receipts_to_read)
+        and on_time_events.received_date
+        <= (select last_received_date from receipts_to_read)
 
 ),
 
@@ -73,9 +89,11 @@ category_views as (
         activity_date,
         product_category,
         count(*) as views,
-        {{ events_stamp() }} as processed_at
+        {{ latest_event_change(event_versions) }} as processed_at
 
-    from on_time_events
+    from
+        {{ 'events_of_changed_dates' if is_incremental()
+            else 'on_time_events' }}
 
     where product_category is not null
 

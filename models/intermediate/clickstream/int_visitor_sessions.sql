@@ -1,98 +1,119 @@
 {{
     config(
-        materialized='incremental',
         unique_key=['session_id', 'start_date'],
         partitioned_by=partitioned_by_month('start_date'),
-        pre_hook='{{ delete_stale_rows_after_rebuild(this) }}',
-        post_hook="{{ drop_set_aside('whole_sessions') }}",
+        pre_hook="{{ delete_stale_rows_after_rebuild(
+            this, ref('stg_clickstream__event_versions')
+        ) }}",
     )
 }}
 
 {%- set timeout = var('session_timeout_minutes') | int %}
 {%- set event_names = counted_event_names() %}
+{%- set event_versions = ref('stg_clickstream__event_versions') %}
+{%- set affected_sessions = ref('int_affected_sessions') %}
 {%- set counts = [
     'events', 'page_views', 'product_views', 'subscribe_hovers',
-    'subscribe_clicks', 'late_events', 'on_time_sessions'
+    'subscribe_clicks', 'late_events'
 ] %}
 {%- set columns = [
     'visitor_id', 'first_event_id', 'started_at', 'ended_at', 'user_id'
-] + counts + [
-    'on_time_started_at', 'on_time_ended_at', 'first_late_received_at'
-] %}
+] + counts %}
+
+{{- require_scratch_model(affected_sessions) }}
 
 with
 
-{{ event_changes() }},
+new_events as (
+
+    select * from {{ event_versions }}
+
+    where
+        is_current
+        {%- if is_incremental() %}
+        and processed_at > {{ high_watermark(this) }}
+        {%- endif %}
+
+),
 
 {% if is_incremental() %}
 
-whole_sessions as (
+known_events as (
 
-    {{ set_aside('whole_sessions', affected_sessions(this)) }}
+    select * from {{ event_versions }}
 
-),
-
-{#- No event is received before it happens, but for the skew of clocks. #}
-
-first_receipt_read_again as (
-
-    select cast({{ dbt.dateadd(
-        'minute', -(var('max_clock_skew_minutes') | int), 'min(started_at)'
-    ) }} as date) as first_received_date
-
-    from whole_sessions
-
-    where is_read_again = 1
+    where is_current and processed_at <= {{ high_watermark(this) }}
 
 ),
 
-events_to_place as (
+affected_sessions as (
+
+    select * from {{ affected_sessions }}
+
+),
+
+-- A session that lost an event may fall apart.
+sessions_to_rebuild as (
 
     select
-        event_id,
         visitor_id,
-        user_id,
-        event_name,
-        event_at,
-        received_at,
-        is_on_time
+        started_at,
+        ended_at
 
-    from new_events
+    from affected_sessions
 
-    union all
+    where has_removed_event = 1
+
+),
+
+-- No event is received before it happens, but for clock skew.
+first_receipt as (
 
     select
-        events.event_id,
-        events.visitor_id,
-        events.user_id,
-        events.event_name,
-        events.event_at,
-        events.received_at,
-        events.is_on_time
+        cast({{ dbt.dateadd(
+            'minute', -(var('max_clock_skew_minutes') | int), 'min(started_at)'
+        ) }} as date) as received_date
 
-    from events
+    from sessions_to_rebuild
 
-    inner join whole_sessions
+),
+
+events_to_rebuild_from as (
+
+    select known_events.*
+
+    from known_events
+
+    inner join sessions_to_rebuild
         on
-            events.visitor_id = whole_sessions.visitor_id
-            and events.event_at >= whole_sessions.started_at
-            and events.event_at <= whole_sessions.ended_at
+            known_events.visitor_id = sessions_to_rebuild.visitor_id
+            and known_events.event_at >= sessions_to_rebuild.started_at
+            and known_events.event_at <= sessions_to_rebuild.ended_at
 
     where
-        whole_sessions.is_read_again = 1
-        and events.is_current
-        and events.processed_at <= {{ high_watermark(this) }}
-        and events.received_date >= (
-            select first_received_date from first_receipt_read_again
-        )
+        known_events.received_date
+        >= (select received_date from first_receipt)
 
 ),
 
 {% endif %}
 
-{#- What lies in one slot is merged already, the rest with its neighbours. #}
+events as (
 
-event_parts as (
+    select * from new_events
+
+    {% if is_incremental() %}
+
+    union all
+
+    select * from events_to_rebuild_from
+
+    {% endif %}
+
+),
+
+-- The events of one bucket are always of one session.
+event_buckets as (
 
     select
         visitor_id,
@@ -104,15 +125,9 @@ event_parts as (
         {%- for name in event_names %}
         {{ count_event(name) }} as {{ name }}s,
         {%- endfor %}
-        count(case when not is_on_time then 1 end) as late_events,
-        max(case when is_on_time then 1 else 0 end) as on_time_sessions,
-        min(case when is_on_time then event_at end) as on_time_started_at,
-        max(case when is_on_time then event_at end) as on_time_ended_at,
-        min(
-            case when not is_on_time then received_at end
-        ) as first_late_received_at
+        count(case when not is_on_time then 1 end) as late_events
 
-    from {{ 'events_to_place' if is_incremental() else 'new_events' }}
+    from events
 
     group by
         visitor_id,
@@ -120,12 +135,12 @@ event_parts as (
 
 ),
 
-parts as (
+session_parts as (
 
     select
         {{ columns | join(',\n        ') }}
 
-    from event_parts
+    from event_buckets
 
     {% if is_incremental() %}
 
@@ -134,15 +149,15 @@ parts as (
     select
         {{ columns | join(',\n        ') }}
 
-    from whole_sessions
+    from affected_sessions
 
-    where is_read_again = 0
+    where has_removed_event = 0
 
     {% endif %}
 
 ),
 
-sequenced_parts as (
+parts_with_previous_end as (
 
     select
         *,
@@ -150,39 +165,25 @@ sequenced_parts as (
             partition by visitor_id
             order by started_at, first_event_id
             rows between unbounded preceding and 1 preceding
-        ) as previous_ended_at,
-        max(on_time_ended_at) over (
-            partition by visitor_id
-            order by started_at, first_event_id
-            rows between unbounded preceding and 1 preceding
-        ) as previous_on_time_ended_at
+        ) as previous_ended_at
 
-    from parts
+    from session_parts
 
 ),
 
-marked_parts as (
+parts_with_session_start as (
 
     select
         *,
         case
-            when started_at <= {{ dbt.dateadd(
-                'minute', timeout, 'previous_ended_at'
-            ) }}
+            when
+                started_at
+                <= {{ dbt.dateadd('minute', timeout, 'previous_ended_at') }}
                 then 0
             else 1
-        end as is_session_start,
-        case
-            when
-                on_time_started_at
-                <= {{ dbt.dateadd(
-                    'minute', timeout, 'previous_on_time_ended_at'
-                ) }}
-                then on_time_sessions - 1
-            else on_time_sessions
-        end as new_on_time_sessions
+        end as is_session_start
 
-    from sequenced_parts
+    from parts_with_previous_end
 
 ),
 
@@ -196,11 +197,11 @@ numbered_parts as (
             rows between unbounded preceding and current row
         ) as session_number
 
-    from marked_parts
+    from parts_with_session_start
 
 ),
 
-sessions as (
+merged_sessions as (
 
     select
         visitor_id,
@@ -210,13 +211,10 @@ sessions as (
         min(started_at) as started_at,
         max(ended_at) as ended_at,
         min(user_id) as user_id,
-        {%- for count in counts if count != 'on_time_sessions' %}
-        cast(sum({{ count }}) as bigint) as {{ count }},
+        {%- for count in counts %}
+        cast(sum({{ count }}) as bigint) as {{ count }}
+        {%- if not loop.last %},{% endif %}
         {%- endfor %}
-        cast(sum(new_on_time_sessions) as bigint) as on_time_sessions,
-        min(on_time_started_at) as on_time_started_at,
-        max(on_time_ended_at) as on_time_ended_at,
-        min(first_late_received_at) as first_late_received_at
 
     from numbered_parts
 
@@ -224,37 +222,25 @@ sessions as (
 
 ),
 
-identified_sessions as (
+sessions as (
 
     select
         {{ dbt.hash("visitor_id || ' ' || first_event_id") }} as session_id,
         cast(started_at as date) as start_date,
         {{ dbt.datediff('started_at', 'ended_at', 'day') }} as midnights,
         {{ columns | join(',\n        ') }},
-        case
-            when late_events = 0 then null
-            when on_time_sessions = 0 then 'created'
-            when on_time_sessions > 1 then 'merged'
-            when
-                started_at < on_time_started_at
-                or ended_at > on_time_ended_at
-                then 'extended'
-            else 'filled'
-        end as late_change,
         true as is_current,
-        {{ events_stamp() }} as processed_at
+        {{ latest_event_change(event_versions) }} as processed_at
 
-    from sessions
+    from merged_sessions
 
 )
 
 {%- if is_incremental() %},
 
-{#- And what a session was, where it has become part of another or lost all. #}
+versions as (
 
-sessions_as_they_are_and_were as (
-
-    select * from identified_sessions
+    select * from sessions
 
     union all
 
@@ -263,24 +249,24 @@ sessions_as_they_are_and_were as (
         start_date,
         midnights,
         {{ columns | join(',\n        ') }},
-        late_change,
         false as is_current,
-        {{ events_stamp() }} as processed_at
+        {{ latest_event_change(event_versions) }} as processed_at
 
-    from whole_sessions
+    from affected_sessions
 
 ),
 
-numbered_sessions as (
+-- A session that starts with another event than before is superseded.
+ranked_versions as (
 
     select
         *,
         row_number() over (
             partition by session_id, start_date
             order by is_current desc
-        ) as place
+        ) as version_rank
 
-    from sessions_as_they_are_and_were
+    from versions
 
 )
 
@@ -289,16 +275,15 @@ select
     start_date,
     midnights,
     {{ columns | join(',\n    ') }},
-    late_change,
     is_current,
     processed_at
 
-from numbered_sessions
+from ranked_versions
 
-where place = 1
+where version_rank = 1
 {%- else %}
 
-select * from identified_sessions
+select * from sessions
 
 {{ cluster_by('start_date') }}
 {%- endif %}

@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         unique_key=['user_id', 'account_id'],
-        on_schema_change='fail'
+        on_schema_change='fail',
     )
 }}
 
@@ -15,17 +15,6 @@ with
 
 contacts as (
 
-    select * from {{ ref('stg_salesforce__contacts') }}
-
-    where
-        {{ partition_filter_new_batches(
-            'raw_contacts' if var('has_contacts') else 'raw_accounts'
-        ) }}
-
-),
-
-told_users as (
-
     select
         user_id,
         account_id,
@@ -33,9 +22,14 @@ told_users as (
         batch_date as first_batch_date,
         case when is_on_time then batch_date end as first_batch_date_on_time
 
-    from contacts
+    from {{ ref('stg_salesforce__contacts') }}
 
-    {% if is_incremental() %}
+    where
+        {{ partition_filter_new_batches(
+            'raw_contacts' if var('has_contacts') else 'raw_accounts'
+        ) }}
+
+    {%- if is_incremental() %}
 
     union all
 
@@ -43,8 +37,7 @@ told_users as (
         {{ columns | join(',\n        ') }}
 
     from {{ this }}
-
-    {% endif %}
+    {%- endif %}
 
 ),
 
@@ -57,7 +50,7 @@ account_users as (
         min(first_batch_date) as first_batch_date,
         min(first_batch_date_on_time) as first_batch_date_on_time
 
-    from told_users
+    from contacts
 
     group by 1, 2
 
@@ -69,10 +62,9 @@ select
 from account_users
 {%- if is_incremental() %}
 
-{#- Most are known since the first batch: they are not written again. #}
-
 except
 
+-- Only new and changed rows are written.
 select
     {{ columns | join(',\n    ') }}
 

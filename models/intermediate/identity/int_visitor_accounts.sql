@@ -1,63 +1,20 @@
 with
 
-links as (
-
-    select * from {{ ref('identities') }}
-
-    where account_id is not null
-
-),
-
--- A link is known to the as-of dates after the day on which it became known.
-known_links as (
+identity_links as (
 
     select
         visitor_id,
         user_id,
         account_id,
         identified_at,
-        {{ dbt.dateadd('day', 1, 'cast(identified_at as date)') }} as known_date
+        {{ dbt.dateadd('day', 1, 'cast(identified_at as date)') }}
+            as known_date,
+        coalesce(
+            {{ dbt.dateadd('day', 1, 'cast(shared_device_since as date)') }},
+            date '9999-12-31'
+        ) as shared_device_since
 
-    from links
-
-),
-
-visitor_accounts as (
-
-    select
-        visitor_id,
-        account_id,
-        min(known_date) as known_date
-
-    from known_links
-
-    group by 1, 2
-
-),
-
-ranked_visitor_accounts as (
-
-    select
-        visitor_id,
-        known_date,
-        row_number() over (
-            partition by visitor_id
-            order by known_date, account_id
-        ) as account_number
-
-    from visitor_accounts
-
-),
-
-shared_visitors as (
-
-    select
-        visitor_id,
-        known_date as shared_device_since
-
-    from ranked_visitor_accounts
-
-    where account_number = {{ var('max_accounts_per_visitor') }} + 1
+    from {{ ref('int_identity_links') }}
 
 ),
 
@@ -74,12 +31,10 @@ ranked_links as (
             order by identified_at, account_id
         ) as link_number_of_user
 
-    from known_links
+    from identity_links
 
 ),
 
--- The account of the user who acted, and, without such a link, the account of
--- the visitor's earliest link (`user_key` is then empty).
 accounts_by_user_key as (
 
     select
@@ -87,7 +42,8 @@ accounts_by_user_key as (
         user_id as user_key,
         user_id,
         account_id,
-        known_date
+        known_date,
+        shared_device_since
 
     from ranked_links
 
@@ -100,7 +56,8 @@ accounts_by_user_key as (
         '' as user_key,
         user_id,
         account_id,
-        known_date
+        known_date,
+        shared_device_since
 
     from ranked_links
 
@@ -108,22 +65,17 @@ accounts_by_user_key as (
 
 ),
 
-accounts_until_shared as (
+visitor_accounts as (
 
     select
-        accounts_by_user_key.*,
-        coalesce(
-            shared_visitors.shared_device_since, cast('9999-12-31' as date)
-        ) as shared_device_since
+        *,
+        shared_device_since < date '9999-12-31' as is_shared_device
 
     from accounts_by_user_key
 
-    left join shared_visitors
-        on accounts_by_user_key.visitor_id = shared_visitors.visitor_id
+    -- A user who comes to a shared device has no account there.
+    where known_date < shared_device_since
 
 )
 
-select * from accounts_until_shared
-
--- Who comes to a device that is shared already changes nothing, past or future.
-where known_date < shared_device_since
+select * from visitor_accounts

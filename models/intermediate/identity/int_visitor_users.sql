@@ -3,37 +3,35 @@
         materialized='incremental',
         unique_key=['visitor_id', 'user_id'],
         pre_hook=[
-            "{{ delete_stale_rows_after_rebuild(this) }}",
-            "{{ delete_stale_first_logins(this) }}",
+            "{{ delete_stale_rows_after_rebuild(
+                this, ref('stg_clickstream__event_versions')
+            ) }}",
+            "{{ delete_stale_first_logins(
+                this, ref('stg_clickstream__event_versions')
+            ) }}",
         ],
     )
 }}
 
+{%- set event_versions = ref('stg_clickstream__event_versions') %}
+
 with
 
-{{ event_changes() }},
-
-logins as (
+new_logins as (
 
     select
         visitor_id,
         user_id,
-        received_at
+        min(received_at) as received_at
 
-    from new_events
+    from {{ event_versions }}
 
-    where user_id is not null
-
-),
-
-first_logins as (
-
-    select
-        visitor_id,
-        user_id,
-        min(received_at) as first_received_at
-
-    from logins
+    where
+        is_current
+        and user_id is not null
+        {%- if is_incremental() %}
+        and processed_at > {{ high_watermark(this) }}
+        {%- endif %}
 
     group by 1, 2
 
@@ -43,13 +41,19 @@ first_logins as (
 
 lost_first_logins as (
 
-    {{ lost_first_logins(this) }}
+    {{ lost_first_logins(event_versions, high_watermark(this)) }}
 
 ),
 
-{#- What is left of those, and what is known of the others. #}
+events as (
 
-known_logins as (
+    select * from {{ event_versions }}
+
+    where is_current
+
+),
+
+remaining_logins as (
 
     select
         events.visitor_id,
@@ -63,9 +67,9 @@ known_logins as (
             events.visitor_id = lost_first_logins.visitor_id
             and events.user_id = lost_first_logins.user_id
 
-    where events.is_current
+),
 
-    union all
+known_logins as (
 
     select
         known.visitor_id,
@@ -74,42 +78,32 @@ known_logins as (
 
     from {{ this }} as known
 
-    inner join first_logins
+    inner join new_logins
         on
-            known.visitor_id = first_logins.visitor_id
-            and known.user_id = first_logins.user_id
+            known.visitor_id = new_logins.visitor_id
+            and known.user_id = new_logins.user_id
 
 ),
 
-all_logins as (
+{% endif %}
 
-    select
-        visitor_id,
-        user_id,
-        first_received_at as received_at
+logins as (
 
-    from first_logins
+    select * from new_logins
+
+    {% if is_incremental() %}
+
+    union all
+
+    select * from remaining_logins
 
     union all
 
     select * from known_logins
 
-),
-
-{% else %}
-
-all_logins as (
-
-    select
-        visitor_id,
-        user_id,
-        first_received_at as received_at
-
-    from first_logins
+    {% endif %}
 
 ),
-
-{% endif %}
 
 visitor_users as (
 
@@ -117,9 +111,9 @@ visitor_users as (
         visitor_id,
         user_id,
         min(received_at) as first_received_at,
-        {{ events_stamp() }} as processed_at
+        {{ latest_event_change(event_versions) }} as processed_at
 
-    from all_logins
+    from logins
 
     group by 1, 2
 

@@ -1,58 +1,10 @@
+{{ config(materialized='view') }}
+
 with
 
-visitor_users as (
+identity_links as (
 
-    select * from {{ ref('int_visitor_users') }}
-
-),
-
-account_users as (
-
-    select * from {{ ref('int_account_users') }}
-
-),
-
-links as (
-
-    select
-        visitor_users.visitor_id,
-        visitor_users.user_id,
-        account_users.account_id,
-        case
-            when account_users.known_at > visitor_users.first_received_at
-                then account_users.known_at
-            else visitor_users.first_received_at
-        end as identified_at
-
-    from visitor_users
-
-    inner join account_users
-        on visitor_users.user_id = account_users.user_id
-
-),
-
-links_with_accounts as (
-
-    select
-        *,
-        min(identified_at) over (
-            partition by visitor_id, account_id
-        ) as account_identified_at
-
-    from links
-
-),
-
-numbered_links as (
-
-    select
-        *,
-        dense_rank() over (
-            partition by visitor_id
-            order by account_identified_at, account_id
-        ) as account_number
-
-    from links_with_accounts
+    select * from {{ ref('int_identity_links') }}
 
 ),
 
@@ -63,26 +15,11 @@ identities as (
         user_id,
         account_id,
         identified_at,
-        {#- When the account became known that was one too many. #}
-        min(
-            case
-                when
-                    account_number
-                    = {{ var('max_accounts_per_visitor') | int + 1 }}
-                    then account_identified_at
-            end
-        ) over (partition by visitor_id) as shared_device_since
+        shared_device_since is not null as is_shared_device,
+        shared_device_since
 
-    from numbered_links
+    from identity_links
 
 )
 
-select
-    visitor_id,
-    user_id,
-    account_id,
-    identified_at,
-    shared_device_since is not null as is_shared_device,
-    shared_device_since
-
-from identities
+select * from identities

@@ -10,30 +10,11 @@ visitor_sessions as (
 
 ),
 
-identities as (
+visitor_accounts as (
 
-    select *
-
-    from {{ ref('identities') }}
+    select * from {{ ref('int_visitor_accounts') }}
 
     where not is_shared_device
-
-),
-
-ordered_links as (
-
-    select
-        *,
-        row_number() over (
-            partition by visitor_id
-            order by identified_at, user_id, account_id
-        ) as link_of_visitor,
-        row_number() over (
-            partition by visitor_id, user_id
-            order by identified_at, account_id
-        ) as link_of_user
-
-    from identities
 
 ),
 
@@ -42,9 +23,8 @@ sessions as (
     select
         visitor_sessions.session_id,
         visitor_sessions.visitor_id,
-        coalesce(visitor_sessions.user_id, visitor_links.user_id) as user_id,
-        coalesce(user_links.account_id, visitor_links.account_id)
-            as account_id,
+        coalesce(visitor_sessions.user_id, by_visitor.user_id) as user_id,
+        coalesce(by_user.account_id, by_visitor.account_id) as account_id,
         visitor_sessions.started_at,
         visitor_sessions.ended_at,
         visitor_sessions.events,
@@ -55,16 +35,15 @@ sessions as (
 
     from visitor_sessions
 
-    left join ordered_links as user_links
+    left join visitor_accounts as by_user
         on
-            visitor_sessions.visitor_id = user_links.visitor_id
-            and visitor_sessions.user_id = user_links.user_id
-            and user_links.link_of_user = 1
+            visitor_sessions.visitor_id = by_user.visitor_id
+            and visitor_sessions.user_id = by_user.user_key
 
-    left join ordered_links as visitor_links
+    left join visitor_accounts as by_visitor
         on
-            visitor_sessions.visitor_id = visitor_links.visitor_id
-            and visitor_links.link_of_visitor = 1
+            visitor_sessions.visitor_id = by_visitor.visitor_id
+            and by_visitor.user_key = ''
 
 )
 
