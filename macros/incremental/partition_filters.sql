@@ -41,48 +41,48 @@
 
 
 {#
-    The same for the records of the files that `query` names in its one column.
-    DuckDB would look into every payload there is before it looks at the file that it
-    came in, unless it is told the files by name.
+    Returns the same for the records of the files that `query` names, which reads
+    `files` (`base_clickstream__files`). DuckDB reads every payload before it
+    filters by file, unless the condition lists the files.
 #}
-{% macro partition_filter_files(query) -%}
-    {{ return(adapter.dispatch('partition_filter_files', 'churn')(query)) }}
+{% macro partition_filter_files(query, files) -%}
+    {{ return(
+        adapter.dispatch('partition_filter_files', 'churn')(query, files)
+    ) }}
 {%- endmacro %}
 
-{% macro default__partition_filter_files(query) -%}
+{% macro default__partition_filter_files(query, files) -%}
     {{ return('true') }}
 {%- endmacro %}
 
-{% macro duckdb__partition_filter_files(query) -%}
-    {%- set files = ref('base_clickstream__files') -%}
+{% macro duckdb__partition_filter_files(query, files) -%}
     {%- if not is_incremental() or not is_built(files) -%}
         {{ return('true') }}
     {%- endif -%}
-    {%- set files = run_query(query).columns[0].values()
+    {%- set names = run_query(query).columns[0].values()
         | sort(case_sensitive=true) -%}
-    {%- if not files or files | length > 1000 -%}
-        {{ return('true' if files else 'false') }}
+    {%- if not names or names | length > 1000 -%}
+        {{ return('true' if names else 'false') }}
     {%- endif -%}
-    {%- set names = [] -%}
-    {%- for file in files -%}
-        {%- do names.append(
-            dbt.string_literal(dbt.escape_single_quotes(file))
+    {%- set literals = [] -%}
+    {%- for name in names -%}
+        {%- do literals.append(
+            dbt.string_literal(dbt.escape_single_quotes(name))
         ) -%}
     {%- endfor -%}
-    {#- Two comparisons cost less than a look into a list of many names. -#}
+    {#- Two comparisons cost less than a search in a list of many names. -#}
     {%- set condition -%}
-        source_file >= {{ names[0] }}
-        and source_file <= {{ names[-1] }}
-        and source_file in ({{ names | join(', ') }})
+        source_file >= {{ literals[0] }}
+        and source_file <= {{ literals[-1] }}
+        and source_file in ({{ literals | join(', ') }})
     {%- endset -%}
-    {#- Records that name no file are told apart by none. -#}
     {{ return(
-        '(source_file is null or (' ~ condition ~ '))' if '' in files
+        '(source_file is null or (' ~ condition ~ '))' if '' in names
         else condition
     ) }}
 {%- endmacro %}
 
-{% macro athena__partition_filter_files(query) -%}
+{% macro athena__partition_filter_files(query, files) -%}
     {%- if not is_incremental() or athena_raw_files('raw_events') is none -%}
         {{ return('true') }}
     {%- endif -%}

@@ -57,7 +57,8 @@ def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path) -> None:
         engine.rows(f"insert into taken values (1, timestamp '{moment}')")
     told = engine.rows(query).to_pylist()
     in_rows = engine.rows(
-        "select min(processed_at) as first_watermark, max(processed_at) as latest_watermark from taken"
+        "select min(processed_at) as first_watermark, "
+        "max(processed_at) as latest_watermark from taken"
     )
     assert told == in_rows.to_pylist()
     assert told[0]["latest_watermark"].isoformat() == "2025-03-02T10:00:00.123000"
@@ -65,5 +66,5 @@ def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path) -> None:
 
 
 def says_no_scalar(result: object, expected: object) -> bool:
-    """Objects and arrays may be null on Athena: see the contract of `json_extract_many`."""
+    """Objects and arrays can be null on Athena, see `json_extract_many`."""
     return result is None and str(expected).startswith(("[", "{"))
