@@ -1,6 +1,8 @@
 {{
     config(
-        pre_hook="{{ delete_stale_snapshots(this, ref('int_feature_snapshot_dates')) }}",
+        pre_hook="{{ delete_stale_snapshots(
+            this, ref('int_feature_snapshot_dates')
+        ) }}",
     )
 }}
 
