@@ -93,8 +93,8 @@ def _arrow_type(type_name: str) -> pa.DataType:
         return _ARROW_TYPES[type_name]
     except KeyError:
         raise DbtRuntimeError(
-            f"A column of type {type_name} cannot be read through Thrift: cast it in SQL "
-            "before a Python model reads it."
+            f"A column of type {type_name} cannot be read through Thrift: cast it in "
+            "SQL before a Python model reads it."
         ) from None
 
 
