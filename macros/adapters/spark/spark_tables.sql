@@ -88,7 +88,6 @@
     Inserts rows by the names of their columns. dbt-spark's own macro asks for every
     column of the target, and a column that the model no longer has would fail.
 
-<<<<<<< HEAD
     dbt-core has a macro of this name with other arguments: the target, the rows
     and their columns. Other engines call that one, so this macro does its work.
 #}
@@ -103,20 +102,6 @@
     {%- endif -%}
     insert into {{ target }} ({{ columns }})
     select {{ columns }} from {{ rows }}
-=======
-    dbt has a macro of the same name, which other engines call with the target, the
-    new rows and the columns.
-#}
-{% macro get_insert_into_sql(first_relation, second_relation, dest_columns=none) -%}
-    {%- set source, target = (first_relation, second_relation)
-        if dest_columns is none else (second_relation, first_relation) -%}
-    {%- set columns = (
-        adapter.get_columns_in_relation(source) if dest_columns is none
-        else dest_columns
-    ) | map(attribute='quoted') | join(', ') -%}
-    insert into {{ target }} ({{ columns }})
-    select {{ columns }} from {{ source }}
->>>>>>> docs
 {%- endmacro %}
 
 
