@@ -27,6 +27,7 @@ HISTORY = [
     "int_source_watermarks",
     "int_crm_batches",
     "int_crm_batches_validated",
+    "int_crm_batches_accepted",
     "int_crm_batch_dates",
     "int_account_changes",
     "int_last_known_date",

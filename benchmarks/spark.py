@@ -2,8 +2,8 @@
 
 The floor of flattening is a job written by hand: one `from_json` with a schema of the
 field mapping's paths, the first value of each column, written to Parquet. The project
-also converts types, validates and quarantines every record. Both run alternately in one
-session.
+also converts types, validates and quarantines every record, and writes an Iceberg table
+that is partitioned by month. Both run alternately in one session.
 """
 
 from __future__ import annotations
@@ -103,17 +103,19 @@ def flatten(folder: Path, records: int, repeats: int) -> None:
     )
     by_hand = _by_hand(folder)
 
-    def write(sql: str, name: str) -> Callable[[], Any]:
+    def write(sql: str, name: str, stored: str) -> Callable[[], Any]:
         def run() -> None:
-            spark.sql(f"drop table if exists {name}")
-            spark.sql(f"create table {name} using parquet as {sql}")
+            spark.sql(f"drop table if exists {name} purge")
+            spark.sql(f"create table {name} using {stored} as {sql}")
 
         return run
 
+    iceberg = "iceberg partitioned by (month(received_at))"
+
     floors, runs = [], []
     for _ in range(repeats):
-        floors.append(_cost(spark, write(by_hand, "by_hand")))
-        runs.append(_cost(spark, write(query, "flattened")))
+        floors.append(_cost(spark, write(by_hand, "by_hand", "parquet")))
+        runs.append(_cost(spark, write(query, "flattened", iceberg)))
     floor = min(floors, key=lambda cost: cost.seconds)
     run = min(runs, key=lambda cost: cost.seconds)
     print(f"\n{records:,} records     {'seconds':>10}{'CPU s':>10}")

@@ -1,4 +1,4 @@
-"""Lay out the metrics that the registry holds, one per row."""
+"""Lists the metrics of the model registry, one per row."""
 
 from churn.engine_io import as_frame
 from churn.registry import metrics_table

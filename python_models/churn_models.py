@@ -1,4 +1,4 @@
-"""Learn from the observed labels, if they tell anything new."""
+"""Trains a model if data, features or settings have changed."""
 
 from churn.engine_io import as_frame, existing_rows
 from churn.features import read_features
@@ -7,13 +7,13 @@ from churn.train import TrainingSettings
 
 
 def model(dbt, session):
-    """Return the models to add to the registry, or to change in it."""
+    """Return the models to add to the registry or to change in it."""
     dbt.config(
         materialized="incremental",
         unique_key="model_version",
-        # A registry that could be dropped would be none.
+        # The registry must survive --full-refresh.
         full_refresh=False,
-        # Models that an older version trained stay, and lack what it did not tell.
+        # Columns added after a model was trained are null.
         on_schema_change="append_new_columns",
     )
     freshness = as_frame(dbt.ref("int_source_freshness"))

@@ -1,4 +1,4 @@
-"""Compare each day's accounts with those that the champion learnt from."""
+"""Compares the accounts of each date with the champion's training rows."""
 
 from churn.drift import measure_drift
 from churn.engine_io import as_frame, existing_rows
@@ -7,7 +7,7 @@ from churn.registry import select_model, with_all_columns
 
 
 def model(dbt, session):
-    """Return the features' drift on the days that were not measured yet."""
+    """Return the drift of the features on dates not measured yet."""
     dbt.config(
         materialized="incremental",
         incremental_strategy="append",
@@ -16,17 +16,17 @@ def model(dbt, session):
     registry = with_all_columns(as_frame(dbt.ref("churn_models")))
     champion = select_model(registry, dbt.config.meta_get("champion_model_version"))
     accounts = dbt.ref("account_features")
-    measured_days = []
+    measured_dates = []
     if champion is not None and champion["fit_end_date"] is not None:
         day = str(champion["fit_end_date"])[:10]
         accounts = accounts.filter(f"as_of_date > cast('{day}' as date)")
-        known = existing_rows(dbt, session) if dbt.is_incremental else None
-        if known is not None:
-            is_own = known["model_version"] == champion["model_version"]
-            measured_days = known.loc[is_own, "as_of_date"].unique()
+        measured = existing_rows(dbt, session) if dbt.is_incremental else None
+        if measured is not None:
+            is_own = measured["model_version"] == champion["model_version"]
+            measured_dates = measured.loc[is_own, "as_of_date"].unique()
     return measure_drift(
         accounts=accounts,
         model=champion,
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
-        measured_days=measured_days,
+        measured_days=measured_dates,
     )

@@ -1,4 +1,4 @@
-"""Score today's customers with the champion, and say why."""
+"""Scores the customers of the latest as-of date and explains each score."""
 
 from churn.engine_io import as_frame, existing_relation
 from churn.features import read_features

@@ -1,6 +1,6 @@
 {#
-    dbt's own rule (`<target schema>_<custom schema>`), but for the raw tables:
-    those are where `raw_schema` says, since they are not the project's to name.
+    Applies dbt's default rule (`<target schema>_<custom schema>`). Only the demo
+    seeds of raw tables go to the schema that the variable `raw_schema` names.
 #}
 {% macro generate_schema_name(custom_schema_name, node) -%}
 

@@ -2,13 +2,12 @@
     Pre-hook of int_account_changes. Deletes from `changes` the first stale batch
     of `batch_scope` and all later ones. The run appends them again.
 
-    A batch is stale if `validated_batches` no longer accepts it in
-    `status_column`, accepts an additional batch before it, or accepts it with
-    another `loaded_at` or row count, or if `crm_parse_settings` have changed.
+    A processed batch is stale if it is not in `accepted_batches` any more, has
+    another `loaded_at` or row count there, or was parsed with other
+    `crm_parse_settings`. A batch that is accepted but not processed makes the
+    later ones stale.
 #}
-{% macro delete_stale_batches(
-    changes, validated_batches, batch_scope, status_column
-) -%}
+{% macro delete_stale_batches(changes, accepted_batches, batch_scope) -%}
 {%- if is_incremental() -%}
 {%- set first_stale_batch -%}
 select min(coalesce(processed.batch_date, accepted.batch_date))
@@ -19,8 +18,8 @@ select min(coalesce(processed.batch_date, accepted.batch_date))
     ) as processed
 
     full outer join (
-        select * from {{ validated_batches }}
-        where {{ status_column }} = 'accepted'
+        select * from {{ accepted_batches }}
+        where batch_scope = '{{ batch_scope }}'
     ) as accepted
         on processed.batch_date = accepted.batch_date
 

@@ -1,13 +1,10 @@
-{#
-    The product categories that have a feature of their own, as the clickstream
-    names them: the variable `product_categories`.
-#}
+{# Returns the variable `product_categories`: the categories with a feature each. #}
 {% macro browsed_categories() -%}
     {{ return(var('product_categories')) }}
 {%- endmacro %}
 
 
-{# The columns that count the views of each of these categories. #}
+{# Returns the names of the columns that count the views of each category. #}
 {% macro browsed_category_columns() -%}
     {%- set columns = [] -%}
     {%- for category in browsed_categories() -%}

@@ -1,7 +1,7 @@
 {#
-    How much more there is of `recent` than of `previous`: 1 for as much, 2 for
-    twice as much. One is added to both counts, so that small counts do not jump
-    and nothing is divided by zero.
+    Returns `recent` divided by `previous`, each plus one: 1 is no change, 2 is
+    twice as much. Adding one keeps small counts steady and avoids a division by
+    zero.
 
     growth_ratio('5', '2') is 2.
 #}

@@ -4,8 +4,8 @@
     `snapshot_dates`, the relation of int_feature_snapshot_dates. An incremental
     run lists the dates as literals, so that an engine can skip partitions.
 
-    new_as_of_date_filter(ref('int_feature_snapshot_dates')) is
-    as_of_date in (date '2025-03-01') on an incremental run.
+    On an incremental run, new_as_of_date_filter(snapshot_dates) is
+    `as_of_date in (date '2025-03-01')`.
 #}
 {% macro new_as_of_date_filter(snapshot_dates, column='as_of_date') -%}
 

@@ -1,10 +1,10 @@
 {#
-    The sum of `column` over the window of `days` days before the as-of date, of
-    rows that carry `days_before`, their distance to it (1: the day before).
-    With `skipped` days the window ends that many days earlier.
+    Returns the sum of `column` over a window of `days` days before the as-of
+    date. The rows need `days_before`, their distance to that date: 1 is the day
+    before. The window ends `skipped` days earlier.
 
-    sum_in_window('visits', 28) counts days 1 to 28 before the as-of date,
-    sum_in_window('visits', 28, skipped=28) days 29 to 56.
+    sum_in_window('visits', 28) sums days 1 to 28,
+    sum_in_window('visits', 28, skipped=28) sums days 29 to 56.
 #}
 {% macro sum_in_window(column, days, skipped=0) -%}
     cast(coalesce(sum(

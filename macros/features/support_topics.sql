@@ -1,7 +1,6 @@
 {#
-    The topics of support calls that have a feature of their own, as the call
-    centre names them, in lower case. A topic that is added here needs its
-    columns in account_features.sql and its YAML.
+    Returns the topics of support calls with a feature each, in lower case. A new
+    topic needs its column in the YAML of account_features.
 #}
 {% macro support_topics() -%}
     {{ return([

@@ -1,9 +1,8 @@
 {#
-    Stops the run with one sentence when a raw table is missing or lacks a
-    column, before any table is touched. An empty raw table is said, not
-    refused: the line runs on it.
+    On-run-start hook. Stops the run with one sentence if a raw table or one of its
+    columns is missing. Logs a line for an empty raw table.
 
-    Raw tables that a seed of this very run will fill are not checked.
+    Raw tables that this run seeds are not checked.
 #}
 {% macro check_raw_tables() %}
 
@@ -16,16 +15,16 @@
                 schema=node.schema,
                 identifier=node.identifier
             ) -%}
-            {%- set found = load_relation(relation) -%}
-            {%- if found is none -%}
+            {%- set existing = load_relation(relation) -%}
+            {%- if existing is none -%}
                 {{ exceptions.raise_compiler_error(
                     'The raw table ' ~ relation ~ ' does not exist: run '
                     ~ '`dbt build` with the demo seeds, or set `raw_schema` '
-                    ~ 'and `' ~ node.name ~ '_table` to where yours is.'
+                    ~ 'and `' ~ node.name ~ '_table` to the name of yours.'
                 ) }}
             {%- endif -%}
 
-            {%- set columns = adapter.get_columns_in_relation(found)
+            {%- set columns = adapter.get_columns_in_relation(existing)
                 | map(attribute='name') | map('lower') | list -%}
             {%- set mapping = column_mapping(node.name) -%}
             {%- for column in mapping if column not in node.columns -%}
@@ -35,7 +34,7 @@
                     ~ node.columns | join(', ') ~ '.'
                 ) }}
             {%- endfor -%}
-            {#- What is more than a name is for the engine to judge. -#}
+            {#- Expressions are checked by the engine. -#}
             {%- for column in node.columns
                   if (mapping.get(column, column) or '') | lower not in columns
                   and modules.re.match(
@@ -44,18 +43,18 @@
                   ) -%}
                 {{ exceptions.raise_compiler_error(
                     'The raw table ' ~ relation ~ ' has no column `'
-                    ~ mapping.get(column, column) ~ '`: say in `' ~ node.name
-                    ~ '_columns` what yours has for `' ~ column ~ '`, or null.'
+                    ~ mapping.get(column, column) ~ '`: set `' ~ column
+                    ~ '` in `' ~ node.name ~ '_columns` to your column, or null.'
                 ) }}
             {%- endfor -%}
 
             {%- set first_row = run_query(
-                'select 1 as is_there from ' ~ relation ~ ' limit 1'
+                'select 1 as one from ' ~ relation ~ ' limit 1'
             ) -%}
             {%- if first_row | length == 0 -%}
                 {%- do log(
-                    'The raw table ' ~ relation ~ ' is empty: everything that '
-                    ~ 'is made from it will be empty too.', info=true
+                    'The raw table ' ~ relation ~ ' is empty, so the models that '
+                    ~ 'read it will be empty.', info=true
                 ) -%}
             {%- endif -%}
 
@@ -66,7 +65,7 @@
 {% endmacro %}
 
 
-{# The project's sources whose tables must be there before this run starts. #}
+{# Returns the sources of the selected models, without those that this run seeds. #}
 {% macro raw_sources_to_check() %}
 
     {%- set own_sources = ['clickstream', 'salesforce', 'billing', 'support'] -%}

@@ -1,10 +1,9 @@
 {#
-    Stops the run with one sentence when a variable has an impossible value,
-    before any table is touched.
+    On-run-start hook. Stops the run with one sentence if a variable has an invalid
+    value.
 
-    Models are compiled before this runs, so a model that computes with a
-    variable while it is compiled casts it first (`var('...') | int`): else a
-    text there would fail with dbt's sentence instead of ours.
+    Models are compiled before this hook runs. A model that computes with a variable
+    in Jinja casts it first (`var('...') | int`), so that a text fails here.
 #}
 {% macro check_variables() %}
 
@@ -30,7 +29,7 @@
         'has_support_calls': [true, false],
         'load_demo_seeds': [true, false],
     } -%}
-    {%- set days = ['as_of_date', 'earliest_plausible_date'] -%}
+    {%- set dates = ['as_of_date', 'earliest_plausible_date'] -%}
 
     {%- for name, bounds in whole_numbers.items() -%}
         {%- set value = var(name) -%}
@@ -51,12 +50,12 @@
         {%- endif -%}
     {%- endfor -%}
 
-    {%- for name in days -%}
+    {%- for name in dates -%}
         {%- set value = var(name) -%}
         {%- if value is not none -%}
             {%- if not is_calendar_day(value | string) -%}
                 {{ refuse_variable(
-                    name, value, 'a day written as YYYY-MM-DD'
+                    name, value, 'a date written as YYYY-MM-DD'
                 ) }}
             {%- endif -%}
         {%- endif -%}
@@ -65,12 +64,12 @@
     {%- set batches = var('accepted_batch_dates') -%}
     {%- if batches is string or batches is mapping or batches is not iterable -%}
         {{ refuse_variable(
-            'accepted_batch_dates', batches, 'a list of days written as YYYY-MM-DD'
+            'accepted_batch_dates', batches, 'a list of dates written as YYYY-MM-DD'
         ) }}
     {%- endif -%}
     {%- for day in batches if not is_calendar_day(day | string) -%}
         {{ refuse_variable(
-            'accepted_batch_dates', batches, 'a list of days written as YYYY-MM-DD'
+            'accepted_batch_dates', batches, 'a list of dates written as YYYY-MM-DD'
         ) }}
     {%- endfor -%}
 
@@ -102,7 +101,7 @@
         {%- set name = table ~ '_columns' -%}
         {%- if var(name) is not mapping -%}
             {{ refuse_variable(
-                name, var(name), 'columns of ' ~ table ~ ' and what yours has'
+                name, var(name), 'a map from columns of ' ~ table ~ ' to yours'
             ) }}
         {%- endif -%}
     {%- endfor -%}
@@ -135,7 +134,7 @@
 {% endmacro %}
 
 
-{# One sentence that names the variable, its value and what it must be. #}
+{# Raises an error that names the variable, its value and the expected value. #}
 {% macro refuse_variable(name, value, expectation) %}
 
     {{ exceptions.raise_compiler_error(
@@ -146,7 +145,7 @@
 {% endmacro %}
 
 
-{# Whether `text` is a day of the calendar, written as YYYY-MM-DD. #}
+{# Returns whether `text` is a date that exists, written as YYYY-MM-DD. #}
 {% macro is_calendar_day(text) %}
 
     {%- set pattern = '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])$' -%}

@@ -1,8 +1,7 @@
 {#
-    Creates the reference seeds that this run's models read and that neither
-    exist nor are seeded by this run, so that
-    `dbt build --exclude resource_type:seed` works on a database that holds
-    nothing but raw tables. Runs before the first model.
+    On-run-start hook. Creates the reference seeds that the selected models read,
+    if they do not exist and this run does not seed them. So
+    `dbt build --exclude resource_type:seed` works if only raw tables exist.
 #}
 {% macro ensure_reference_seeds() %}
 

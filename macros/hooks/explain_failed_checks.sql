@@ -1,9 +1,9 @@
 {#
-    A hook for the end of a run that says of every data test that failed or
-    warned why it matters and how to mend it: the test's description, or a
-    sentence for its kind where it has none.
+    On-run-end hook. Logs for each data test that failed or warned why the problem
+    matters and how to correct it: the test's description, or a default sentence
+    for its type.
 
-    Prints, say, "unmapped_event_names found 3 rows. Events with names that ...".
+    Example: "unmapped_event_names found 3 rows. Events with names that ...".
 #}
 {% macro explain_failed_checks(results) %}
 
@@ -11,7 +11,7 @@
         {%- for result in results
               if result.node.resource_type == 'test'
               and result.status | string in ['fail', 'warn'] -%}
-            {%- set rows = 'a row' if result.failures == 1
+            {%- set rows = '1 row' if result.failures == 1
                 else result.failures ~ ' rows' -%}
             {%- do log(
                 result.node.name ~ ' found ' ~ rows ~ '. '
@@ -24,31 +24,29 @@
 {% endmacro %}
 
 
-{# Why anyone cares about the data test `node`, and how to mend what it finds. #}
+{# Returns why the data test `node` matters and how to correct its failures. #}
 {% macro why_a_check_matters(node) %}
 
     {%- if node.description -%}
         {{ return(node.description.split() | join(' ')) }}
     {%- endif -%}
 
-    {%- set kind = node.test_metadata.name if node.test_metadata else none -%}
+    {%- set test_type = node.test_metadata.name if node.test_metadata else none -%}
+    {%- set duplicates = 'The table has several rows for one key, so joins '
+        ~ 'count them more than once.' -%}
     {%- set sentences = {
-        'unique': 'The table repeats what its grain says is there once, so '
-            ~ 'whoever joins it counts twice.',
-        'unique_combination_of_columns': 'The table repeats what its grain says is there '
-            ~ 'once, so whoever joins it counts twice.',
-        'not_null': 'Joins and counts that use this column lose these rows '
-            ~ 'without a word.',
-        'accepted_values': 'Whoever compares this column with the documented '
-            ~ 'values overlooks these rows.',
-        'relationships': 'These rows refer to something that is not there, and '
-            ~ 'fall out of every join.',
+        'unique': duplicates,
+        'unique_combination_of_columns': duplicates,
+        'not_null': 'Joins and counts that use this column drop these rows.',
+        'accepted_values': 'Filters on the documented values miss these rows.',
+        'relationships': 'These rows refer to rows that do not exist, so inner '
+            ~ 'joins drop them.',
     } -%}
     {{ return(
-        sentences.get(kind, 'The table does not keep what its YAML promises.')
-        ~ ' The rows: `dbt show --inline "$(cat '
-        ~ node.compiled_path ~ ')"`; if new data are not the reason, it is a '
-        ~ 'defect of the model.'
+        sentences.get(test_type, 'The table breaks a rule of its YAML file.')
+        ~ ' Show the rows with `dbt show --inline "$(cat '
+        ~ node.compiled_path ~ ')"`. If new data are not the cause, correct '
+        ~ 'the model.'
     ) }}
 
 {% endmacro %}

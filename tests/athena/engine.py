@@ -61,7 +61,7 @@ class AthenaEngine(Engine):
         return "'" + text.replace("'", "''") + "'"
 
     def rows(self, sql: str) -> pa.Table:
-        """The rows of a query, as ``GetQueryResults`` tells them.
+        """The rows of a query, from ``GetQueryResults``.
 
         Raises:
             RuntimeError: Athena refused it.
@@ -73,8 +73,8 @@ class AthenaEngine(Engine):
         )["QueryExecutionId"]
         state = "RUNNING"
         while state == "RUNNING":
-            told = self._athena.get_query_execution(QueryExecutionId=started)
-            status = told["QueryExecution"]["Status"]
+            execution = self._athena.get_query_execution(QueryExecutionId=started)
+            status = execution["QueryExecution"]["Status"]
             state = status["State"]
         if state != "SUCCEEDED":
             raise RuntimeError(f"{status.get('StateChangeReason')}\n{sql}")
@@ -115,11 +115,11 @@ class AthenaEngine(Engine):
 
         execute, failed = AthenaCursor.execute, []
 
-        def execute_or_fail(cursor: Any, operation: str, **options: Any) -> Any:
+        def execute_or_fail(cursor: Any, operation: str, *parameters: Any) -> Any:
             if any(re.search(pattern, operation) for pattern in patterns):
                 failed.append(operation)
                 raise RuntimeError("The run was killed here.")
-            return execute(cursor, operation, **options)
+            return execute(cursor, operation, *parameters)
 
         AthenaCursor.execute = execute_or_fail
         try:

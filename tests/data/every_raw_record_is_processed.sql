@@ -1,9 +1,20 @@
 {#-
-    Files of which the raw table holds another number of records than were
-    taken. Fewer there is no fault, for raw data may be deleted after its time;
-    more means that records were skipped.
+    Returns files of which the raw table holds more records than were processed.
+    Fewer records are no error, because raw data may expire.
 -#}
 with
+
+raw_events as (
+
+    select * from {{ ref('base_clickstream__raw_events') }}
+
+),
+
+parsed_records as (
+
+    select * from {{ ref('base_clickstream__parsed_records') }}
+
+),
 
 raw_files as (
 
@@ -11,19 +22,19 @@ raw_files as (
         coalesce(source_file, '') as source_file,
         count(*) as count_raw_records
 
-    from {{ ref('base_clickstream__raw_events') }}
+    from raw_events
 
     group by 1
 
 ),
 
-taken_files as (
+processed_files as (
 
     select
         source_file,
-        count(*) as count_taken_records
+        count(*) as count_processed_records
 
-    from {{ ref('base_clickstream__parsed_records') }}
+    from parsed_records
 
     group by 1
 
@@ -32,13 +43,13 @@ taken_files as (
 select
     raw_files.source_file,
     raw_files.count_raw_records,
-    taken_files.count_taken_records
+    processed_files.count_processed_records
 
 from raw_files
 
-left join taken_files
-    on raw_files.source_file = taken_files.source_file
+left join processed_files
+    on raw_files.source_file = processed_files.source_file
 
 where
-    taken_files.count_taken_records is null
-    or taken_files.count_taken_records < raw_files.count_raw_records
+    processed_files.count_processed_records is null
+    or processed_files.count_processed_records < raw_files.count_raw_records

@@ -8,7 +8,7 @@ drift as (
 
 ),
 
-newest_day as (
+newest_date as (
 
     select max(as_of_date) as as_of_date from drift
 
@@ -29,8 +29,8 @@ drifted_features as (
 
     from drift
 
-    inner join newest_day
-        on drift.as_of_date = newest_day.as_of_date
+    inner join newest_date
+        on drift.as_of_date = newest_date.as_of_date
 
     where
         drift.theme not in ('age', 'cohort', 'newer_cohorts')

@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
 
-{#- A column's own name is no error: it is there for trackers to come. #}
+{#- A path that equals the column name is kept for future trackers. #}
 {%- set paths = [] -%}
 {%- for column in clickstream_field_mapping() -%}
     {%- for path in column.json_paths if path != '$.' ~ column.name -%}
@@ -9,6 +9,12 @@
 {%- endfor %}
 
 with
+
+clickstream_field_profile as (
+
+    select * from {{ ref('clickstream_field_profile') }}
+
+),
 
 field_mapping_paths as (
 
@@ -33,5 +39,5 @@ select json_path
 from field_mapping_paths
 
 where profiled_path not in (
-    select json_path from {{ ref('clickstream_field_profile') }}
+    select json_path from clickstream_field_profile
 )

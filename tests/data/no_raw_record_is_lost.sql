@@ -1,12 +1,11 @@
 {#-
-    Days of receipt, and the total of all days, in which delivered records and
-    the objects beyond the first in them are not events, duplicates and rejects,
-    or not as many as `clickstream_daily_counts` says.
+    Returns receipt dates, and the total of all dates, on which the objects of the
+    raw records are not exactly the events, duplicates and rejects, or differ from
+    `clickstream_daily_counts`.
 
-    Everything is counted anew from the tables that people read. Duplicates are
-    counted from the receipts: an event belongs to the day of its first one, and
-    each further one is a duplicate on its own day. So an event that is lost on
-    its way is missed here.
+    Counts everything from the public tables. An event belongs to the date of its
+    first receipt. Each further receipt is a duplicate on its own date. The test
+    therefore finds an event that was lost between the models.
 -#}
 {%- set counts = [
     'raw_records', 'extra_objects', 'events', 'duplicates', 'rejects'
@@ -166,7 +165,7 @@ both_days as (
 
 ),
 
-{#- The null day is that of records without a time of receipt. #}
+{#- Records without a time of receipt have a null day. #}
 
 days as (
 

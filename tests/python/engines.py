@@ -10,7 +10,7 @@ import contextlib
 import io
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -176,21 +176,19 @@ class SparkEngine(Engine):
         self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
 
     @contextlib.contextmanager
-    def killed_before(self, *statements: str) -> Iterator[list[str]]:
-        """Let dbt fail at each statement that begins with one of ``statements``.
+    def killed_before(self, *patterns: str) -> Iterator[list[str]]:
+        """Let dbt fail at each statement in which one of ``patterns`` is found.
 
-        What the same model has run before, such as a pre-hook, is committed by then.
-        Yields a list of the statements that were not run.
+        Earlier statements of the same model, such as a pre-hook, are committed. Yields
+        the list of statements that did not run.
         """
         from dbt.adapters.spark.session import Cursor
 
         execute, failed = Cursor.execute, []
 
         def execute_or_fail(cursor: Any, sql: str, *parameters: Any) -> None:
-            # dbt puts a comment in front.
-            bare = sql.partition("*/")[2].strip() or sql
-            if bare.startswith(statements):
-                failed.append(bare)
+            if any(re.search(pattern, sql) for pattern in patterns):
+                failed.append(sql)
                 raise RuntimeError("The run was killed here.")
             execute(cursor, sql, *parameters)
 
@@ -201,14 +199,14 @@ class SparkEngine(Engine):
             Cursor.execute = execute
 
     def leave_behind(self, model: str, suffix: str) -> None:
-        """Leave a table beside that of a model, as a killed run does."""
+        """Create a table that a killed run can leave beside a model's table."""
         table = f"{self.schema}.{model}"
         self._execute(
             f"create table {table}{suffix} using iceberg as select * from {table}"
         )
 
     def relations(self) -> set[str]:
-        """The names of all tables and views in the schema of the models."""
+        """Return the names of all tables and views in the schema of the models."""
         tables = self.rows(f"show tables in {self.schema}").to_pylist()
         return {row["tableName"] for row in tables if not row["isTemporary"]}
 
@@ -269,10 +267,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def fetch_spark_packages() -> None:
-    """Fetch Iceberg's library, unless it is there.
+    """Fetch Iceberg's library if it is missing.
 
-    One process fetches while others wait: two downloads of the same file would disturb
-    each other.
+    One process fetches while others wait, because concurrent downloads of one file
+    conflict.
     """
     import fcntl
 
@@ -281,28 +279,22 @@ def fetch_spark_packages() -> None:
     sys.path.append(str(ROOT / "scripts"))
     from spark_thrift_server import settings
 
-    def is_there() -> bool:
+    def is_fetched() -> bool:
         jars = Path.home().glob(".ivy2*/jars/*iceberg-spark-runtime*.jar")
         return next(jars, None) is not None
 
     with (Path(tempfile.gettempdir()) / "churn-spark-packages").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_there():
+        if not is_fetched():
             submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
             packages = settings()["spark.jars.packages"]
-            # A class without a program, since only the packages are wanted.
+            # Any class will do, because only the packages are needed.
             command = [str(submit), "--packages", packages, "--class", "java.lang.Void"]
-            told = subprocess.run(
+            finished = subprocess.run(
                 [*command, "spark-internal"], capture_output=True, text=True
             )
-            if not is_there():
+            if not is_fetched():
                 pytest.fail(
-                    f"Spark could not fetch {packages}:\n{told.stdout[-2000:]}"
-                    f"{told.stderr[-2000:]}"
+                    f"Spark could not fetch {packages}:\n{finished.stdout[-2000:]}"
+                    f"{finished.stderr[-2000:]}"
                 )
-
-
-def require_java() -> None:
-    """Fail with a clear message if Spark cannot run."""
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.fail("Spark needs Java: install the extra `spark`, or a JRE of 17.")

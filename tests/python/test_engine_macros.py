@@ -368,24 +368,24 @@ def jinja_of(engine: Engine, macro: str, arguments: tuple[Any, ...]) -> str:
             return json.dumps(engine.literal(text))
         return json.dumps(argument)
 
-    told = [written(argument) for argument in arguments]
+    literals = [written(argument) for argument in arguments]
     letters = (
         "(select 1 as place, 'a' as letter union all select 2, nullif('x', 'x') "
         "union all select 3, 'c' union all select 4, 'b') as letters"
     )
     if macro == "texts_at":
-        document, paths, place = told
+        document, paths, place = literals
         texts = f"json_extract_many(json_prepare({document}, {paths}), {paths})"
         text = f"json_extracted_columns({texts}, {paths})[{place}]"
         path = json.dumps([arguments[1][arguments[2]]])
         return f"{{{{ restore_big_integers({text}, {document}, {path}) }}}}"
     if macro == "days_in":
-        spine = f"dbt.date_spine('day', {', '.join(told)})"
+        spine = f"dbt.date_spine('day', {', '.join(literals)})"
         return f"(select count(date_day) from ({{{{ {spine} }}}}) as days)"
     if macro == "first_by_of_letters":
-        aggregate = f"min_by({', '.join(told)})"
+        aggregate = f"min_by({', '.join(literals)})"
         return f"(select {{{{ {aggregate} }}}} from {letters} where letter <> 'a')"
-    return f"{{{{ {macro}({', '.join(told)}) }}}}"
+    return f"{{{{ {macro}({', '.join(literals)}) }}}}"
 
 
 @pytest.fixture(scope="module")

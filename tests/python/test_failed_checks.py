@@ -34,4 +34,4 @@ def test_each_failure_is_explained_once(damaged_project: DbtProject) -> None:
     assert output.count("unmapped_event_names found") == 1
     assert "Add the name to the seed, mapped to itself if it is new." in output
     assert output.count("not_null_churn_score_history_account_id found") == 1
-    assert "lose these rows without a word. The rows: `dbt show --inline" in output
+    assert "drop these rows. Show the rows with `dbt show --inline" in output

@@ -16,6 +16,8 @@ profile: churn
 dispatch:
   - macro_namespace: dbt
     search_order: [my_company, churn, dbt]
+flags:
+  require_ref_searches_node_package_before_root: true
 models:
   churn:
     marts:
@@ -56,6 +58,32 @@ def my_company(tmp_path: Path, built_project: DbtProject) -> DbtProject:
     )
     project.dbt("deps")
     return project
+
+
+@pytest.fixture
+def streaming(tmp_path: Path) -> DbtProject:
+    """Provide a copy of the example, which uses this project as a package."""
+    root = tmp_path / "streaming"
+    shutil.copytree(
+        ROOT / "examples" / "streaming",
+        root,
+        ignore=shutil.ignore_patterns("data", "target", "dbt_packages", "*.duckdb"),
+    )
+    (root / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+    project = DbtProject(root, root=root)
+    project.dbt("deps")
+    return project
+
+
+FULL_PARSE = ["--warn-error", "parse", "--no-partial-parse", "--show-all-deprecations"]
+
+
+def test_a_full_parse_warns_of_nothing(project: DbtProject) -> None:
+    project.dbt(*FULL_PARSE)
+
+
+def test_a_full_parse_as_a_package_warns_of_nothing(streaming: DbtProject) -> None:
+    streaming.dbt(*FULL_PARSE)
 
 
 def test_models_are_configured_disabled_and_overridden_one_by_one(
@@ -107,12 +135,12 @@ def test_a_seed_of_the_same_name_replaces_ours(
 def test_a_project_without_the_search_order_is_refused_in_a_sentence(
     my_company: DbtProject,
 ) -> None:
-    """The package's overrides of dbt's macros would not be found."""
+    """dbt would not find the package's overrides of its macros."""
     path = my_company.root / "dbt_project.yml"
     text = path.read_text()
-    start, end = text.index("dispatch:"), text.index("models:")
+    start, end = text.index("dispatch:"), text.index("flags:")
     path.write_text(text[:start] + text[end:])
     finished = my_company.dbt("run", "--select", "stg_support__calls", check=False)
     assert not finished.succeeded
-    message = " ".join(finished.told.split())
+    message = " ".join(finished.output.split())
     assert "search_order: [my_company, churn, dbt]" in message

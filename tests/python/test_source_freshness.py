@@ -51,5 +51,5 @@ def test_mapped_columns_are_read(project: DbtProject) -> None:
 def test_files_in_place_of_a_table_are_skipped(project: DbtProject) -> None:
     project.create_raw_tables()
     project.execute("drop table raw.raw_events")
-    judged = freshness(project, load_demo_seeds=False, raw_event_files="clicks/*.gz")
-    assert set(judged) == set(ARRIVAL_COLUMNS) - {"raw_events"}
+    statuses = freshness(project, load_demo_seeds=False, raw_event_files="clicks/*.gz")
+    assert set(statuses) == set(ARRIVAL_COLUMNS) - {"raw_events"}

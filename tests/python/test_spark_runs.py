@@ -126,8 +126,8 @@ OF_COMPANY = {"raw_schema": "arriving", "load_demo_seeds": False}
 DROPPED = ["int_visitor_users", "subscription_periods"]
 # Where another run is killed: rows are deleted, and not yet inserted.
 KILLED_BEFORE = [
-    "insert into arrived.int_account_changes (",
-    "merge into arrived.int_visitor_activity_daily ",
+    r"insert into arrived\.int_account_changes ",
+    r"merge into arrived\.int_visitor_activity_daily ",
 ]
 
 

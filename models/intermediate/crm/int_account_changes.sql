@@ -2,15 +2,11 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        unique_key='batch_date',
         on_schema_change='fail',
         pre_hook=[
+            "{{ delete_stale_batches(this, ref('int_crm_batches_accepted'), 'all') }}",
             "{{ delete_stale_batches(
-                this, ref('int_crm_batches_validated'), 'all', 'batch_status'
-            ) }}",
-            "{{ delete_stale_batches(
-                this, ref('int_crm_batches_validated'), 'on_time',
-                'batch_status_on_time'
+                this, ref('int_crm_batches_accepted'), 'on_time'
             ) }}",
         ]
     )
@@ -34,9 +30,9 @@ accounts as (
 
 ),
 
-validated_batches as (
+batches as (
 
-    select * from {{ ref('int_crm_batches_validated') }}
+    select * from {{ ref('int_crm_batches_accepted') }}
 
 ),
 
@@ -47,51 +43,6 @@ existing_changes as (
 
 ),
 
-{% endif -%}
-accepted_batches as (
-
-    select
-        'all' as batch_scope,
-        batch_date,
-        loaded_at,
-        count_rows
-
-    from validated_batches
-
-    where batch_status = 'accepted'
-
-    union all
-
-    select
-        'on_time' as batch_scope,
-        batch_date,
-        loaded_at,
-        count_rows
-
-    from validated_batches
-
-    where batch_status_on_time = 'accepted'
-
-),
-
-batches as (
-
-    select
-        *,
-        lag(batch_date) over (
-            partition by batch_scope
-            order by batch_date
-        ) as previous_batch_date,
-        lead(batch_date) over (
-            partition by batch_scope
-            order by batch_date
-        ) as next_batch_date
-
-    from accepted_batches
-
-),
-
-{% if is_incremental() -%}
 last_processed_batches as (
 
     select

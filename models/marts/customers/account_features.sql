@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
-{#- What this company has: see is_present_feature. -#}
+{#- The columns that this company has; empty in unit tests. -#}
 {%- set columns = account_feature_columns() | map(attribute='name') | list -%}
 
 with
@@ -17,9 +17,8 @@ as_of_dates as (
 
 ),
 
--- Days that were scored once, but are neither on the grid nor the latest, stay
--- decided and are left out here.
-features_of_dates as (
+-- Leaves out dates that were scored once but are not on the grid.
+features_of_as_of_dates as (
 
     select
         {% for column in columns -%}
@@ -35,4 +34,4 @@ features_of_dates as (
 
 )
 
-select * from features_of_dates
+select * from features_of_as_of_dates
