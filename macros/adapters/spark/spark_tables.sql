@@ -88,18 +88,20 @@
     Inserts rows by the names of their columns. dbt-spark's own macro asks for every
     column of the target, and a column that the model no longer has would fail.
 
-    dbt has a macro of the same name, which other engines call with the target, the
-    new rows and the columns.
+    dbt-core has a macro of this name with other arguments: the target, the rows
+    and their columns. Other engines call that one, so this macro does its work.
 #}
-{% macro get_insert_into_sql(first_relation, second_relation, dest_columns=none) -%}
-    {%- set source, target = (first_relation, second_relation)
-        if dest_columns is none else (second_relation, first_relation) -%}
-    {%- set columns = (
-        adapter.get_columns_in_relation(source) if dest_columns is none
-        else dest_columns
-    ) | map(attribute='quoted') | join(', ') -%}
+{% macro get_insert_into_sql(source_relation, target_relation, dest_columns=none) -%}
+    {%- if dest_columns is not none -%}
+        {%- set rows, target = target_relation, source_relation -%}
+        {%- set columns = get_quoted_csv(dest_columns | map(attribute='name')) -%}
+    {%- else -%}
+        {%- set rows, target = source_relation, target_relation -%}
+        {%- set columns = adapter.get_columns_in_relation(rows)
+            | map(attribute='quoted') | join(', ') -%}
+    {%- endif -%}
     insert into {{ target }} ({{ columns }})
-    select {{ columns }} from {{ source }}
+    select {{ columns }} from {{ rows }}
 {%- endmacro %}
 
 
