@@ -191,6 +191,21 @@ def test_staging_reads_no_later_layer(manifest: dict) -> None:
     )
 
 
+def test_each_layer_has_a_schema(manifest: dict) -> None:
+    schemas = {"base": "main_staging", "stg": "main_staging"}
+    schemas |= {"int": "main_intermediate", "mart": "main"}
+    problems = [
+        f"{node['original_file_path']} is in {node['schema']}"
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["schema"] != schemas[layer_of(node)]
+    ]
+    assert not problems, (
+        "A user of the database sees the marts first, because other layers have their "
+        f"own schemas. Move the file to the folder of its layer:{as_list(problems)}"
+    )
+
+
 def test_models_that_exposures_read_are_public(manifest: dict) -> None:
     problems = [
         f"{manifest['nodes'][parent]['original_file_path']}: {exposure['name']} reads "
