@@ -21,24 +21,6 @@
 
 
 {#
-    Stops a run that rebuilds a table without its scratch model, which then has
-    only the rows of an earlier run.
-#}
-{% macro require_scratch_model_for_rebuild(scratch_model) -%}
-    {%- if execute and not is_incremental()
-          and flags.WHICH in ['run', 'build'] and model.resource_type == 'model'
-          and not flags.INVOCATION_COMMAND.startswith('dbt retry')
-          and node_named(scratch_model.identifier).unique_id
-          not in selected_resources -%}
-        {{ exceptions.raise_compiler_error(
-            model.name ~ ' cannot be rebuilt without ' ~ scratch_model.identifier
-            ~ ': add it to --select.'
-        ) }}
-    {%- endif -%}
-{%- endmacro %}
-
-
-{#
     Returns the `columns` of the table `relation`, qualified with its `alias`. A
     column that the table does not have yet is a null.
 #}

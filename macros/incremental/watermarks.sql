@@ -46,17 +46,6 @@
 
 
 {#
-    The column of what is read from the delivered files now: that of their latest
-    offer. All that a run takes carries this one column, in whichever table.
-#}
-{% macro latest_offer() %}
-    {{ return(high_watermark(
-        ref('base_clickstream__files'), 'processed_at'
-    )) }}
-{% endmacro %}
-
-
-{#
     Returns a Python datetime as a timestamp literal with microseconds.
 #}
 {% macro timestamp_literal(instant) %}

@@ -4,13 +4,25 @@
 -#}
 with
 
+raw_events as (
+
+    select * from {{ ref('base_clickstream__raw_events') }}
+
+),
+
+parsed_records as (
+
+    select * from {{ ref('base_clickstream__parsed_records') }}
+
+),
+
 raw_files as (
 
     select
         coalesce(source_file, '') as source_file,
         count(*) as count_raw_records
 
-    from {{ ref('base_clickstream__raw_events') }}
+    from raw_events
 
     group by 1
 
@@ -22,7 +34,7 @@ processed_files as (
         source_file,
         count(*) as count_processed_records
 
-    from {{ ref('base_clickstream__parsed_records') }}
+    from parsed_records
 
     group by 1
 

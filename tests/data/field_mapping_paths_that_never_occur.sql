@@ -10,6 +10,12 @@
 
 with
 
+clickstream_field_profile as (
+
+    select * from {{ ref('clickstream_field_profile') }}
+
+),
+
 field_mapping_paths as (
 
     {% for path, profiled_path in paths %}
@@ -33,5 +39,5 @@ select json_path
 from field_mapping_paths
 
 where profiled_path not in (
-    select json_path from {{ ref('clickstream_field_profile') }}
+    select json_path from clickstream_field_profile
 )

@@ -165,7 +165,7 @@ both_days as (
 
 ),
 
-{#- The null day is that of records without a time of receipt. #}
+{#- Records without a time of receipt have a null day. #}
 
 days as (
 

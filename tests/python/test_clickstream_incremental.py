@@ -82,13 +82,19 @@ def test_a_run_without_new_records_changes_nothing(project: DbtProject) -> None:
         "select table_name from information_schema.tables "
         "where table_name like '%dbt_tmp%'"
     )
+    refused = project.dbt(
+        "run", "-s", "int_visitor_sessions", check=False, load_demo_seeds=False
+    )
+    assert not refused.succeeded
+    assert "needs the rows that int_affected_sessions has" in refused.told
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.parametrize("is_killed", [False, True])
 def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
-    tmp_path: Path, is_deleted: bool
+    tmp_path: Path, is_deleted: bool, is_killed: bool
 ) -> None:
-    """Only the YAML is changed."""
+    """Only the YAML is changed. A run may be killed between delete and append."""
     root = tmp_path / "project"
     shutil.copytree(
         ROOT,
@@ -113,9 +119,11 @@ def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
                     json.dumps({**unmapped, "campaign": {"name": "autumn"}}),
                     str({**unmapped, "event_id": "repaired", "user_id": None}),
                     "hopeless",
+                    json.dumps({**mapped, "event_id": "other"}),
+                    str({**mapped, "event_id": "other repaired"}),
                 ],
                 "received_at": pd.Timestamp("2025-03-01 10:05"),
-                "source_file": "file",
+                "source_file": ["file"] * 4 + ["other file"] * 2,
             }
         ),
     )
@@ -125,7 +133,8 @@ def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
         "group by 1 order by 1"
     ) == [("missing_required_field", 2), ("not_json", 1)]
 
-    field_mapping = root / "models/staging/clickstream/stg_clickstream__events.yml"
+    folder = root / "models/staging/clickstream/base"
+    field_mapping = folder / "base_clickstream__parsed_records.yml"
     text = field_mapping.read_text()
     text = text.replace(
         "              - $.event_name\n",
@@ -148,12 +157,33 @@ def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
     if is_deleted:
         # Retention: the rejects are quarantined, but the raw table is empty.
         project.execute("delete from raw.raw_events")
+    parsed = ["base_clickstream__parsed_records"]
+    if is_killed and is_deleted:
+        # A killed run has stored the new rows, and not deleted the old ones.
+        project.execute(f"create table old_rows as select * from {parsed[0]}")
+        project.dbt("run", "-s", f"+{parsed[0]}", load_demo_seeds=False)
+        project.execute(
+            f"insert into {parsed[0]} by name from old_rows where payload is not null"
+        )
+    elif is_killed:
+        # Killed runs have deleted the rows of the file, and not stored new ones.
+        parsed += [
+            "base_clickstream__parsed_repaired_records",
+            "base_clickstream__repaired_json",
+            "base_clickstream__record_shapes",
+            "stg_clickstream__json_paths",
+        ]
+        project.dbt("run", "-s", "+base_clickstream__files", load_demo_seeds=False)
+        for table in parsed:
+            project.execute(f"delete from {table} where source_file = 'file'")
     build(project)
     assert project.query(
         "select event_id, campaign, is_repaired from stg_clickstream__events order by 1"
     ) == [
         # An event is reprocessed only if its raw record still exists.
         ("known", None if is_deleted else "spring", False),
+        ("other", None, False),
+        ("other repaired", None, True),
         ("repaired", None, True),
         ("unknown", "autumn", False),
     ]

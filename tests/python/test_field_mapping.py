@@ -16,7 +16,8 @@ from conftest import ROOT, DbtProject
 from churn import field_mapping
 from churn.field_mapping import RESERVED_NAMES, column_name
 
-YAML = "models/staging/clickstream/stg_clickstream__events.yml"
+MODEL = "base_clickstream__parsed_records"
+YAML = f"models/staging/clickstream/base/{MODEL}.yml"
 EVENT = {"event": "login", "ts": 1740823445, "user_id": "u"}
 RECORDS = [
     {
@@ -119,9 +120,9 @@ def append_to_field_mapping(project: DbtProject, entries: str) -> None:
 
 
 def columns_of(project: DbtProject, file: str) -> dict:
-    """Return the columns of the events in dbt's manifest or catalog."""
+    """Return the columns of the parsing model in dbt's manifest or catalog."""
     text = (project.folder / "target" / file).read_text()
-    return json.loads(text)["nodes"]["model.churn.stg_clickstream__events"]["columns"]
+    return json.loads(text)["nodes"][f"model.churn.{MODEL}"]["columns"]
 
 
 def test_an_entry_is_a_column_with_its_type_and_its_documentation(
@@ -155,7 +156,7 @@ def test_an_entry_is_a_column_with_its_type_and_its_documentation(
         assert catalog[name]["type"] == entry["data_type"].upper()
     node = json.loads((project.folder / "target" / "manifest.json").read_text())[
         "nodes"
-    ]["model.churn.stg_clickstream__events"]
+    ][f"model.churn.{MODEL}"]
     assert node["config"]["contract"]["enforced"]
     assert set(catalog) == set(manifest)
 
@@ -182,6 +183,23 @@ def test_the_contract_rejects_a_column_without_a_value(
     assert not finished.succeeded
     assert "enforced contract that failed" in finished.output
     assert "promised" in finished.output
+
+
+def test_dbt_sees_that_the_field_mapping_has_changed(
+    copied_project: DbtProject, tmp_path: Path
+) -> None:
+    """A run of `state:modified+` builds the events after a field was added."""
+    project = copied_project
+    append_to_field_mapping(project, "")
+    project.dbt("parse")
+    shutil.copy(project.folder / "target" / "manifest.json", tmp_path)
+    selection = ("ls", "-q", "-s", "state:modified+", "--state", str(tmp_path))
+    unchanged = project.dbt(*selection, check=False).output
+    append_to_field_mapping(project, NEW_COLUMNS)
+    changed = project.dbt(*selection).output
+    for model in (MODEL, "stg_clickstream__events", "sessions"):
+        assert f".{model}\n" not in unchanged
+        assert f".{model}\n" in changed
 
 
 @pytest.mark.parametrize(
@@ -225,7 +243,7 @@ def test_an_entry_that_cannot_be_extracted_is_rejected_in_one_sentence(
     )
     assert not finished.succeeded
     output = " ".join(finished.output.split())
-    assert f"The column `{fields['name']}` of stg_clickstream__events" in output
+    assert f"The column `{fields['name']}` of {MODEL}" in output
     assert sentence in output
 
 

@@ -87,12 +87,21 @@
 {#
     Inserts rows by the names of their columns. dbt-spark's own macro asks for every
     column of the target, and a column that the model no longer has would fail.
+
+    dbt-core has a macro of this name with other arguments: the target, the rows
+    and their columns. Other engines call that one, so this macro does its work.
 #}
-{% macro get_insert_into_sql(source_relation, target_relation) -%}
-    {%- set columns = adapter.get_columns_in_relation(source_relation)
-        | map(attribute='quoted') | join(', ') -%}
-    insert into {{ target_relation }} ({{ columns }})
-    select {{ columns }} from {{ source_relation }}
+{% macro get_insert_into_sql(source_relation, target_relation, dest_columns=none) -%}
+    {%- if dest_columns is not none -%}
+        {%- set rows, target = target_relation, source_relation -%}
+        {%- set columns = get_quoted_csv(dest_columns | map(attribute='name')) -%}
+    {%- else -%}
+        {%- set rows, target = source_relation, target_relation -%}
+        {%- set columns = adapter.get_columns_in_relation(rows)
+            | map(attribute='quoted') | join(', ') -%}
+    {%- endif -%}
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ rows }}
 {%- endmacro %}
 
 

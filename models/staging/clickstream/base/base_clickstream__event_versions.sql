@@ -9,8 +9,8 @@
     )
 }}
 
-{{- require_scratch_model_for_rebuild(
-    ref('base_clickstream__new_event_versions')
+{{- require_scratch_model(
+    ref('base_clickstream__new_event_versions'), for_rebuild=true
 ) }}
 
 {%- set columns = event_columns() %}

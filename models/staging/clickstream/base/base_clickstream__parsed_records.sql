@@ -47,7 +47,7 @@ new_raw_events as (
 
     from raw_events
 
-    where {{ partition_filter_files(files_to_load(files, this))
+    where {{ partition_filter_files(files_to_load(files, this), files)
         if is_incremental() else 'true' }}
 
 ),

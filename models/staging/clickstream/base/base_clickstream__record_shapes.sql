@@ -10,10 +10,9 @@
     )
 }}
 
+{%- set files = ref('base_clickstream__files') %}
 {%- set new_files = new_files(
-    ref('base_clickstream__files'),
-    ref('base_clickstream__parsed_records'),
-    this
+    files, ref('base_clickstream__parsed_records'), this
 ) %}
 
 with
@@ -45,7 +44,7 @@ new_raw_events as (
 
     from raw_events
 
-    where {{ partition_filter_files(new_files)
+    where {{ partition_filter_files(new_files, files)
         if is_incremental() else 'true' }}
 
 ),
