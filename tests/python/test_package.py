@@ -22,8 +22,9 @@ models:
   churn:
     marts:
       +schema: gold
-      label_comparison:
-        +enabled: false
+      data_quality:
+        label_comparison:
+          +enabled: false
 seeds:
   churn:
     offers:
