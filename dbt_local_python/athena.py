@@ -52,8 +52,8 @@ def run(job: Job) -> int:
     Raises:
         DbtRuntimeError: The model or Athena fails.
     """
-    code, told = job.split(_MARKER)
-    stage = json.loads(told)
+    code, stage_json = job.split(_MARKER)
+    stage = json.loads(stage_json)
     session = AthenaSession(job.adapter)
     result = job.load(code).call(session, session.table)
     return job.guard(lambda: _write(session, result, stage))

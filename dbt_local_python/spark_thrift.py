@@ -79,22 +79,22 @@ class ThriftSession(SqlSession):
         schema = pa.schema(
             # The server may write a column's name with its subquery's in front.
             [
-                (name.rpartition(".")[2], _arrow_type(told))
-                for name, told, *_ in cursor.description
+                (name.rpartition(".")[2], _arrow_type(type_name))
+                for name, type_name, *_ in cursor.description
             ]
         )
         return pa.RecordBatchReader.from_batches(schema, _batches(cursor, schema))
 
 
-def _arrow_type(told: str) -> pa.DataType:
-    if told == "DECIMAL_TYPE":
+def _arrow_type(type_name: str) -> pa.DataType:
+    if type_name == "DECIMAL_TYPE":
         return pa.decimal128(38, 18)
     try:
-        return _ARROW_TYPES[told]
+        return _ARROW_TYPES[type_name]
     except KeyError:
         raise DbtRuntimeError(
-            f"A column of type {told} cannot be read through Thrift: cast it in SQL "
-            "before a Python model reads it."
+            f"A column of type {type_name} cannot be read through Thrift: cast it in "
+            "SQL before a Python model reads it."
         ) from None
 
 

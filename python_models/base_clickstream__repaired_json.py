@@ -9,7 +9,8 @@ def model(dbt, session):
     records = dbt.ref("base_clickstream__parsed_records").filter("needs_repair")
     if dbt.is_incremental:
         records = records.filter(
-            "processed_at > (select coalesce(max(processed_at), timestamp '0001-01-01') "
+            "processed_at > (select "
+            "coalesce(max(processed_at), timestamp '0001-01-01') "
             f"from {dbt.this})"
         )
     return repaired_records(records)

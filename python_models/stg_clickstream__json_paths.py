@@ -9,7 +9,8 @@ def model(dbt, session):
     shapes = dbt.ref("base_clickstream__record_shapes")
     if dbt.is_incremental:
         shapes = shapes.filter(
-            "processed_at > (select coalesce(max(processed_at), timestamp '0001-01-01') "
+            "processed_at > (select "
+            "coalesce(max(processed_at), timestamp '0001-01-01') "
             f"from {dbt.this})"
         )
     return profiled_paths(shapes)

@@ -77,7 +77,7 @@
 
 {% endmacro %}
 
-{#- Athena drops a seed's table before it is made anew: see `stage_csv`. -#}
+{#- dbt-athena drops a seed's table before it creates it again: see `stage_csv`. -#}
 {% macro athena__create_csv_table(model, agate_table) %}
     {%- set relation = this.incorporate(type='table') -%}
     {%- do stage_csv(

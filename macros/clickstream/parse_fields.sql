@@ -169,20 +169,20 @@
 
 
 {#
-    Returns `first_text`, or, if that is a placeholder, the first of the texts
+    Returns `first_value`, or, if that is a placeholder, the first of the texts
     `candidates` that is none. Few records need the second look.
 #}
-{% macro coalesce_non_placeholder(candidates, first_text) -%}
+{% macro coalesce_non_placeholder(candidates, first_value) -%}
 
     {%- if not candidates -%}
-    {{ first_text }}
+    {{ first_value }}
     {%- else -%}
     case
-        when {{ is_placeholder(first_text) }}
+        when {{ is_placeholder(first_value) }}
             then {{ first_element_where(
                 candidates, 'candidate', 'not ' ~ is_placeholder('candidate')
             ) }}
-        else {{ first_text }}
+        else {{ first_value }}
     end
     {%- endif -%}
 

@@ -1,11 +1,11 @@
 {#
-    Conditions on the raw clickstream that spare an engine the files that hold
-    nothing of use; `true` where that spares nothing. On Athena, which bills by what
-    it reads, they name days (`dt`) of the table that `create_raw_tables` made: which
-    files a day has is asked of S3, not of Athena.
+    Returns a condition on the raw clickstream that skips files without new records,
+    or `true`. Athena bills the bytes that it reads. There the condition lists the
+    days (`dt`) of the table that `create_raw_tables` made. S3 reports the files of
+    each day at almost no cost.
 
-    partition_filter_new_records() is `dt in ('2025-03-02')` if that day has a file that
-    {{ this }}, whose rows are files, does not know, or that was written since.
+    partition_filter_new_records() is `dt in ('2025-03-02')` if that day has a file
+    that the current table does not have, or that was written since.
 #}
 {% macro partition_filter_new_records() -%}
     {{ return(adapter.dispatch('partition_filter_new_records', 'churn')()) }}
@@ -24,7 +24,7 @@
     {%- for row in run_query(
         'select source_file, last_grown_at, field_mapping_version from ' ~ this
     ) -%}
-        {#- All files are offered anew: what they hold has to be counted. -#}
+        {#- A new field mapping reprocesses all files, so all are counted. -#}
         {%- if row['field_mapping_version'] != field_mapping_version() -%}
             {{ return('true') }}
         {%- endif -%}
@@ -95,9 +95,9 @@
 
 
 {#
-    The same for the records of a raw table that arrived last. On Athena, looked
-    at are the last day and the days with a file that was written since a day
-    before that day's: no record arrives later than its file is written.
+    Returns the same for the records of a raw table that arrived last. On Athena it
+    lists the last day, and the days with a file that was written less than a day
+    before the last day's files. No record arrives after its file is written.
 #}
 {% macro partition_filter_last_record(table_name) -%}
     {{ return(adapter.dispatch('partition_filter_last_record', 'churn')(table_name)) }}
@@ -137,10 +137,10 @@
 
 
 {#
-    The same for the CRM batches of a raw table that {{ this }} may not have
-    taken. A batch does not tell its file: on Athena, looked at are the
-    days with a file that was written since a day before {{ this }} was, so
-    that none is missed that came while a run was under way.
+    Returns the same for the CRM batches that the current table may lack. Rows do not
+    name their file. On Athena it lists the days with a file that was written since
+    a day before the current table was written. So it includes files that arrived
+    during a run.
 #}
 {% macro partition_filter_new_batches(table_name) -%}
     {{ return(
@@ -170,11 +170,11 @@
 {%- endmacro %}
 
 
-{#-
-    The files of a raw table, with the time at which each was written; none where
-    it is not the one of `create_raw_tables`, or its columns are called otherwise,
-    and while nothing is executed.
--#}
+{#
+    Returns the files of a raw table with the time when each was written. Returns none
+    if `create_raw_tables` did not make the table, if its columns are mapped, or if
+    dbt only parses.
+#}
 {% macro athena_raw_files(table_name) -%}
     {%- if not execute or column_mapping(table_name) -%}
         {{ return(none) }}

@@ -61,7 +61,7 @@ class AthenaEngine(Engine):
         return "'" + text.replace("'", "''") + "'"
 
     def rows(self, sql: str) -> pa.Table:
-        """The rows of a query, as ``GetQueryResults`` tells them.
+        """The rows of a query, from ``GetQueryResults``.
 
         Raises:
             RuntimeError: Athena refused it.
@@ -73,8 +73,8 @@ class AthenaEngine(Engine):
         )["QueryExecutionId"]
         state = "RUNNING"
         while state == "RUNNING":
-            told = self._athena.get_query_execution(QueryExecutionId=started)
-            status = told["QueryExecution"]["Status"]
+            execution = self._athena.get_query_execution(QueryExecutionId=started)
+            status = execution["QueryExecution"]["Status"]
             state = status["State"]
         if state != "SUCCEEDED":
             raise RuntimeError(f"{status.get('StateChangeReason')}\n{sql}")

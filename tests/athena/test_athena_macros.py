@@ -36,34 +36,35 @@ def test_every_macro_means_what_it_says(cloud, tmp_path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_the_range_of_stamps_is_that_of_the_rows(cloud, tmp_path) -> None:
-    """Read from the metadata of an Iceberg table, without reading a row of it."""
-    engine = AthenaEngine(cloud, tmp_path, "stamps")
-    engine.rows("create schema if not exists stamps")
+def test_the_watermark_range_equals_that_of_the_rows(cloud, tmp_path) -> None:
+    """The query reads the metadata of an Iceberg table and none of its rows."""
+    engine = AthenaEngine(cloud, tmp_path, "watermarks")
+    engine.rows("create schema if not exists watermarks")
     engine.rows(
-        "create table taken with (table_type = 'iceberg', format = 'parquet', "
-        f"is_external = false, location = 's3://{LAKE}/tables/stamps/taken') as "
+        "create table loaded with (table_type = 'iceberg', format = 'parquet', "
+        f"is_external = false, location = 's3://{LAKE}/tables/watermarks/loaded') as "
         "select 1 as number, cast(null as timestamp(6)) as processed_at where false"
     )
     query = engine.compiled(
         "{% if execute %}{{ watermark_range_query(api.Relation.create("
-        "database=target.database, schema=target.schema, identifier='taken', "
+        "database=target.database, schema=target.schema, identifier='loaded', "
         "type='table'), 'processed_at') }}{% endif %}"
     )
     assert engine.rows(query).to_pylist() == [
         {"first_watermark": None, "latest_watermark": None}
     ]
     for moment in ("2025-03-02 10:00:00.123", "2025-03-01 09:00", "2025-03-01 11:00"):
-        engine.rows(f"insert into taken values (1, timestamp '{moment}')")
-    told = engine.rows(query).to_pylist()
+        engine.rows(f"insert into loaded values (1, timestamp '{moment}')")
+    reported = engine.rows(query).to_pylist()
     in_rows = engine.rows(
-        "select min(processed_at) as first_watermark, max(processed_at) as latest_watermark from taken"
+        "select min(processed_at) as first_watermark, "
+        "max(processed_at) as latest_watermark from loaded"
     )
-    assert told == in_rows.to_pylist()
-    assert told[0]["latest_watermark"].isoformat() == "2025-03-02T10:00:00.123000"
+    assert reported == in_rows.to_pylist()
+    assert reported[0]["latest_watermark"].isoformat() == "2025-03-02T10:00:00.123000"
     assert "$partitions" in query
 
 
 def says_no_scalar(result: object, expected: object) -> bool:
-    """Objects and arrays may be null on Athena: see the contract of `json_extract_many`."""
+    """Objects and arrays can be null on Athena, see `json_extract_many`."""
     return result is None and str(expected).startswith(("[", "{"))

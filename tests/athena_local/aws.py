@@ -10,7 +10,7 @@ from pathlib import Path
 
 # The account that moto pretends to be.
 ACCOUNT = "123456789012"
-# Where the server is told to age files; no bucket has such a name.
+# Path of the request that ages files. No bucket has such a name.
 AGE_PATH = "/_age_files"
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -37,11 +37,11 @@ class LocalAws:
             stdout=subprocess.PIPE,
             text=True,
         )
-        told = self._process.stdout.readline().strip()
-        if not told:
+        port_line = self._process.stdout.readline().strip()
+        if not port_line:
             self.stop()
             raise RuntimeError("The local S3 and Glue have ended at their start.")
-        self.url = f"http://127.0.0.1:{told}"
+        self.url = f"http://127.0.0.1:{port_line}"
 
     def age(self, bucket: str, prefix: str) -> None:
         """Have files look as if written in the night after the day in their path."""

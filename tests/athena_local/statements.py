@@ -92,7 +92,7 @@ class ExternalTable:
         partition_keys: The same of what it is partitioned by.
         serde: The class that reads its files; Parquet's own where ``stored as
             parquet``, Hive's plain one where nothing is said.
-        serde_properties: What that class is told.
+        serde_properties: Options of that class.
     """
 
     name: Name

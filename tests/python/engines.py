@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -299,9 +298,3 @@ def fetch_spark_packages() -> None:
                     f"Spark could not fetch {packages}:\n{finished.stdout[-2000:]}"
                     f"{finished.stderr[-2000:]}"
                 )
-
-
-def require_java() -> None:
-    """Fail with a clear message if Spark cannot run."""
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.fail("Spark needs Java: install the extra `spark`, or a JRE of 17.")

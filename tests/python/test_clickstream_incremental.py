@@ -82,6 +82,11 @@ def test_a_run_without_new_records_changes_nothing(project: DbtProject) -> None:
         "select table_name from information_schema.tables "
         "where table_name like '%dbt_tmp%'"
     )
+    refused = project.dbt(
+        "run", "-s", "int_visitor_sessions", check=False, load_demo_seeds=False
+    )
+    assert not refused.succeeded
+    assert "needs the rows that int_affected_sessions has" in refused.told
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])

@@ -267,8 +267,8 @@ def test_every_event_has_its_first_time_of_receipt(mutations: DbtProject) -> Non
             select event_id, min(received_at) as received_at
             from base_clickstream__records
             where reject_reason is null group by 1
-        ) as receipts using (event_id)
-        where events.received_at is distinct from receipts.received_at
+        ) as versions using (event_id)
+        where events.received_at is distinct from versions.received_at
         """
     ) == [(0,)]
 

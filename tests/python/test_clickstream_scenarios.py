@@ -145,12 +145,12 @@ def test_scenario(clickstream: DbtProject, scenario: Scenario) -> None:
             remaining.remove(match)
         assert not remaining
 
-    (receipts,) = clickstream.query(
+    (versions,) = clickstream.query(
         "select count(*) from base_clickstream__records "
         "where reject_reason is null and source_file = ?",
         scenario.source_file,
     )[0]
-    assert receipts - len(scenario.events) == scenario.duplicates
+    assert versions - len(scenario.events) == scenario.duplicates
 
 
 @pytest.mark.parametrize(

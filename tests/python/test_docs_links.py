@@ -1,4 +1,4 @@
-"""Links, file names and generated pages in the documentation are up to date."""
+"""Links, file names, lists and generated pages in the documentation are current."""
 
 from __future__ import annotations
 
@@ -94,4 +94,19 @@ def test_page_of_variables_is_current() -> None:
     spec.loader.exec_module(module)
     assert module.PAGE.read_text() == module.page(module.PROJECT.read_text()), (
         "run: python scripts/write_variables_page.py"
+    )
+
+
+def macros_of(engine: str) -> set[str]:
+    texts = [path.read_text() for path in (ROOT / "macros").rglob("*.sql")]
+    pattern = re.compile(rf"macro {engine}__([a-z0-9_]+)")
+    return {name for text in texts for name in pattern.findall(text)}
+
+
+def test_page_lists_the_macros_of_a_new_engine() -> None:
+    page = (ROOT / "docs" / "how-to" / "add-an-engine.md").read_text()
+    listed = re.search(r"```text\n(.*?)```", page, re.DOTALL)[1].split()
+    assert set(listed) == macros_of("duckdb") - macros_of("default"), (
+        "update the list in docs/how-to/add-an-engine.md: it has the macros with a "
+        "duckdb__ implementation and without a default__ one"
     )

@@ -23,7 +23,7 @@ def load_histories() -> ModuleType:
 
 
 histories = load_histories()
-HOW_TO_MEND = "run: python tests/scenarios/histories.py"
+HOW_TO_UPDATE = "run: python tests/scenarios/histories.py"
 
 
 def test_at_least_25_histories_with_names_of_their_own() -> None:
@@ -37,11 +37,11 @@ def test_at_least_25_histories_with_names_of_their_own() -> None:
 
 def test_fixtures_of_the_unit_tests_are_current() -> None:
     for name, text in histories.fixtures().items():
-        assert (histories.FIXTURES / f"{name}.csv").read_text() == text, HOW_TO_MEND
+        assert (histories.FIXTURES / f"{name}.csv").read_text() == text, HOW_TO_UPDATE
 
 
 def test_scenarios_are_current() -> None:
-    assert histories.SCENARIOS.read_text() == histories.scenarios(), HOW_TO_MEND
+    assert histories.SCENARIOS.read_text() == histories.scenarios(), HOW_TO_UPDATE
 
 
 def test_scenarios_and_unit_tests_name_the_same_histories() -> None:

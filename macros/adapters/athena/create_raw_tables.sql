@@ -18,10 +18,9 @@
         transformation in docs/athena.md writes it. If not, the line is the
         payload, received when Firehose has named the file.
 
-    Each raw table is a view over an external table `<table>_files`, whose
-    partitions are not registered but computed (partition projection): a file is
-    seen as soon as it lies there. Running it again replaces tables and views,
-    and touches no file.
+    Each raw table is a view over an external table `<table>_files`. Athena computes
+    its partitions (partition projection), so a new file is visible at once. Running
+    the macro again replaces tables and views, and changes no file.
 #}
 {% macro create_raw_tables(
     location, first_day, last_day=none, is_enveloped=true

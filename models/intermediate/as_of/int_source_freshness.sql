@@ -62,14 +62,14 @@ last_full_receipt_date as (
 
     select
         coalesce(
-            max(daily_receipts.received_date_key), cast('0001-01-01' as date)
-        ) as receipt_date
+            max(daily_receipts.received_date), cast('0001-01-01' as date)
+        ) as received_date
 
     from daily_receipts
 
     inner join latest_as_of_date
         on
-            daily_receipts.received_date_key
+            daily_receipts.received_date
             < cast(latest_as_of_date.final_from as date)
 
 ),
@@ -85,7 +85,7 @@ newest_event as (
 
     where
         event_versions.received_date
-        >= (select receipt_date from last_full_receipt_date)
+        >= (select received_date from last_full_receipt_date)
 
 ),
 

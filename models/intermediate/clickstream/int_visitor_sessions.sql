@@ -19,6 +19,7 @@
 {%- set columns = [
     'visitor_id', 'first_event_id', 'started_at', 'ended_at', 'user_id'
 ] + counts %}
+{%- set session_columns = ['session_id', 'start_date', 'midnights'] + columns %}
 
 {{- require_scratch_model(affected_sessions) }}
 
@@ -37,14 +38,6 @@ new_events as (
 ),
 
 {% if is_incremental() %}
-
-known_events as (
-
-    select * from {{ event_versions }}
-
-    where is_current and processed_at <= {{ high_watermark(this) }}
-
-),
 
 affected_sessions as (
 
@@ -82,7 +75,7 @@ events_to_rebuild_from as (
 
     select known_events.*
 
-    from known_events
+    from {{ event_versions }} as known_events
 
     inner join sessions_to_rebuild
         on
@@ -91,7 +84,9 @@ events_to_rebuild_from as (
             and known_events.event_at <= sessions_to_rebuild.ended_at
 
     where
-        known_events.received_date
+        known_events.is_current
+        and known_events.processed_at <= {{ high_watermark(this) }}
+        and known_events.received_date
         >= (select received_date from first_receipt)
 
 ),
@@ -245,10 +240,7 @@ versions as (
     union all
 
     select
-        session_id,
-        start_date,
-        midnights,
-        {{ columns | join(',\n        ') }},
+        {{ session_columns | join(',\n        ') }},
         false as is_current,
         {{ latest_event_change(event_versions) }} as processed_at
 
@@ -271,10 +263,7 @@ ranked_versions as (
 )
 
 select
-    session_id,
-    start_date,
-    midnights,
-    {{ columns | join(',\n    ') }},
+    {{ session_columns | join(',\n    ') }},
     is_current,
     processed_at
 

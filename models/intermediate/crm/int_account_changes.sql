@@ -2,7 +2,6 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        unique_key='batch_date',
         on_schema_change='fail',
         pre_hook=[
             "{{ delete_stale_batches(this, ref('int_crm_batches_accepted'), 'all') }}",

@@ -1,7 +1,6 @@
 {{
     config(
         enabled=var('has_invoices'),
-        partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook="{{ delete_stale_snapshots(
             this, ref('int_feature_snapshot_dates')
         ) }}",

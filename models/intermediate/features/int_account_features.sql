@@ -1,6 +1,5 @@
 {{
     config(
-        partitioned_by=partitioned_by_month('as_of_date'),
         on_schema_change='append_new_columns',
         pre_hook="{{ delete_stale_snapshots(
             this, ref('int_feature_snapshot_dates')

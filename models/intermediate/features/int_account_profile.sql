@@ -1,6 +1,5 @@
 {{
     config(
-        partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook="{{ delete_stale_snapshots(
             this, ref('int_feature_snapshot_dates')
         ) }}",
@@ -39,16 +38,15 @@ known_attributes as (
         accounts.as_of_date,
         attributes.*,
         attributes.valid_from_batch_date
-        < {{ dbt.dateadd(
-            'day', -90, 'accounts.as_of_date'
-        ) }} as is_known_90d_before
+        < {{ dbt.dateadd('day', -90, 'accounts.as_of_date') }}
+            as is_known_90d_before
 
     from accounts
 
     inner join attributes
         on
             accounts.account_id = attributes.account_id
-            and attributes.valid_from_batch_date < accounts.as_of_date
+            and accounts.as_of_date > attributes.valid_from_batch_date
 
 ),
 
@@ -122,12 +120,10 @@ profiles as (
             as account_age_days,
         {{ dbt.datediff(
             'accounts.last_start_date', 'accounts.as_of_date', 'day'
-        ) }}
-            as days_in_current_period,
+        ) }} as days_in_current_period,
         {{ dbt.datediff(
             'accounts.cohort_month', 'accounts.as_of_date', 'day'
-        ) }}
-            as cohort_age_days,
+        ) }} as cohort_age_days,
         cohorts.cohort_gone_share,
         cohorts.cohort_monthly_churn,
         cohorts.newer_cohorts_gone_share,
@@ -141,8 +137,9 @@ profiles as (
         contracts.industry,
         contracts.seats,
         contracts.monthly_recurring_revenue,
-        {{ safe_divide('contracts.monthly_recurring_revenue', 'contracts.seats') }}
-            as revenue_per_seat,
+        {{ safe_divide(
+            'contracts.monthly_recurring_revenue', 'contracts.seats'
+        ) }} as revenue_per_seat,
         contracts.seats - contracts.seats_90d_before as seats_change_90d,
         contracts.monthly_recurring_revenue
         - contracts.monthly_recurring_revenue_90d_before as revenue_change_90d,

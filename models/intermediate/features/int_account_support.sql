@@ -1,7 +1,6 @@
 {{
     config(
         enabled=var('has_support_calls'),
-        partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook="{{ delete_stale_snapshots(
             this, ref('int_feature_snapshot_dates')
         ) }}",
@@ -48,10 +47,9 @@ calls_in_window as (
     left join calls
         on
             accounts.account_id = calls.account_id
-            and calls.call_date < accounts.as_of_date
-            and calls.call_date >= {{ dbt.dateadd(
-                'day', -90, 'accounts.as_of_date'
-            ) }}
+            and accounts.as_of_date > calls.call_date
+            and calls.call_date
+            >= {{ dbt.dateadd('day', -90, 'accounts.as_of_date') }}
 
 ),
 

@@ -1,6 +1,5 @@
 {{
     config(
-        partitioned_by=partitioned_by_month('as_of_date'),
         pre_hook="{{ delete_stale_snapshots(
             this, ref('int_feature_snapshot_dates')
         ) }}",
@@ -71,14 +70,14 @@ visitor_accounts as (
 
 ),
 
-category_views_per_visitor_day as (
+categories_per_visitor_day as (
 
     select
-        visitor_id,
         {% for category in categories -%}
         sum(case when product_category = '{{ category }}' then views end)
             as {{ category }}_views,
         {% endfor -%}
+        visitor_id,
         activity_date
 
     from category_views
@@ -96,21 +95,21 @@ visitor_days as (
         activity.{{ count }},
         {% endfor -%}
         {% for category in categories -%}
-        category_views_per_visitor_day.{{ category }}_views,
+        categories_per_visitor_day.{{ category }}_views,
         {% endfor -%}
         activity.activity_date
 
     from activity
 
-    left join category_views_per_visitor_day
+    left join categories_per_visitor_day
         on
-            activity.visitor_id = category_views_per_visitor_day.visitor_id
+            activity.visitor_id = categories_per_visitor_day.visitor_id
             and activity.activity_date
-            = category_views_per_visitor_day.activity_date
+            = categories_per_visitor_day.activity_date
 
 ),
 
-visitor_days_in_window as (
+days_in_window as (
 
     select
         visitor_days.*,
@@ -129,28 +128,28 @@ visitor_days_in_window as (
 
 ),
 
-visitor_days_with_account as (
+days_with_account as (
 
     select
-        visitor_days_in_window.*,
+        days_in_window.*,
         coalesce(by_user.account_id, by_visitor.account_id) as account_id,
         coalesce(by_user.user_id, by_visitor.user_id) as active_user_id
 
-    from visitor_days_in_window
+    from days_in_window
 
     left join visitor_accounts as by_user
         on
-            visitor_days_in_window.visitor_id = by_user.visitor_id
-            and visitor_days_in_window.user_id = by_user.user_key
-            and visitor_days_in_window.as_of_date >= by_user.known_date
-            and visitor_days_in_window.as_of_date < by_user.shared_device_since
+            days_in_window.visitor_id = by_user.visitor_id
+            and days_in_window.user_id = by_user.user_key
+            and days_in_window.as_of_date >= by_user.known_date
+            and days_in_window.as_of_date < by_user.shared_device_since
 
     left join visitor_accounts as by_visitor
         on
-            visitor_days_in_window.visitor_id = by_visitor.visitor_id
+            days_in_window.visitor_id = by_visitor.visitor_id
             and by_visitor.user_key = ''
-            and visitor_days_in_window.as_of_date >= by_visitor.known_date
-            and visitor_days_in_window.as_of_date < by_visitor.shared_device_since
+            and days_in_window.as_of_date >= by_visitor.known_date
+            and days_in_window.as_of_date < by_visitor.shared_device_since
 
 ),
 
@@ -175,7 +174,7 @@ usage_counts as (
         {% endfor -%}
         min(case when visits > 0 then days_before end) as days_since_last_visit
 
-    from visitor_days_with_account
+    from days_with_account
 
     where account_id is not null
 
@@ -236,7 +235,8 @@ usage as (
         visits_prior_28d,
         days_since_last_visit,
         {{ growth_ratio('visits_7d', 'visits_prior_7d') }} as visits_trend_7d,
-        {{ growth_ratio('visits_28d', 'visits_prior_28d') }} as visits_trend_28d,
+        {{ growth_ratio('visits_28d', 'visits_prior_28d') }}
+            as visits_trend_28d,
         {{ safe_divide('visits_28d', 'active_users_28d') }}
             as visits_per_active_user_28d,
 
