@@ -23,7 +23,7 @@ from parity import NOT_COMPARED, Built, differences, tables_built
 from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
 
 DAYS = 32
-# What is made anew in each run is the same after one run or many.
+# Tables that are rebuilt in each run are the same after one run or many.
 SELECTED = [
     "+clickstream_daily_counts",
     "+late_arrivals",
@@ -32,15 +32,15 @@ SELECTED = [
     "+clickstream_field_profile",
     "+int_account_features",
 ]
-# How the second run reads records. The third reads anew what that has rejected, and
-# must not leave a trace of it.
+# Variables of the second run. The third run reprocesses the rejects of the second, so
+# that no trace of these variables remains.
 STRICTER = {"earliest_plausible_date": "2025-01-20"}
 # Where a run is killed: rows are deleted, and not yet inserted.
 KILLED_BEFORE = [
     r'insert into "awsdatacatalog"\."grown"\."int_account_changes" ',
     r'merge into "awsdatacatalog"\."grown"\."int_visitor_activity_daily" ',
 ]
-# A table that is made anew, which another run left without a name.
+# A rebuilt table that another run left without a name.
 RENAMED = "int_as_of_dates"
 RAW_TABLES = ["raw_events", "raw_accounts", "raw_contacts", "raw_invoices", "raw_calls"]
 PARTS = {
@@ -56,9 +56,9 @@ COUNTED = {
     "stg_clickstream__event_versions",
     "int_visitor_sessions",
 }
-# Features of other days are kept, too, if they were the last when a run decided them.
+# Features of other days are kept if they were the latest date of a run.
 MONDAY = 1
-# Files without a rejected record are not read anew for another dictionary.
+# Files without rejects are not reprocessed for another field mapping.
 SAYS_WHO_READ = {"field_mapping_version"}
 
 
