@@ -13,6 +13,8 @@ from typing import Any
 
 import duckdb
 
+from churn.schemas import use_schemas
+
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2
 
@@ -68,7 +70,10 @@ class DbtRun(CommandRun):
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     """Open the benchmark's database, with as many threads as dbt's profile."""
-    return duckdb.connect(str(folder / "bench.duckdb"), config={"threads": THREADS})
+    database = str(folder / "bench.duckdb")
+    connection = duckdb.connect(database, config={"threads": THREADS})
+    use_schemas(connection)
+    return connection
 
 
 def run_dbt(folder: Path, *arguments: str, memory: str | None = None) -> DbtRun:

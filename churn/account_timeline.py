@@ -6,6 +6,7 @@ python -m churn.account_timeline ACCOUNT
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
+
+from churn.schemas import use_schemas
 
 # Text for each transition of int_subscription_events.
 TRANSITION_TEXTS = {
@@ -52,11 +55,8 @@ def connect(database: Path) -> duckdb.DuckDBPyConnection:
 class Account:
     """One account in the tables of a database."""
 
-    def __init__(
-        self, connection: duckdb.DuckDBPyConnection, schema: str, account_id: str
-    ) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, account_id: str) -> None:
         self.connection = connection
-        self.schema = schema
         self.account_id = account_id
 
     def columns(self, table: str) -> set[str]:
@@ -65,8 +65,10 @@ class Account:
             name
             for (name,) in self.connection.execute(
                 """select column_name from information_schema.columns
-                where table_schema = ? and table_name = ?""",
-                [self.schema, table],
+                where
+                    list_contains(current_schemas(false), table_schema)
+                    and table_name = ?""",
+                [table],
             ).fetchall()
         }
 
@@ -77,7 +79,7 @@ class Account:
         if not {"account_id", *columns} <= self.columns(table):
             return []
         return self.connection.execute(
-            f"""select {", ".join(columns)} from {self.schema}.{table}
+            f"""select {", ".join(columns)} from {table}
             where account_id = ? and {condition} order by {order}""",
             [self.account_id],
         ).fetchall()
@@ -94,9 +96,9 @@ class Account:
         if not required <= self.columns("sessions"):
             return []
         weeks = self.connection.execute(
-            f"""select cast(date_trunc('week', started_at) as date), count(*),
+            """select cast(date_trunc('week', started_at) as date), count(*),
                 sum(page_views), sum(subscribe_hovers), sum(subscribe_clicks)
-            from {self.schema}.sessions where account_id = ?
+            from sessions where account_id = ?
             group by 1 order by 1""",
             [self.account_id],
         ).fetchall()
@@ -113,7 +115,7 @@ class Account:
         return [
             name
             for (name,) in self.connection.execute(
-                f"""select distinct account_id from {self.schema}.int_account_changes
+                """select distinct account_id from int_account_changes
                 where account_id is not null
                 order by levenshtein(account_id, ?), account_id limit 3""",
                 [self.account_id],
@@ -273,7 +275,9 @@ def scores(account: Account) -> list[tuple]:
 def explain(database: Path, schema: str, account_id: str) -> str:
     """Return an account's timeline as text."""
     with connect(database) as connection:
-        account = Account(connection, schema, account_id)
+        with contextlib.suppress(duckdb.CatalogException):
+            use_schemas(connection, schema)
+        account = Account(connection, account_id)
         if not account.columns("int_account_changes"):
             raise TimelineError(
                 f"The schema `{schema}` of the database {database} holds no tables of "
@@ -303,7 +307,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="the DuckDB file (default: CHURN_DUCKDB_PATH, or churn.duckdb)",
     )
     parser.add_argument(
-        "--schema", default="main", help="the schema of the tables (default: main)"
+        "--schema", default="main", help="the target schema of dbt (default: main)"
     )
     options = parser.parse_args(arguments)
     try:

@@ -7,6 +7,7 @@ dbt's manifest before it writes the page:
   there, so that a column is described in one file only.
 - Features of a source that the company does not have are removed, because no table
   has these columns.
+- Macros without a description are hidden. Only other macros call them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+PACKAGE = "churn"
 FEATURES = "account_features"
 
 
@@ -99,6 +101,17 @@ def remove_absent_features(
     return sorted(absent)
 
 
+def hide_helper_macros(manifest: dict[str, Any]) -> None:
+    """Hide this project's macros that macros/_macros.yml does not describe.
+
+    Args:
+        manifest: dbt's manifest; changed in place.
+    """
+    for macro in manifest["macros"].values():
+        if macro["package_name"] == PACKAGE and not macro["description"]:
+            macro["docs"]["show"] = False
+
+
 def write_static_page(target: Path) -> list[str]:
     """Write ``static_index.html`` from the files that ``dbt docs generate`` wrote.
 
@@ -115,6 +128,7 @@ def write_static_page(target: Path) -> list[str]:
     catalog = json.loads((target / "catalog.json").read_text())
     absent = remove_absent_features(manifest, catalog)
     inherit_columns(manifest, catalog)
+    hide_helper_macros(manifest)
     (target / "manifest.json").write_text(json.dumps(manifest))
     page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
     for placeholder, data in (("MANIFEST", manifest), ("CATALOG", catalog)):

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from churn.schemas import use_schemas
+
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
 # Names that no column can have, equal to the macro `reserved_column_names`.
@@ -133,6 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         with duckdb.connect(options.database, read_only=True) as connection:
+            use_schemas(connection)
             paths = [
                 UndocumentedPath(*row)
                 for row in connection.execute(

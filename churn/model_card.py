@@ -26,6 +26,7 @@ from churn.charts import Curve, Node, percent, plain
 from churn.metrics import TOP_SHARES
 from churn.oracle import Oracle, measure_oracle
 from churn.registry import RegistryError, model_of, select_model
+from churn.schemas import use_schemas
 from churn.train import MODEL, ChurnModel
 
 TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
@@ -96,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="the DuckDB file that dbt built (default: CHURN_DUCKDB_PATH)",
     )
     parser.add_argument(
-        "--schema", default="main", help="the schema of the tables (default: main)"
+        "--schema", default="main", help="the target schema of dbt (default: main)"
     )
     parser.add_argument("--model", metavar="VERSION", help="default: the champion")
     parser.add_argument(
@@ -144,7 +145,7 @@ def model_card(
 
     Args:
         database: The DuckDB file that dbt built.
-        schema: The schema of the tables.
+        schema: The target schema of dbt.
         version: The model version; ``None`` for the champion.
         truth: The folder ``truth`` of the demo company in the database.
 
@@ -159,7 +160,7 @@ def model_card(
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
-            connection.execute(f'set schema = "{schema}"')
+            use_schemas(connection, schema)
             return _page(connection, version, truth)
     except duckdb.CatalogException as error:
         raise ModelCardError(

@@ -23,6 +23,7 @@ import yaml
 from churn.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
 from churn.features import Feature, read_features
 from churn.metrics import Estimate, compare, evaluate
+from churn.schemas import use_schemas
 from churn.split import THREE_WAY
 from churn.train import (
     TrainingResult,
@@ -628,6 +629,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     "`dbt build`, first."
                 )
             with duckdb.connect(str(database), read_only=True) as connection:
+                use_schemas(connection)
                 reports.append(report(connection, database.stem, settings))
     except CannotCompareError as reason:
         print(reason, file=sys.stderr)

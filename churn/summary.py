@@ -17,6 +17,8 @@ from typing import Any
 
 import duckdb
 
+from churn.schemas import use_schemas
+
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 79
 LABEL_WIDTH = 12
@@ -54,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     try:
         with duckdb.connect(str(options.database), read_only=True) as connection:
+            use_schemas(connection)
             lines = list(summary(connection, options.accounts))
     except duckdb.CatalogException:
         print(

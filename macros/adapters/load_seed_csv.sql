@@ -13,7 +13,7 @@
 #}
 
 {% macro duckdb__create_csv_table(model, agate_table) %}
-    {%- if is_filled_by_load(model) -%}
+    {%- if churn.is_filled_by_load(model) -%}
         {{ return('') }}
     {%- endif -%}
     {{ return(default__create_csv_table(model, agate_table)) }}
@@ -22,7 +22,7 @@
 {% macro duckdb__reset_csv_table(
     model, full_refresh, old_relation, agate_table
 ) %}
-    {%- if is_filled_by_load(model) -%}
+    {%- if churn.is_filled_by_load(model) -%}
         {%- do log(
             'Left alone: ' ~ old_relation ~ ' holds what `python -m '
             ~ 'churn.load` brought, not the demo company.', info=true
@@ -36,7 +36,7 @@
 
 {% macro duckdb__load_csv_rows(model, agate_table) %}
 
-    {%- if is_filled_by_load(model) -%}
+    {%- if churn.is_filled_by_load(model) -%}
         {{ return('') }}
     {%- endif -%}
 

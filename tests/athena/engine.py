@@ -130,16 +130,23 @@ class AthenaEngine(Engine):
     def rename_to_backup(self, table: str) -> None:
         """Leave a table as a run that is killed while it swaps two tables."""
         self.rows(
-            f"alter table `{self.schema}`.`{table}` "
-            f"rename to `{self.schema}`.`{table}__bkp`"
+            f"alter table {self.relation(table)} rename to {self.relation(table)}__bkp"
         )
 
     def relations(self) -> set[str]:
-        """The names of all tables and views in the database of the models."""
-        pages = self.cloud.glue.get_paginator("get_tables").paginate(
-            DatabaseName=self.schema
-        )
-        return {table["Name"] for page in pages for table in page["TableList"]}
+        """Return the names of all tables and views in the models' databases."""
+        return {table["Name"] for table in self.tables()}
+
+    def tables(self) -> Iterator[dict[str, Any]]:
+        """Yield Glue's description of each table in the models' databases."""
+        glue = self.cloud.glue
+        for page in glue.get_paginator("get_databases").paginate():
+            for database in page["DatabaseList"]:
+                if f"{database['Name']}_".startswith(f"{self.schema}_"):
+                    for tables in glue.get_paginator("get_tables").paginate(
+                        DatabaseName=database["Name"]
+                    ):
+                        yield from tables["TableList"]
 
 
 def _read(text: str | None, kind: str) -> Any:

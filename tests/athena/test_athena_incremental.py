@@ -37,8 +37,8 @@ SELECTED = [
 STRICTER = {"earliest_plausible_date": "2025-01-20"}
 # Where a run is killed: rows are deleted, and not yet inserted.
 KILLED_BEFORE = [
-    r'insert into "awsdatacatalog"\."grown"\."int_account_changes" ',
-    r'merge into "awsdatacatalog"\."grown"\."int_visitor_activity_daily" ',
+    r'insert into "awsdatacatalog"\."grown_intermediate"\."int_account_changes" ',
+    r'merge into "awsdatacatalog"\."grown_intermediate"\."int_visitor_activity_daily" ',
 ]
 # A table that is made anew, which another run left without a name.
 RENAMED = "int_as_of_dates"
@@ -129,7 +129,7 @@ class InForce:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.schema = engine.schema
+        self.relation = engine.relation
 
     def rows(self, sql: str) -> pa.Table:
         table = sql.rpartition(".")[2]

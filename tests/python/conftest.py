@@ -20,6 +20,8 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from engines import run_dbt
 
+from churn.schemas import use_schemas
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Files with the slowest tests, by prefix.
@@ -144,27 +146,29 @@ class DbtProject:
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """Open a connection, to be closed before dbt runs."""
-        return duckdb.connect(str(self.database))
+        connection = duckdb.connect(str(self.database))
+        use_schemas(connection)
+        return connection
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Return the rows of one query."""
-        with duckdb.connect(str(self.database)) as connection:
+        with self.connect() as connection:
             return connection.execute(sql, parameters or None).fetchall()
 
     def frame(self, sql: str) -> pd.DataFrame:
         """Return the rows of one query, as a data frame."""
-        with duckdb.connect(str(self.database)) as connection:
+        with self.connect() as connection:
             return connection.execute(sql).df()
 
     def execute(self, *statements: str) -> None:
         """Execute statements in order."""
-        with duckdb.connect(str(self.database)) as connection:
+        with self.connect() as connection:
             for statement in statements:
                 connection.execute(statement)
 
     def write(self, table: str, rows: pd.DataFrame) -> None:
         """Append rows to an existing table, by column name."""
-        with duckdb.connect(str(self.database)) as connection:
+        with self.connect() as connection:
             connection.register("new_rows", rows)
             connection.execute(f"insert into {table} by name select * from new_rows")
 

@@ -24,9 +24,13 @@ import pyarrow as pa
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+from churn.schemas import use_schemas
 from dbt_local_python.spark import as_spark_frame
 
 ROOT = Path(__file__).resolve().parents[2]
+
+# What dbt adds to the target schema, by the prefix of the model.
+LAYER_SCHEMAS = {"base": "_staging", "stg": "_staging", "int": "_intermediate"}
 
 
 @dataclass
@@ -35,7 +39,7 @@ class Engine:
 
     Attributes:
         folder: The folder of dbt's files and of the engine's files.
-        schema: The schema of the models.
+        schema: The target schema of dbt.
         root: The dbt project; by default this repository's.
     """
 
@@ -72,6 +76,10 @@ class Engine:
         result = self.dbt("compile", "--inline", jinja, "--quiet", **variables)
         return result.result.results[0].node.compiled_code
 
+    def relation(self, table: str) -> str:
+        """Return the name of a model's table with the schema of its layer."""
+        return f"{self.schema}{LAYER_SCHEMAS.get(table.partition('_')[0], '')}.{table}"
+
     def literal(self, text: str | None) -> str:
         """Return a text as a literal of this engine."""
         raise NotImplementedError
@@ -98,6 +106,7 @@ class DuckdbEngine(Engine):
 
     def rows(self, sql: str) -> pa.Table:
         with duckdb.connect(self.environment["CHURN_DUCKDB_PATH"]) as connection:
+            use_schemas(connection, self.schema)
             connection.execute("set TimeZone = 'UTC'")
             return connection.sql(sql).to_arrow_table()
 
@@ -173,7 +182,7 @@ class SparkEngine(Engine):
 
     def drop(self, *tables: str) -> None:
         """Drop some of the models' tables."""
-        self._execute(*(f"drop table {self.schema}.{table}" for table in tables))
+        self._execute(*(f"drop table {self.relation(table)}" for table in tables))
 
     @contextlib.contextmanager
     def killed_before(self, *patterns: str) -> Iterator[list[str]]:
@@ -200,15 +209,20 @@ class SparkEngine(Engine):
 
     def leave_behind(self, model: str, suffix: str) -> None:
         """Create a table that a killed run can leave beside a model's table."""
-        table = f"{self.schema}.{model}"
+        table = self.relation(model)
         self._execute(
             f"create table {table}{suffix} using iceberg as select * from {table}"
         )
 
     def relations(self) -> set[str]:
-        """Return the names of all tables and views in the schema of the models."""
-        tables = self.rows(f"show tables in {self.schema}").to_pylist()
-        return {row["tableName"] for row in tables if not row["isTemporary"]}
+        """Return the names of all tables and views in the schemas of the models."""
+        schemas = self.rows(f"show schemas like '{self.schema}|{self.schema}_*'")
+        return {
+            row["tableName"]
+            for schema in schemas.column(0).to_pylist()
+            for row in self.rows(f"show tables in {schema}").to_pylist()
+            if not row["isTemporary"]
+        }
 
     def _execute(self, *statements: str) -> None:
         for statement in statements:

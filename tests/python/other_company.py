@@ -50,7 +50,7 @@ def check_accounts_leave_by_events(built: Built) -> None:
     (counts,) = built.engine.rows(
         "select count(*) as periods, count(end_date) as ended, "
         "count(distinct account_id) as accounts "
-        f"from {built.engine.schema}.subscription_periods"
+        f"from {built.engine.relation('subscription_periods')}"
     ).to_pylist()
     assert counts["periods"] > counts["accounts"] > 0
     assert counts["ended"] > 0

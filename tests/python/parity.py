@@ -71,14 +71,12 @@ class Built:
                 (row["source_file"], row["received_at"])
                 for row in engine.rows(
                     "select source_file, received_at, payload from "
-                    f"{schema}.base_clickstream__parsed_records where needs_repair"
+                    f"{engine.relation('base_clickstream__parsed_records')} "
+                    "where needs_repair"
                 ).to_pylist()
                 if has_repeated_key(row["payload"] or "")
             }
-            for engine, schema in [
-                (self.engine, self.engine.schema),
-                (self.duckdb, "main"),
-            ]
+            for engine in (self.engine, self.duckdb)
         )
         return ours ^ theirs
 
@@ -107,10 +105,13 @@ def differences(built: Built, at_once: int = 1) -> list[str]:
 
 def compare(built: Built, table: str) -> list[str]:
     """Return sentences about the rows of one table, at most one per column."""
-    schema = "raw" if table.startswith("raw_") else built.engine.schema
-    duckdb_schema = "raw" if table.startswith("raw_") else "main"
-    expected = rows_of(built.duckdb, f"{duckdb_schema}.{table}")
-    actual = rows_of(built.engine, f"{schema}.{table}")
+    expected, actual = (
+        rows_of(
+            engine,
+            f"raw.{table}" if table.startswith("raw_") else engine.relation(table),
+        )
+        for engine in (built.duckdb, built.engine)
+    )
     if expected.keys() != actual.keys():
         return [f"{table} has other columns: {expected.keys() ^ actual.keys()}"]
     tolerance = SCORES if depends_on_model(table) else RELATIVE

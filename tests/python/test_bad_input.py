@@ -18,7 +18,7 @@ def tables(project: DbtProject) -> set[str]:
         name
         for (name,) in project.query(
             "select table_name from information_schema.tables "
-            "where table_schema = 'main'"
+            "where starts_with(table_schema, 'main')"
         )
     }
 

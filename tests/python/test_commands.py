@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 
+import duckdb
 import pytest
 
 from churn.__main__ import COMMANDS, main
 from churn.docs import remove_absent_features
+from churn.schemas import use_schemas
 
 
 def test_usage_lists_commands_and_names_an_unknown_one(
@@ -60,3 +62,15 @@ def test_docs_leave_out_features_that_the_table_lacks() -> None:
         "int_account_support": ["visits", "support_calls"],
         "never_built": ["visits", "support_calls"],
     }
+
+
+def test_queries_find_tables_of_every_layer() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create schema gold; create schema gold_staging")
+        connection.execute("create table gold.sessions as select 1 as number")
+        connection.execute("create table gold_staging.events as select 2 as number")
+        with pytest.raises(duckdb.CatalogException):
+            use_schemas(connection, "silver")
+        use_schemas(connection, "gold")
+        rows = connection.execute("from sessions union all from events order by 1")
+        assert rows.fetchall() == [(1,), (2,)]

@@ -12,10 +12,12 @@ from conftest import ROOT, DbtProject
 
 COMMENT = re.compile(r"\{#.*?#\}|--[^\n]*", re.DOTALL)
 REFERENCE = re.compile(r"\b(?:ref|source)\s*\(")
-EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+# What a query reads, unlike a relation that is passed to a macro in a condition.
+READ = re.compile(r"\b(?:from|join)\s+(\{\{.*?\}\})", re.DOTALL | re.IGNORECASE)
 STATEMENT = re.compile(
     r"\{%-?\s*set\s+\w+\s*-?%\}.*?\{%-?\s*endset\s*-?%\}|\{%.*?%\}", re.DOTALL
 )
+ALTERNATIVE = re.compile(r"\{%-?\s*el(?:se|if)\b")
 NOT_AN_IMPORT = re.compile(
     r"\b(?:join|union|group\s+by|over|distinct|qualify)\b", re.IGNORECASE
 )
@@ -82,16 +84,23 @@ def ctes_of(code: str) -> Iterator[tuple[str, int, int]]:
         offset = end
 
 
+def reads_of(code: str) -> list[int]:
+    """Return where the query reads a model or source."""
+    return [
+        match.start(1) for match in READ.finditer(code) if REFERENCE.search(match[1])
+    ]
+
+
 def without_head(code: str) -> str:
-    """Blank out the config block and Jinja statements, which may precede `with`."""
-    if config := re.search(r"\{\{-?\s*config\b", code):
-        end = code.index("}}", end_of_parenthesis(code, config.end())) + 2
-        code = (
-            code[: config.start()]
-            + re.sub(r"[^\n]", " ", code[config.start() : end])
-            + code[end:]
-        )
-    return STATEMENT.sub(blank, code)
+    """Blank out Jinja statements, and the expressions before `with`.
+
+    These are the config block and checks that return nothing.
+    """
+    code = STATEMENT.sub(blank, code)
+    while head := re.match(r"\s*\{\{-?\s*(?!with_recursive)\w+(?=\()", code):
+        end = code.index("}}", end_of_parenthesis(code, head.end())) + 2
+        code = re.sub(r"[^\n]", " ", code[:end]) + code[end:]
+    return code
 
 
 def import_problems(path: Path) -> list[str]:
@@ -105,17 +114,13 @@ def import_problems(path: Path) -> list[str]:
     ctes = list(ctes_of(code))
     transformed, transformed_at = None, 0
     for name, start, end in ctes:
-        imports = [
-            match.start()
-            for match in EXPRESSION.finditer(code, start, end)
-            if REFERENCE.search(match.group())
-        ]
-        is_alternative = re.search(
-            r"\{%-?\s*el(?:se|if)\b", full_code[transformed_at:start]
-        )
+        imports = [each for each in reads_of(code) if start <= each < end]
+        is_alternative = ALTERNATIVE.search(full_code, transformed_at, start)
         if not imports:
             transformed, transformed_at = name, start
-        elif len(imports) > 1 or NOT_AN_IMPORT.search(code, start, end):
+        elif NOT_AN_IMPORT.search(code, start, end) or (
+            len(imports) > 1 and not ALTERNATIVE.search(full_code, *imports[:2])
+        ):
             problems.append(
                 f"{place(path, code, imports[0])} `{name}` transforms what it imports: "
                 "import in a CTE of its own (`select * from {{ ref(...) }}`)"
@@ -125,9 +130,9 @@ def import_problems(path: Path) -> list[str]:
                 f"{place(path, code, imports[0])} move the import `{name}` before "
                 f"`{transformed}`"
             )
-    for match in REFERENCE.finditer(code):
-        if not any(start <= match.start() < end for _, start, end in ctes):
-            problems.append(f"{place(path, code, match.start())} read this in a CTE")
+    for read in reads_of(code):
+        if not any(start <= read < end for _, start, end in ctes):
+            problems.append(f"{place(path, code, read)} read this in a CTE")
     return problems
 
 
@@ -188,6 +193,21 @@ def test_staging_reads_no_later_layer(manifest: dict) -> None:
     assert not problems, (
         "Staging models read sources and base models only. Move the logic to an "
         f"intermediate model:{as_list(problems)}"
+    )
+
+
+def test_each_layer_has_a_schema(manifest: dict) -> None:
+    schemas = {"base": "main_staging", "stg": "main_staging"}
+    schemas |= {"int": "main_intermediate", "mart": "main"}
+    problems = [
+        f"{node['original_file_path']} is in {node['schema']}"
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "model"
+        and node["schema"] != schemas[layer_of(node)]
+    ]
+    assert not problems, (
+        "A user of the database sees the marts first, because other layers have their "
+        f"own schemas. Move the file to the folder of its layer:{as_list(problems)}"
     )
 
 

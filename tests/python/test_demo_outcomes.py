@@ -40,7 +40,7 @@ def test_every_record_is_one_event_or_a_reject(outcomes):
         """
         select truth.kind, truth.outcome, count(*), count(events.event_id)
         from truth
-        left join main.stg_clickstream__events as events using (event_id)
+        left join stg_clickstream__events as events using (event_id)
         where truth.kind <> 'no_event_id'
         group by all
         having count(events.event_id)
@@ -56,7 +56,7 @@ def test_only_records_that_are_not_json_count_as_repaired(outcomes):
         """
         select truth.kind, truth.outcome, count(*)
         from truth
-        inner join main.stg_clickstream__events as events using (event_id)
+        inner join stg_clickstream__events as events using (event_id)
         where events.is_repaired <> (truth.outcome = 'repaired')
         group by all
         """
@@ -71,7 +71,7 @@ def test_send_times_correct_clocks_that_are_years_off(outcomes):
         """
         select truth.tracker, count(*)
         from truth
-        inner join main.stg_clickstream__events as events using (event_id)
+        inner join stg_clickstream__events as events using (event_id)
         where truth.kind = 'clock_years_off' and truth.tracker in ('v2', 'v3')
             and (
                 events.is_clock_skewed
@@ -90,7 +90,7 @@ def test_late_records_are_events_but_not_on_time(outcomes):
         """
         select events.is_on_time, count(*)
         from truth
-        inner join main.stg_clickstream__events as events using (event_id)
+        inner join stg_clickstream__events as events using (event_id)
         where truth.kind = 'late'
             and cast(truth.received_at as date) - 2 > cast(
                 regexp_extract(truth.source_file, 'part-(.{10})', 1) as date

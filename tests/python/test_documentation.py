@@ -10,6 +10,8 @@ from conftest import ROOT, DbtProject
 
 from churn.docs import inherit_columns, origins_of
 
+# The beginning of a macro or generic test, with its parameters.
+SIGNATURE = re.compile(r"\{%-?\s*(macro|test)\s+(\w+)\s*\((.*?)\)\s*-?%\}", re.DOTALL)
 DESCRIBED_TYPES = {"model", "seed", "source", "snapshot"}
 GRAIN_TESTS = {"unique", "unique_combination_of_columns"}
 
@@ -188,3 +190,59 @@ def test_one_yaml_beside_each_model_and_seed() -> None:
     ]
     assert paths
     assert not without_yaml, f"Add a YAML file beside each of: {without_yaml}"
+
+
+def signatures() -> dict[str, list[str]]:
+    """Return the parameters of each macro by dbt's name for it."""
+    found = {}
+    for path in ROOT.glob("macros/**/*.sql"):
+        for kind, name, parameters in SIGNATURE.findall(path.read_text()):
+            # A default value can be a list, but none has an equals sign.
+            names = re.findall(r"(\w+)\s*(?==|,|$)(?:=[^,]*)?", parameters.strip())
+            found[f"test_{name}" if kind == "test" else name] = names
+    return found
+
+
+def public_macros() -> set[str]:
+    """Return the macros that something besides macros calls."""
+    folders = ("models", "python_models", "tests/data", "seeds")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    callers = "\n".join(
+        path.read_text()
+        for path in [*paths, ROOT / "dbt_project.yml"]
+        if path.suffix in (".sql", ".yml")
+    )
+    return {
+        name
+        for name in signatures()
+        if name.startswith("test_") or re.search(rf"\b{name}\(", callers)
+    }
+
+
+def test_every_public_macro_is_documented_with_its_arguments(manifest: dict) -> None:
+    described = {
+        macro["name"]: macro
+        for macro in manifest["macros"].values()
+        if macro["package_name"] == "churn" and macro["description"]
+    }
+    assert len(public_macros()) > 50
+    missing = sorted(public_macros() - described.keys())
+    assert not missing, f"Describe these in macros/_macros.yml: {missing}"
+    different = {
+        name: (arguments, documented)
+        for name, arguments in signatures().items()
+        if name in described
+        and arguments
+        != (documented := [each["name"] for each in described[name]["arguments"]])
+    }
+    assert not different, (
+        "List these arguments in macros/_macros.yml as the macro does: "
+        f"{{name: (macro, YAML)}} = {different}"
+    )
+    undescribed = [
+        f"{name}.{argument['name']}"
+        for name, macro in described.items()
+        for argument in macro["arguments"]
+        if not (argument["type"] and argument["description"])
+    ]
+    assert not undescribed, f"Add type and description to: {undescribed}"

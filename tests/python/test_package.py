@@ -22,8 +22,9 @@ models:
   churn:
     marts:
       +schema: gold
-      label_comparison:
-        +enabled: false
+      data_quality:
+        label_comparison:
+          +enabled: false
 seeds:
   churn:
     offers:
@@ -99,7 +100,7 @@ def test_models_are_configured_disabled_and_overridden_one_by_one(
     }
     # dbt's default rule for schemas.
     assert ("main_gold", "churn_labels") in tables
-    assert ("main", "int_subscription_events") in tables
+    assert ("main_intermediate", "int_subscription_events") in tables
     assert "label_comparison" not in {name for _, name in tables}
     # A variable that the other project sets.
     assert (

@@ -126,8 +126,8 @@ OF_COMPANY = {"raw_schema": "arriving", "load_demo_seeds": False}
 DROPPED = ["int_visitor_users", "subscription_periods"]
 # Where another run is killed: rows are deleted, and not yet inserted.
 KILLED_BEFORE = [
-    r"insert into arrived\.int_account_changes ",
-    r"merge into arrived\.int_visitor_activity_daily ",
+    r"insert into arrived_intermediate\.int_account_changes ",
+    r"merge into arrived_intermediate\.int_visitor_activity_daily ",
 ]
 
 
@@ -156,7 +156,7 @@ def built(spark, final_rows) -> Built:
             engine.keep_rows(f"raw.{table}", f"{arrived_at} < {halfway}")
         engine.dbt("run")
     for table in FINAL_TABLES:
-        final_rows[table] = rows_of(spark, f"{spark.schema}.{table}")
+        final_rows[table] = rows_of(spark, spark.relation(table))
     spark.leave_behind("churn_models", "__dbt_tmp")
     duckdb.dbt("seed")
     duckdb.dbt("run")
@@ -184,7 +184,7 @@ def test_no_temporary_table_of_an_interrupted_run_remains(built) -> None:
 @pytest.mark.parametrize("table", FINAL_TABLES)
 def test_final_rows_do_not_change(built, final_rows, table) -> None:
     before = final_rows[table]
-    now = rows_of(built.engine, f"{built.engine.schema}.{table}")
+    now = rows_of(built.engine, built.engine.relation(table))
     columns = sorted(before)
     rows = set(zip(*(now[name] for name in columns), strict=True))
     expected_rows = [
@@ -204,7 +204,7 @@ def test_final_rows_do_not_change(built, final_rows, table) -> None:
 def test_history_is_never_dropped(built) -> None:
     """A full refresh keeps the tables that cannot be rebuilt."""
     engine = built.engine
-    tables = [f"{engine.schema}.{name}" for name in HISTORY]
+    tables = [engine.relation(name) for name in HISTORY]
     before = [rows_of(engine, table) for table in tables]
     engine.dbt("run", "--full-refresh", "--select", *HISTORY)
     for table, rows in zip(tables, before, strict=True):
@@ -278,7 +278,7 @@ def trained_by_spark(built) -> Scorer:
 
 
 def test_executors_score_like_this_process(built, trained_by_spark) -> None:
-    table = f"{built.engine.schema}.int_accounts_to_score"
+    table = built.engine.relation("int_accounts_to_score")
     accounts = built.engine.rows(f"select * from {table}")
     local = score(accounts, trained_by_spark).read_all()
     score(built.engine.session.table(table), trained_by_spark).createOrReplaceTempView(
@@ -357,7 +357,8 @@ def as_raw(project: DbtProject, table: str, rows: pd.DataFrame) -> pa.Table:
 
 def test_runs_in_any_order_equal_a_full_refresh(arrived) -> None:
     for table in arrived.tables:
-        rows = arrived.engine.rows(f"select count(*) as n from arrived.{table}")
+        relation = arrived.engine.relation(table)
+        rows = arrived.engine.rows(f"select count(*) as n from {relation}")
         assert rows["n"][0].as_py(), f"{table} is empty, so the comparison is void"
     different = differences(arrived)
     assert not different, "\n".join(different)

@@ -112,5 +112,6 @@ def test_ansi_mode_is_on(built) -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 def test_tables_equal_those_of_duckdb(built, table) -> None:
-    assert built.engine.rows(f"select count(*) as n from churn.{table}").to_pylist()
+    relation = built.engine.relation(table)
+    assert built.engine.rows(f"select count(*) as n from {relation}").to_pylist()
     assert compare(built, table) == []

@@ -127,7 +127,7 @@ last_processed_states as (
         false as is_new,
         existing_changes.account_id,
         {% for column in state_columns -%}
-        existing_changes.{{ column }},
+        null as {{ column }},
         {% endfor -%}
         existing_changes.fingerprint
 

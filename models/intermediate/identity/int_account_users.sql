@@ -15,6 +15,17 @@ with
 
 contacts as (
 
+    select * from {{ ref('stg_salesforce__contacts') }}
+
+    where
+        {{ partition_filter_new_batches(
+            'raw_contacts' if var('has_contacts') else 'raw_accounts'
+        ) }}
+
+),
+
+batches_of_users as (
+
     select
         user_id,
         account_id,
@@ -22,12 +33,7 @@ contacts as (
         batch_date as first_batch_date,
         case when is_on_time then batch_date end as first_batch_date_on_time
 
-    from {{ ref('stg_salesforce__contacts') }}
-
-    where
-        {{ partition_filter_new_batches(
-            'raw_contacts' if var('has_contacts') else 'raw_accounts'
-        ) }}
+    from contacts
 
     {%- if is_incremental() %}
 
@@ -50,7 +56,7 @@ account_users as (
         min(first_batch_date) as first_batch_date,
         min(first_batch_date_on_time) as first_batch_date_on_time
 
-    from contacts
+    from batches_of_users
 
     group by 1, 2
 
