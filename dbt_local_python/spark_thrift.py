@@ -132,15 +132,16 @@ def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
     """Insert the rows into a table of their own, and replace the model's by it.
 
     Rows take many statements through the connection, and the model's table must have
-    all of them or none.
+    all of them or none. The rows are staged in Iceberg, which accepts a folder that a
+    killed run has left.
     """
     reader = with_plain_types(reader_of(result))
     columns = ", ".join(f"`{f.name}` {spark_type(f.type)}" for f in reader.schema)
     names = ", ".join(f"`{field.name}`" for field in reader.schema)
     staged = _table_beside(relation)
-    session.execute(f"drop table if exists {staged}")
+    session.execute(f"drop table if exists {staged} purge")
     try:
-        session.execute(f"create table {staged} ({columns}) using parquet")
+        session.execute(f"create table {staged} ({columns}) using iceberg")
         written = 0
         for rows in _chunks(reader):
             session.execute(f"insert into {staged} ({names}) values {', '.join(rows)}")
@@ -149,7 +150,7 @@ def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
             session.execute(f"drop table if exists {relation}")
         session.execute(replace_table(job, relation, f"select * from {staged}"))
     finally:
-        session.execute(f"drop table if exists {staged}")
+        session.execute(f"drop table if exists {staged} purge")
     return written
 
 
