@@ -24,7 +24,7 @@ FIRST_DAY = "2025-01-06"
 HISTORY = [
     "stg_salesforce__accounts",
     "stg_salesforce__contacts",
-    "int_source_watermarks",
+    "+int_source_watermarks",
     "int_crm_batches",
     "int_crm_batches_validated",
     "int_crm_batches_accepted",

@@ -23,7 +23,7 @@ from parity import NOT_COMPARED, Built, differences, tables_built
 from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
 
 DAYS = 32
-# What is made anew in each run is the same after one run or many.
+# Models that are built in each run. Other tables are not compared.
 SELECTED = [
     "+clickstream_daily_counts",
     "+late_arrivals",
@@ -32,15 +32,15 @@ SELECTED = [
     "+clickstream_field_profile",
     "+int_account_features",
 ]
-# How the second run reads records. The third reads anew what that has rejected, and
-# must not leave a trace of it.
+# A setting of the second run that rejects more records. The third run reprocesses
+# them, and its tables must not show the difference.
 STRICTER = {"earliest_plausible_date": "2025-01-20"}
-# Where a run is killed: rows are deleted, and not yet inserted.
+# Statements before which a run is killed: rows are deleted, and not yet inserted.
 KILLED_BEFORE = [
     r'insert into "awsdatacatalog"\."grown_intermediate"\."int_account_changes" ',
     r'merge into "awsdatacatalog"\."grown_intermediate"\."int_visitor_activity_daily" ',
 ]
-# A table that is made anew, which another run left without a name.
+# A table that a killed run left under another name.
 RENAMED = "int_as_of_dates"
 RAW_TABLES = ["raw_events", "raw_accounts", "raw_contacts", "raw_invoices", "raw_calls"]
 PARTS = {
@@ -49,16 +49,15 @@ PARTS = {
     "third": lambda day: day > "2025-01-30",
 }
 VARIABLES = {"load_demo_seeds": False, "raw_schema": "raw_grown"}
-# Tables whose rows say that they count no more, where a visitor lost an event to
-# another.
+# Tables with superseded versions, which are not compared.
 COUNTED = {
     "base_clickstream__event_versions",
     "stg_clickstream__event_versions",
     "int_visitor_sessions",
 }
-# Features of other days are kept, too, if they were the last when a run decided them.
+# Features of other dates remain if such a date was the latest in an earlier run.
 MONDAY = 1
-# Files without a rejected record are not read anew for another dictionary.
+# Files without rejects keep the version of the field mapping that parsed them.
 SAYS_WHO_READ = {"field_mapping_version"}
 
 

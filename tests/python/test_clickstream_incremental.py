@@ -86,7 +86,7 @@ def test_a_run_without_new_records_changes_nothing(project: DbtProject) -> None:
         "run", "-s", "int_visitor_sessions", check=False, load_demo_seeds=False
     )
     assert not refused.succeeded
-    assert "needs the rows that int_affected_sessions has" in refused.told
+    assert "needs the rows that int_affected_sessions has" in refused.output
 
 
 @pytest.mark.parametrize("is_deleted", [False, True])

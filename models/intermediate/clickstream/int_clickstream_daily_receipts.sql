@@ -14,7 +14,8 @@
 {%- set no_date = "date '0001-01-01'" %}
 
 {#- A run counts the dates that have changed. Too many to name are all dates. #}
-{%- set is_new = 'processed_at > ' ~ high_watermark(this) %}
+{%- set is_new = 'processed_at > ' ~ high_watermark(this)
+    if is_incremental() else none %}
 {%- set changed_dates = distinct_dates(records, 'received_at', is_new)
     + distinct_dates(event_versions, 'received_at', is_new)
     if is_incremental() else [] %}

@@ -64,8 +64,7 @@ new_batches as (
 
     from batches
 
-    {%- if is_incremental() %}
-
+    {% if is_incremental() -%}
     left join last_processed_batches
         on batches.batch_scope = last_processed_batches.batch_scope
 
@@ -127,7 +126,7 @@ last_processed_states as (
         false as is_new,
         existing_changes.account_id,
         {% for column in state_columns -%}
-        existing_changes.{{ column }},
+        null as {{ column }},
         {% endfor -%}
         existing_changes.fingerprint
 
@@ -219,9 +218,9 @@ compared_states as (
 
 ),
 
--- A state can cause two changes: one in its own batch, and `vanished` in the next.
--- A cross join reads the states once. A union would read them twice on engines
--- that do not materialize CTEs.
+-- A state can cause two changes: one in its own batch, and `vanished` in the
+-- next. A cross join reads the states once. A union would read them twice on
+-- engines that do not materialize CTEs.
 change_types as (
 
     select false as is_vanished
@@ -259,8 +258,11 @@ account_changes as (
     cross join change_types
 
     where
-        (not change_types.is_vanished and compared_states.change_kind is not null)
-        or (change_types.is_vanished and compared_states.is_missing_next)
+        (change_types.is_vanished and compared_states.is_missing_next)
+        or (
+            not change_types.is_vanished
+            and compared_states.change_kind is not null
+        )
 
 ),
 

@@ -64,7 +64,7 @@ batches as (
         accounts.loaded_at,
         cast(count(*) as bigint) as count_rows,
         cast(count(distinct accounts.account_id) as bigint) as count_accounts,
-        cast(sum(case when accounts.account_id is null then 1 else 0 end) as bigint)
+        cast(count(case when accounts.account_id is null then 1 end) as bigint)
             as count_rows_without_account
 
     from accounts

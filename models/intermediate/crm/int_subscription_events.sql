@@ -1,5 +1,5 @@
 {%- set cancellation_source = var('cancellation_source') -%}
-{#- (source column, event type, date column, order in day) -#}
+{#- (source column, event type, column, order in day) -#}
 {%- set date_columns = [('signup_date', 'start', 'signup_date', 1)] -%}
 {%- if cancellation_source == 'dates' -%}
 {%- do date_columns.extend([
@@ -7,7 +7,6 @@
     ('new_customer', 'start', 'restart_date', 3),
 ]) -%}
 {%- endif -%}
-{#- (source column, event type, flag column, order in day) -#}
 {%- set flag_columns = [
     ('cancelled_service', 'cancellation', 'is_cancelled', 2),
     ('new_customer', 'start', 'is_new_customer', 3),
@@ -76,20 +75,20 @@ flag_states_with_previous as (
 {% endif -%}
 events_in_batches as (
 
-    {% for source_column, event_type, date_column, order_in_day in date_columns -%}
+    {% for source_column, event_type, column, order_in_day in date_columns -%}
     select
         batch_scope,
         account_id,
         '{{ source_column }}' as source_column,
         '{{ event_type }}' as event_type,
-        {{ date_column }} as event_date,
+        {{ column }} as event_date,
         {{ order_in_day }} as order_in_day,
         batch_date as known_date,
         false as is_in_first_batch
 
     from account_changes
 
-    where {{ date_column }} is not null
+    where {{ column }} is not null
     {%- if not loop.last %}
 
     union all
@@ -162,7 +161,10 @@ events as (
         min(case when batch_scope = 'on_time' then known_date end)
             as first_known_on_time_in_batch,
         max(
-            case when batch_scope = 'all' and is_in_first_batch then 1 else 0 end
+            case
+                when batch_scope = 'all' and is_in_first_batch then 1
+                else 0
+            end
         ) = 1 as is_in_first_batch
 
     from events_in_batches

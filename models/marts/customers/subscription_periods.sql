@@ -78,7 +78,7 @@ periods_in_tenures as (
 
     select
         *,
-        1 + sum(case when previous_end_reason != 'pause' then 1 else 0 end) over (
+        1 + count(case when previous_end_reason != 'pause' then 1 end) over (
             partition by account_id
             order by period_number
             rows between unbounded preceding and current row

@@ -9,6 +9,7 @@
     )
 }}
 
+{%- set repaired_json = ref('base_clickstream__repaired_json') %}
 {%- set mapping = clickstream_field_mapping() %}
 {%- set paths = field_mapping_paths(mapping) %}
 
@@ -16,9 +17,19 @@ with
 
 repaired_json as (
 
-    select * from {{ ref('base_clickstream__repaired_json') }}
+    select * from {{ repaired_json }}
 
 ),
+
+{% if is_incremental() %}
+
+files_to_load as (
+
+    {{ repaired_files_to_load(repaired_json, this) }}
+
+),
+
+{% endif %}
 
 new_objects as (
 
@@ -40,12 +51,7 @@ new_objects as (
 
     {% if is_incremental() %}
 
-    where source_file in (
-        {{ repaired_files_to_load(
-            ref('base_clickstream__repaired_json'), this
-        ) }}
-    )
-
+    where source_file in (select source_file from files_to_load)
     {% endif %}
 
 ),

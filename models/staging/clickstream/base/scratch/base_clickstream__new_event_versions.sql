@@ -1,6 +1,8 @@
 {%- set columns = event_columns() %}
 {#- A `ref` would be a cycle: this model feeds the table. #}
-{%- set event_versions = existing_relation('base_clickstream__event_versions') %}
+{%- set event_versions = existing_relation(
+    'base_clickstream__event_versions'
+) %}
 
 with
 
