@@ -22,6 +22,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "dbt_project_evaluator"
 EXCEPTIONS = ROOT / "docs" / "reference" / "evaluator_exceptions.csv"
+FOLDERS = ("models", "python_models", "macros", "seeds", "tests/data", "tests/fixtures")
 COVERAGE = {
     "fct_documentation_coverage": "documentation_coverage_pct",
     "fct_test_coverage": "test_coverage_pct",
@@ -44,14 +45,13 @@ def main() -> int:
 
 
 def _copy_project(copy: Path, evaluator: Path, dbt_utils: Path) -> None:
-    for name in ("models", "python_models", "macros", "tests/data", "profiles.yml"):
+    for name in (*FOLDERS, "profiles.yml"):
         source, target = ROOT / name, copy / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target)
         else:
             shutil.copyfile(source, target)
-    shutil.copytree(ROOT / "seeds", copy / "seeds")
     shutil.copyfile(EXCEPTIONS, copy / "seeds" / "dbt_project_evaluator_exceptions.csv")
     shutil.copytree(evaluator, copy / "evaluator")
     packages = {"packages": [{"local": str(dbt_utils)}]}
