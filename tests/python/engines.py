@@ -170,7 +170,7 @@ class SparkEngine(Engine):
         rows = f"select * from {table} where {condition}"
         self._execute(
             f"create table {table}_kept using parquet as {rows}",
-            f"drop table {table}",
+            f"drop table {table} purge",
             f"alter table {table}_kept rename to {table}",
         )
 
