@@ -1,8 +1,7 @@
 {#
-    A hook that drops the work tables that an incremental Python model leaves
-    behind beside `relation`, of this run and of runs that were killed.
-
-    On DuckDB such a work table is an ordinary table, and nothing else drops it.
+    Post-hook. Drops the work tables of an incremental Python model, of this run
+    and of killed runs. dbt-duckdb creates them as ordinary tables in the default
+    schema and does not drop them.
 #}
 {% macro drop_temp_tables(relation) -%}
     {{ return(adapter.dispatch('drop_temp_tables', 'churn')(relation)) }}
@@ -13,17 +12,16 @@
 
 {% macro duckdb__drop_temp_tables(relation) -%}
     {%- if execute -%}
-        {%- set leftovers = run_query(
-            "select table_name from information_schema.tables"
+        {%- set work_tables = run_query(
+            "select table_schema, table_name from information_schema.tables"
             ~ " where table_catalog = '" ~ relation.database ~ "'"
-            ~ " and table_schema = '" ~ relation.schema ~ "'"
             ~ " and starts_with(table_name, '"
             ~ relation.identifier ~ "__dbt_tmp')"
-        ).columns[0].values() -%}
-        {%- for leftover in leftovers %}
-            drop table if exists {{ relation.incorporate(
-                path={'identifier': leftover}
-            ) }};
+        ) -%}
+        {%- for row in work_tables %}
+            drop table if exists {{ relation.incorporate(path={
+                'schema': row['table_schema'], 'identifier': row['table_name']
+            }) }};
         {%- endfor -%}
     {%- endif -%}
 {%- endmacro %}
