@@ -12,7 +12,12 @@ from conftest import DbtProject
 EARLY_DAY = "2025-02-15"
 FEATURES = "select * from account_features order by account_id, as_of_date"
 SCORES = "select * exclude (scored_at) from churn_scores order by account_id"
-ALL_MODELS = ("--select", "+churn_score_history", "+churn_model_metrics")
+ALL_MODELS = (
+    "--select",
+    "+churn_score_history",
+    "+churn_model_metrics",
+    "+identities",
+)
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def test_replayed_tables_equal_a_full_refresh(copied: DbtProject) -> None:
         "select * from late_arrivals order by received_date",
         "select * exclude (updated_at) from subscription_periods order by all",
     ]
-    models = ["+sessions", "stg_clickstream__events", "+late_arrivals"]
+    models = ["+sessions", "+identities", "stg_clickstream__events", "+late_arrivals"]
     models.append("+subscription_periods")
     copied.dbt("run", "--select", *models, load_demo_seeds=False)
     before = [copied.query(sql) for sql in tables]
