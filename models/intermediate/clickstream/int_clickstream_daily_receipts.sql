@@ -60,7 +60,7 @@ events as (
     select * from {{ event_versions }}
 
     where
-        is_current
+        is_current -- noqa: LT02
         {%- if has_date_filter %}
         and {{ date_in_list('received_date', known_dates) }}
         {%- endif %}
@@ -77,7 +77,7 @@ late_events as (
 
     where
         is_current
-        and not is_on_time
+        and not is_on_time -- noqa: LT02
         {%- if has_date_filter %}
         and {{ date_in_list('received_date', known_dates) }}
         {%- endif %}

@@ -21,7 +21,7 @@ changed_sessions as (
 
     where
         is_current
-        and late_events > 0
+        and late_events > 0 -- noqa: LT02
         {%- if is_incremental() %}
         and processed_at > {{ high_watermark(this) }}
         {%- endif %}

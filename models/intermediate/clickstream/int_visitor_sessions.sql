@@ -30,7 +30,7 @@ new_events as (
     select * from {{ event_versions }}
 
     where
-        is_current
+        is_current -- noqa: LT02
         {%- if is_incremental() %}
         and processed_at > {{ high_watermark(this) }}
         {%- endif %}

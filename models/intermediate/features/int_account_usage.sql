@@ -178,7 +178,7 @@ usage_counts as (
 
     where account_id is not null
 
-    group by 1, 2
+    group by as_of_date, account_id
 
 ),
 

@@ -55,7 +55,8 @@ cohorts_with_newer as (
         *,
         sum(count_accounts) over newer_cohorts as count_newer_accounts,
         sum(count_gone) over newer_cohorts as count_newer_gone,
-        sum(total_days_subscribed) over newer_cohorts as total_newer_days_subscribed
+        sum(total_days_subscribed) over newer_cohorts
+            as total_newer_days_subscribed
 
     from cohorts
 

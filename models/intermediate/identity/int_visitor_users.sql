@@ -28,7 +28,7 @@ new_logins as (
 
     where
         is_current
-        and user_id is not null
+        and user_id is not null -- noqa: LT02
         {%- if is_incremental() %}
         and processed_at > {{ high_watermark(this) }}
         {%- endif %}
