@@ -1,5 +1,5 @@
--- Observed labels whose churn date is not the first churn of a period within the
--- horizon.
+-- Observed labels whose churn date is not the first churn of a period within
+-- the horizon.
 with
 
 labels as (

@@ -1,5 +1,6 @@
--- Periods that do not start after the end of the previous one, or whose gap does not
--- agree with its end reason: a pause is at most as long as the grace period.
+-- Periods that do not start after the end of the previous one, or whose gap
+-- does not agree with its end reason: a pause is at most as long as the grace
+-- period.
 with
 
 periods as (
