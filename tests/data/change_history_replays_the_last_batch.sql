@@ -1,4 +1,5 @@
--- Accounts that are only in the last accepted batch, or only in the change history.
+-- Accounts that are only in the last accepted batch, or only in the change
+-- history.
 with
 
 ranked_batches as (

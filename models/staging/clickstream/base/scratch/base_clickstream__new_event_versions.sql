@@ -25,7 +25,7 @@ new_versions as (
     from records
 
     where
-        reject_reason is null
+        reject_reason is null -- noqa: LT02
         {%- if event_versions %}
         and processed_at > {{ high_watermark(event_versions) }}
         {%- endif %}
