@@ -46,6 +46,9 @@ def command(port: str) -> list[str]:
     }
     options["spark.hadoop.hive.server2.thrift.port"] = port
     options["spark.hadoop.hive.server2.thrift.bind.host"] = "127.0.0.1"
+    # Classes of the fetched packages must outlive a connection: Spark closes the class
+    # loader of a session when its connection ends.
+    options["spark.driver.extraClassPath"] = str(Path.home() / ".ivy2.5.2/jars/*")
     submit = Path(pyspark.__path__[0]) / "bin" / "spark-submit"
     configured = [f"--conf={name}={value}" for name, value in options.items() if value]
     return [
