@@ -53,8 +53,6 @@
 
 {% macro athena__is_strict_json_object(payload, document) -%}
     {#- Athena's parser is strict, but accepts lone surrogates. -#}
-    {%- set half_pairs = '\\\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\\\u[dD][c-fC-F])'
-        ~ '|(?<!\\\\u[dD][89abAB][0-9a-fA-F]{2})\\\\u[dD][c-fC-F]' -%}
     case
         when {{ payload }} is null then false
         when not starts_with({{ payload }}, '{') then false
@@ -64,7 +62,9 @@
             or strpos({{ payload }}, 'key"') > 0
             then not regexp_like(
                 {{ payload }},
-                '{{ (needs_repair_patterns() + [half_pairs]) | join("|") }}'
+                '{{ (
+                    needs_repair_patterns() + [lone_surrogate_pattern()]
+                ) | join("|") }}'
             )
         else true
     end
@@ -88,8 +88,23 @@
         when contains({{ payload }}, chr(92)) or contains({{ payload }}, 'key"')
             then not {{ spark__regexp_matches_text(
                 payload,
-                (needs_repair_patterns() + [key_of_second]) | join('|')
+                (
+                    needs_repair_patterns()
+                    + [key_of_second, lone_surrogate_pattern()]
+                ) | join('|')
             ) }}
         else true
     end
+{%- endmacro %}
+
+
+{#
+    Returns the pattern of an escaped surrogate without its other half, which no
+    text can hold. Some JSON parsers accept it.
+#}
+{% macro lone_surrogate_pattern() -%}
+    {{ return(
+        '\\\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\\\u[dD][c-fC-F])'
+        ~ '|(?<!\\\\u[dD][89abAB][0-9a-fA-F]{2})\\\\u[dD][c-fC-F]'
+    ) }}
 {%- endmacro %}
