@@ -216,7 +216,7 @@ def test_history_is_never_dropped(built) -> None:
 
 
 def test_a_record_is_parsed_once(built) -> None:
-    """Spark's plan parses a payload once, in one compiled method."""
+    """Spark's plan parses a payload once, and Java can compile its methods."""
     engine, name = built.engine, "base_clickstream__parsed_records"
     compiled = engine.dbt("compile", "--full-refresh", "--select", name)
     nodes = [each.node for each in compiled.result.results]
@@ -224,9 +224,12 @@ def test_a_record_is_parsed_once(built) -> None:
     plan = engine.session.sql(code)._jdf.queryExecution().executedPlan().toString()
     assert plan.count("parseJson(") == 1
     (generated,) = engine.session.sql(f"explain codegen {code}").collect()[0]
-    assert "Found 1 WholeStageCodegen subtrees." in generated
-    size = int(re.search(r"maxMethodCodeSize:(\d+)", generated).group(1))
-    assert 0 < size < JAVA_METHOD_BYTES * 3 // 4
+    # Spark 4.1 generates no code for higher-order functions, which two steps use, so
+    # there are two methods.
+    assert "Found 2 WholeStageCodegen subtrees." in generated
+    sizes = [int(size) for size in re.findall(r"maxMethodCodeSize:(\d+)", generated)]
+    assert len(sizes) == 2
+    assert all(0 < size < JAVA_METHOD_BYTES * 3 // 4 for size in sizes)
 
 
 def test_the_driver_holds_one_batch_at_a_time(built) -> None:
