@@ -21,6 +21,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "dbt_project_evaluator"
+SEED = f"{PACKAGE}_exceptions"
 EXCEPTIONS = ROOT / "docs" / "reference" / "evaluator_exceptions.csv"
 FOLDERS = ("models", "python_models", "macros", "seeds", "tests/data", "tests/fixtures")
 COVERAGE = {
@@ -40,7 +41,7 @@ def main() -> int:
         _copy_project(copy, options.evaluator.resolve(), options.dbt_utils.resolve())
         database = copy / "evaluator.duckdb"
         _run_dbt(copy, "deps")
-        _run_dbt(copy, "build", "--select", f"package:{PACKAGE}", EXCEPTIONS.stem)
+        _run_dbt(copy, "build", "--select", f"package:{PACKAGE}", SEED)
         return 1 if _print_rows(database) else 0
 
 
@@ -52,7 +53,7 @@ def _copy_project(copy: Path, evaluator: Path, dbt_utils: Path) -> None:
             shutil.copytree(source, target)
         else:
             shutil.copyfile(source, target)
-    shutil.copyfile(EXCEPTIONS, copy / "seeds" / "dbt_project_evaluator_exceptions.csv")
+    shutil.copyfile(EXCEPTIONS, copy / "seeds" / f"{SEED}.csv")
     shutil.copytree(evaluator, copy / "evaluator")
     packages = {"packages": [{"local": str(dbt_utils)}]}
     (copy / "evaluator" / "packages.yml").write_text(yaml.safe_dump(packages))
@@ -60,7 +61,7 @@ def _copy_project(copy: Path, evaluator: Path, dbt_utils: Path) -> None:
     (copy / "packages.yml").write_text(yaml.safe_dump(packages))
 
     project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
-    project["seeds"][PACKAGE] = {f"{PACKAGE}_exceptions": {"+enabled": False}}
+    project["seeds"][PACKAGE] = {SEED: {"+enabled": False}}
     project["models"][PACKAGE] = {"+schema": "evaluator"}
     project["vars"][PACKAGE] = {
         "primary_key_test_macros": [
@@ -91,7 +92,7 @@ def _print_rows(database: Path) -> int:
             "select table_name from duckdb_tables() where table_name like 'fct_%'"
         ).fetchall()
         for (rule,) in sorted(rules):
-            rows = connection.execute(f"from {rule}").fetch_arrow_table().to_pylist()
+            rows = connection.sql(f"from {rule}").to_arrow_table().to_pylist()
             if rule in COVERAGE:
                 rows = [row for row in rows if row[COVERAGE[rule]] < 100]
             for row in rows:

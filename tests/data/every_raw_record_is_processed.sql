@@ -4,15 +4,15 @@
 -#}
 with
 
-raw_events as (
-
-    select * from {{ ref('base_clickstream__raw_events') }}
-
-),
-
 parsed_records as (
 
     select * from {{ ref('base_clickstream__parsed_records') }}
+
+),
+
+raw_events as (
+
+    select * from {{ ref('base_clickstream__raw_events') }}
 
 ),
 
