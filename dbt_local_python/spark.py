@@ -136,7 +136,8 @@ def _write(job: Job, session: SparkSession, result: Any, relation: str) -> int |
     frame.createOrReplaceTempView(view)
     try:
         if file_format_of(job) != "iceberg":
-            session.sql(f"drop table if exists {relation}")
+            # Without `purge`, the catalog keeps the files of the dropped table.
+            session.sql(f"drop table if exists {relation} purge")
         session.sql(replace_table(job, relation, f"select * from {view}"))
     finally:
         session.catalog.dropTempView(view)

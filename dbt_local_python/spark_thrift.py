@@ -147,7 +147,7 @@ def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
             session.execute(f"insert into {staged} ({names}) values {', '.join(rows)}")
             written += len(rows)
         if file_format_of(job) != "iceberg":
-            session.execute(f"drop table if exists {relation}")
+            session.execute(f"drop table if exists {relation} purge")
         session.execute(replace_table(job, relation, f"select * from {staged}"))
     finally:
         session.execute(f"drop table if exists {staged} purge")
