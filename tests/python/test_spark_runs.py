@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 from conftest import DbtProject
-from engines import DuckdbEngine, Engine, SparkEngine, stop_spark
+from engines import ROOT, DuckdbEngine, Engine, SparkEngine, stop_spark
 from other_company import build_other_company, check_accounts_leave_by_events
 from parity import NOT_COMPARED, Built, differences, rows_of, tables_built
 from test_labels_oracle import expected
@@ -40,6 +40,8 @@ models:
     +submission_method: local
     +file_format: iceberg
 """
+# The macros that every project needs whose Iceberg tables are in a session catalog.
+ICEBERG_MACROS = ["spark__list_relations_without_caching", "spark__drop_relation"]
 PYTHON_MODELS = {
     "rows": """
         import pandas as pd
@@ -401,9 +403,20 @@ def tuples(rows: pa.Table) -> set[tuple]:
     return set(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
+def iceberg_macros() -> str:
+    """Returns the source of ICEBERG_MACROS."""
+    source = (ROOT / "macros/adapters/spark/spark_tables.sql").read_text()
+    return "\n".join(
+        re.search(rf"{{% macro {name}\(.*?endmacro %}}", source, re.DOTALL)[0]
+        for name in ICEBERG_MACROS
+    )
+
+
 def test_python_models_of_any_project(spark, tmp_path) -> None:
     """Tables, both incremental strategies, and an error with its line."""
     (tmp_path / "dbt_project.yml").write_text(PROJECT)
+    (tmp_path / "macros").mkdir()
+    (tmp_path / "macros" / "iceberg.sql").write_text(iceberg_macros())
     (tmp_path / "models").mkdir()
     for name, code in PYTHON_MODELS.items():
         (tmp_path / "models" / f"{name}.py").write_text(textwrap.dedent(code))
