@@ -35,7 +35,7 @@ environment: $(VENV)/base.stamp ## Build the Python environment
 
 .PHONY: run
 run: $(VENV)/base.stamp ## Generate a demo company, build all, print the riskiest accounts
-	@$(BIN)/python -m churn.run --accounts $(ACCOUNTS) --days $(DAYS) \
+	@$(BIN)/python -m churn run --accounts $(ACCOUNTS) --days $(DAYS) \
 		--seed $(SEED)
 
 .PHONY: test
@@ -74,7 +74,7 @@ report: $(VENV)/base.stamp ## Write the model card as one HTML file
 
 .PHONY: dictionary
 dictionary: $(VENV)/base.stamp ## Print YAML stubs for undocumented JSON paths
-	@$(BIN)/python -m churn.field_mapping
+	@$(BIN)/python -m churn dictionary
 
 .PHONY: bench
 bench: $(VENV)/bench.stamp ## Run the benchmarks and write benchmarks/RESULTS.md

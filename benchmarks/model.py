@@ -28,13 +28,13 @@ import pyarrow as pa
 import xgboost as xgb
 
 from benchmarks.running import ROOT, THREADS
-from churn import train
-from churn.dataset import read_training_data
 from churn.engine_io import as_batches
-from churn.features import Feature
-from churn.predict import RiskBands, Scorer, scorer_from
-from churn.registry import REGISTRY_SCHEMA, champion_of, model_of, train_and_register
-from churn.train import SEARCH_SPACE, TrainingSettings
+from churn.ml import train
+from churn.ml.dataset import read_training_data
+from churn.ml.features import Feature
+from churn.ml.predict import RiskBands, Scorer, scorer_from
+from churn.ml.registry import REGISTRY_SCHEMA, champion_of, model_of, train_and_register
+from churn.ml.train import SEARCH_SPACE, TrainingSettings
 
 FEATURES = 60
 # A year of weekly as-of dates.

@@ -6,23 +6,32 @@ import importlib
 import sys
 
 # Module and description of each command, in the order in which a new user needs them.
-# Each module can also be run alone, such as `python -m churn.load`.
+# Each module can also be run alone, such as `python -m churn load`.
 COMMANDS = {
-    "run": ("churn.run", "generate a demo company, build all, print the summary"),
+    "run": ("churn.demo.run", "generate a demo company, build all, print the summary"),
     "demo": ("churn.demo.__main__", "generate the raw data of a demo company"),
-    "init": ("churn.init", "write a first project for your own data"),
-    "check": ("churn.check", "list what is missing before the first run"),
-    "load": ("churn.load", "load a landing zone into the raw tables, each file once"),
-    "summary": ("churn.summary", "show the accounts most likely to leave, and why"),
-    "explain": ("churn.account_timeline", "show the timeline of one account"),
-    "report": ("churn.model_card", "write the champion's model card as HTML"),
-    "dictionary": ("churn.field_mapping", "print YAML for undocumented JSON paths"),
-    "backfill": ("churn.backfill", "score past days"),
+    "init": ("churn.onboarding.init", "write a first project for your own data"),
+    "check": ("churn.onboarding.check", "list what is missing before the first run"),
+    "load": (
+        "churn.ingest.load",
+        "load new files into the raw tables",
+    ),
+    "summary": (
+        "churn.reports.summary",
+        "show the riskiest accounts and the reasons",
+    ),
+    "explain": ("churn.reports.account_timeline", "show the timeline of one account"),
+    "report": ("churn.reports.model_card", "write the champion's model card as HTML"),
+    "dictionary": (
+        "churn.onboarding.field_mapping",
+        "print YAML for undocumented JSON paths",
+    ),
+    "backfill": ("churn.operations.backfill", "score past days"),
     "label_cost": (
-        "churn.naive_label_study",
+        "churn.ml.naive_label_study",
         "measure the cost of training on a naive label",
     ),
-    "docs": ("churn.docs", "write the docs site as one HTML file"),
+    "docs": ("churn.reports.docs", "write the docs site as one HTML file"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Command line of the demo company: ``python -m churn.demo --help``."""
+"""Command line of the demo company: ``python -m churn demo --help``."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m churn.demo",
         description="Generate a demo company: a landing zone of all five sources, "
         "with dirty records, and the truth for evaluation.",
-        epilog="`python -m churn.demo --seeds` rewrites the small company in seeds/.",
+        epilog="`python -m churn demo --seeds` rewrites the small company in seeds/.",
     )
     parser.add_argument(
         "--accounts",

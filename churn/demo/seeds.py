@@ -1,4 +1,4 @@
-"""Write the small company in the repository: ``python -m churn.demo --seeds``.
+"""Write the small company in the repository: ``python -m churn demo --seeds``.
 
 Generates a landing zone, loads it, and writes the raw tables as CSV files, so that
 ``dbt build`` has data on every machine.
@@ -14,8 +14,8 @@ import duckdb
 
 from churn.demo.generate import generate
 from churn.demo.settings import Settings
-from churn.file_readers import RAW_TABLES
-from churn.load import load
+from churn.ingest.file_readers import RAW_TABLES
+from churn.ingest.load import load
 
 # Few accounts with few visits and much dirt: every kind of dirt in 3 MB.
 SEED_COMPANY = Settings(accounts=33, days=300, seed=33, activity=0.47, dirt=2.5)

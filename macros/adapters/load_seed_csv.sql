@@ -3,9 +3,9 @@
     they get wrong, and for the raw tables; on Athena from a file that is staged
     in S3.
 
-    Raw tables that `python -m churn.load` filled are left alone, with a line
+    Raw tables that `churn load` filled are left alone, with a line
     that says so: the demo company must never take the place of real records.
-    Example: after `python -m churn.load data/landing`, `dbt seed` loads the
+    Example: after `churn load data/landing`, `dbt seed` loads the
     reference tables and says of `raw_events` that it is left alone.
 
     The CSV is read as it is: a field in quotes is a text even if it is empty,
@@ -24,8 +24,8 @@
 ) %}
     {%- if churn.is_filled_by_load(model) -%}
         {%- do log(
-            'Left alone: ' ~ old_relation ~ ' holds what `python -m '
-            ~ 'churn.load` brought, not the demo company.', info=true
+            'Left alone: ' ~ old_relation ~ ' holds rows that `churn load` '
+            ~ 'loaded, not the demo company.', info=true
         ) -%}
         {{ return('') }}
     {%- endif -%}
@@ -59,7 +59,7 @@
 
 {% endmacro %}
 
-{# Whether a seed is a raw table whose schema `churn.load` keeps its book in. #}
+{# Returns whether `churn load` has recorded files in the schema of a seed. #}
 {% macro is_filled_by_load(model) %}
 
     {%- if 'raw' not in model.tags -%}

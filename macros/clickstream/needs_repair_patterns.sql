@@ -19,7 +19,7 @@
 
 {#
     Returns whether `payload` may nest deeper than `deepest_nesting` in
-    `churn/json_repair.py`: whether it has more opening brackets than that.
+    `churn/ingest/json_repair.py`: whether it has more opening brackets than that.
     Records of up to 1,000 characters are safe for any parser.
 #}
 {% macro may_nest_too_deep(payload) -%}

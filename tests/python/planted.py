@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from churn.features import Feature
+from churn.ml.features import Feature
 
 HORIZON_AND_GRACE = 60
 

@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from conftest import DbtProject
 
-from churn import account_timeline
+from churn.reports import account_timeline
 
 
 @pytest.fixture

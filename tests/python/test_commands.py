@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from churn.__main__ import COMMANDS, main
-from churn.docs import remove_absent_features
+from churn.reports.docs import remove_absent_features
 from churn.schemas import use_schemas
 
 

@@ -15,7 +15,7 @@ from churn.demo.lifecycle import (
     simulate_lifecycle,
 )
 from churn.demo.settings import Settings
-from churn.metrics import roc_auc
+from churn.ml.metrics import roc_auc
 
 SETTINGS = Settings(accounts=12_000, days=160, seed=4)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from churn.demo import Settings, generate
-from churn.load import load
+from churn.ingest.load import load
 
 MODELS = Path(__file__).resolve().parents[2] / "models/staging/clickstream"
 

@@ -8,7 +8,7 @@ import re
 import pytest
 from conftest import ROOT, DbtProject
 
-from churn.docs import inherit_columns, origins_of
+from churn.reports.docs import inherit_columns, origins_of
 
 # The beginning of a macro or generic test, with its parameters.
 SIGNATURE = re.compile(r"\{%-?\s*(macro|test)\s+(\w+)\s*\((.*?)\)\s*-?%\}", re.DOTALL)

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from planted import FEATURES, planted_rows
 
-from churn.drift import DRIFT_SCHEMA, fit_bins, measure_drift, stability_index
-from churn.features import as_matrix
+from churn.ml.drift import DRIFT_SCHEMA, fit_bins, measure_drift, stability_index
+from churn.ml.features import as_matrix
 
 NAMES = ["days_since_last_visit", "noise", "plan", "visits_28d"]
 CODES = {"plan": {"basic": 0.0, "plus": 1.0, "premium": 2.0}}

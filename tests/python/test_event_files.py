@@ -13,7 +13,12 @@ import pytest
 from conftest import DbtProject
 from moto.server import ThreadedMotoServer
 
-from churn.event_files import LoadedFile, NoFilesError, find_event_files, new_lines
+from churn.ingest.event_files import (
+    LoadedFile,
+    NoFilesError,
+    find_event_files,
+    new_lines,
+)
 
 RECORD = '{"event":"login","event_id":"%s","ts":1740823445,"user_id":"u"}\n'
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 from conftest import ROOT, DbtProject
 
-from churn import field_mapping
-from churn.field_mapping import RESERVED_NAMES, column_name
+from churn.onboarding import field_mapping
+from churn.onboarding.field_mapping import RESERVED_NAMES, column_name
 
 MODEL = "base_clickstream__parsed_records"
 YAML = f"models/staging/clickstream/base/{MODEL}.yml"

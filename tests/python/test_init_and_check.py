@@ -12,8 +12,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from churn import check, init
-from churn.column_inference import collect_fields, infer_event_columns, is_time
+from churn.onboarding import check, init
+from churn.onboarding.column_inference import (
+    collect_fields,
+    infer_event_columns,
+    is_time,
+)
 
 SHAPES = {
     # Records of some trackers, and the expected path of each column.

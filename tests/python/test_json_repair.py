@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from churn.json_repair import split_record
+from churn.ingest.json_repair import split_record
 
 EVENT = '{"event":"x","ts":1740823445,"user_id":"u"}'
 

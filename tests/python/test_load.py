@@ -13,10 +13,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from churn import load as load_module
 from churn.demo import Settings, generate
-from churn.file_readers import RAW_TABLES
-from churn.load import LoadError, load, main
+from churn.ingest import load as load_module
+from churn.ingest.file_readers import RAW_TABLES
+from churn.ingest.load import LoadError, load, main
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = [table.name for table in RAW_TABLES]
@@ -134,7 +134,7 @@ def test_a_killed_load_neither_loses_nor_repeats_rows(landing_zone, tmp_path, fi
     program = f"""
 import os
 from pathlib import Path
-from churn import load as module
+from churn.ingest import load as module
 
 read, calls = module._read, []
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression as Scikit
 
-from churn.baselines import LogisticRegression, Prevalence, RecencyRule
-from churn.metrics import METRICS, evaluate, evaluate_each
+from churn.ml.baselines import LogisticRegression, Prevalence, RecencyRule
+from churn.ml.metrics import METRICS, evaluate, evaluate_each
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from conftest import DbtProject
 
-from churn import model_card
-from churn.charts import Node, tree_chart
-from churn.oracle import HAZARD_FILE, measure_oracle
+from churn.ml.oracle import HAZARD_FILE, measure_oracle
+from churn.reports import model_card
+from churn.reports.charts import Node, tree_chart
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import DbtProject
 from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
-from churn import naive_label_study
-from churn.metrics import compare, evaluate
-from churn.train import TrainingSettings
+from churn.ml import naive_label_study
+from churn.ml.metrics import compare, evaluate
+from churn.ml.train import TrainingSettings
 
 TRAINING = TrainingSettings(
     gap_days=HORIZON_AND_GRACE, seed=3, search_trials=1, draws=50
@@ -172,7 +172,7 @@ def test_report_of_the_seeds_agrees_with_the_tables(
         "select count(*), count(*) filter (is_naively_churned) from int_naive_churn"
     )
     assert f" | {accounts:,} | {naively_churned:,} | " in text
-    assert "python -m churn.naive_label_study --database test.duckdb" in text
+    assert "python -m churn.ml.naive_label_study --database test.duckdb" in text
 
 
 def test_missing_tables_are_reported_in_one_sentence(

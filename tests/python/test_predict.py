@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
-from churn.features import Columns, Feature, UnknownFeatureError, read_features
-from churn.predict import (
+from churn.ml.features import Columns, Feature, UnknownFeatureError, read_features
+from churn.ml.predict import (
     SCORES_SCHEMA,
     RiskBands,
     Scorer,
@@ -21,9 +21,9 @@ from churn.predict import (
     score_batch,
     scorer_from,
 )
-from churn.reasons import IN_FAVOUR, MAX_REASONS, MIN_CONTRIBUTION, explain
-from churn.registry import REGISTRY_SCHEMA, train_and_register
-from churn.train import TrainingSettings
+from churn.ml.reasons import IN_FAVOUR, MAX_REASONS, MIN_CONTRIBUTION, explain
+from churn.ml.registry import REGISTRY_SCHEMA, train_and_register
+from churn.ml.train import TrainingSettings
 
 OFFERS = pd.DataFrame(
     {"product_category": ["pillow", "default"], "offer": ["Pillows", "A call"]}

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from churn.features import Columns, Feature
+from churn.ml.features import Columns, Feature
 
 # Include values that rounding could turn into none or all.
 SHARES = (0.0, 0.0004, 0.004, 0.25, 1 / 3, 0.5, 0.996, 0.9996, 1.0)

@@ -10,8 +10,8 @@ import pytest
 from conftest import DbtProject
 from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
-from churn.drift import measure_drift
-from churn.registry import (
+from churn.ml.drift import measure_drift
+from churn.ml.registry import (
     METRICS_SCHEMA,
     REGISTRY_SCHEMA,
     RegistryError,
@@ -23,7 +23,7 @@ from churn.registry import (
     train_and_register,
     with_all_columns,
 )
-from churn.train import TrainingSettings
+from churn.ml.train import TrainingSettings
 
 SETTINGS = TrainingSettings(gap_days=HORIZON_AND_GRACE, seed=3, search_trials=1)
 

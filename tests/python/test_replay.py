@@ -58,10 +58,14 @@ def run_day_by_day(project: DbtProject) -> None:
 def backfill(
     project: DbtProject, *arguments: str, **variables: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m churn.backfill` on the project's database."""
+    """Run `python -m churn.operations.backfill` on the project's database."""
     variables = {"load_demo_seeds": False, **variables}
     return run_python(
-        project, "-m", "churn.backfill", *arguments, f"--vars={json.dumps(variables)}"
+        project,
+        "-m",
+        "churn.operations.backfill",
+        *arguments,
+        f"--vars={json.dumps(variables)}",
     )
 
 

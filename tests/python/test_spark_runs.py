@@ -26,11 +26,11 @@ from parity import NOT_COMPARED, Built, differences, rows_of, tables_built
 from test_labels_oracle import expected
 
 import dbt_local_python.spark as local_spark
-from churn.dataset import read_training_data
 from churn.engine_io import as_batches, as_frame
-from churn.features import read_features
-from churn.predict import RiskBands, Scorer, score, scorer_from
-from churn.train_on_spark import train_on_spark
+from churn.ml.dataset import read_training_data
+from churn.ml.features import read_features
+from churn.ml.predict import RiskBands, Scorer, score, scorer_from
+from churn.ml.train_on_spark import train_on_spark
 
 PROJECT = """
 name: small

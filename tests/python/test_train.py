@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
-from churn.dataset import read_training_data
-from churn.metrics import roc_auc
-from churn.split import THREE_WAY, TRAIN_ONLY, TWO_WAY, split_by_time
-from churn.train import (
+from churn.ml.dataset import read_training_data
+from churn.ml.metrics import roc_auc
+from churn.ml.split import THREE_WAY, TRAIN_ONLY, TWO_WAY, split_by_time
+from churn.ml.train import (
     Calibration,
     TrainingResult,
     TrainingSettings,

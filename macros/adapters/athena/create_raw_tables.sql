@@ -35,7 +35,7 @@
 ) -%}
     {{ exceptions.raise_compiler_error(
         'create_raw_tables is for the target athena: on ' ~ target.type
-        ~ ', fill the raw tables with `python -m churn.load` or your own tools.'
+        ~ ', fill the raw tables with `churn load` or your own tools.'
     ) }}
 {%- endmacro %}
 

@@ -1,8 +1,8 @@
 """Scores the customers of the latest as-of date and explains each score."""
 
 from churn.engine_io import as_frame, existing_relation
-from churn.features import read_features
-from churn.predict import RiskBands, score, scorer_from
+from churn.ml.features import read_features
+from churn.ml.predict import RiskBands, score, scorer_from
 
 
 def model(dbt, session):

@@ -1,7 +1,7 @@
 """Lists the metrics of the model registry, one per row."""
 
 from churn.engine_io import as_frame
-from churn.registry import metrics_table
+from churn.ml.registry import metrics_table
 
 
 def model(dbt, session):

@@ -1,9 +1,9 @@
 """Trains a model if data, features or settings have changed."""
 
 from churn.engine_io import as_frame, existing_rows
-from churn.features import read_features
-from churn.registry import train_and_register
-from churn.train import TrainingSettings
+from churn.ml.features import read_features
+from churn.ml.registry import train_and_register
+from churn.ml.train import TrainingSettings
 
 
 def model(dbt, session):

@@ -1,9 +1,9 @@
 """Compares the accounts of each date with the champion's training rows."""
 
-from churn.drift import measure_drift
 from churn.engine_io import as_frame, existing_rows
-from churn.features import read_features
-from churn.registry import select_model, with_all_columns
+from churn.ml.drift import measure_drift
+from churn.ml.features import read_features
+from churn.ml.registry import select_model, with_all_columns
 
 
 def model(dbt, session):

@@ -1,6 +1,6 @@
 """How often each JSON path occurs in each delivered file."""
 
-from churn.profile import profiled_paths
+from churn.onboarding.profile import profiled_paths
 
 
 def model(dbt, session):

@@ -1,7 +1,7 @@
 """The lines of the clickstream files that `raw_event_files` names."""
 
 from churn.engine_io import as_batches
-from churn.event_files import LoadedFile, find_event_files, new_lines
+from churn.ingest.event_files import LoadedFile, find_event_files, new_lines
 
 
 def model(dbt, session):

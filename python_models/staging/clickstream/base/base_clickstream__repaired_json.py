@@ -1,6 +1,6 @@
 """Objects found in the records that are not one strict JSON object."""
 
-from churn.json_repair import repaired_records
+from churn.ingest.json_repair import repaired_records
 
 
 def model(dbt, session):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from churn.features import Columns, Feature
-from churn.train import ChurnModel
+from churn.ml.features import Columns, Feature
+from churn.ml.train import ChurnModel
 
 MAX_REASONS = 3
 # Minimum contribution of a reason, in log-odds.

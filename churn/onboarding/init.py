@@ -17,7 +17,7 @@ from pathlib import Path
 
 import duckdb
 
-from churn.column_inference import (
+from churn.onboarding.column_inference import (
     Field,
     InferredColumn,
     cancellation_source,
@@ -26,8 +26,8 @@ from churn.column_inference import (
     infer_table_columns,
     normalise_name,
 )
-from churn.field_mapping import column_name
-from churn.sample import (
+from churn.onboarding.field_mapping import column_name
+from churn.onboarding.sample import (
     CannotReadError,
     read_expression,
     sample_events,
@@ -35,7 +35,7 @@ from churn.sample import (
     values_at,
 )
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 QUESTION = "QUESTION:"
 TABLES = {
     "accounts": "raw_accounts",

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn.engine_io import as_batches
-from churn.features import Feature, as_matrix
+from churn.ml.features import Feature, as_matrix
 
 # Number of quantile bins; fewer if values repeat.
 BINS = 10

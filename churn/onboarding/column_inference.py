@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from churn.profile import paths_of
+from churn.onboarding.profile import paths_of
 
 # Names that trackers and CRMs use for our columns, the likeliest first. Compared
 # without case and separators.

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from churn.column_inference import Field
-from churn.event_files import NoFilesError, find_event_files, new_lines
+from churn.ingest.event_files import NoFilesError, find_event_files, new_lines
+from churn.onboarding.column_inference import Field
 
 # Formats with columns, by file extension; all other files hold one JSON record per
 # line.

@@ -1,4 +1,4 @@
-"""Score a range of past days: ``python -m churn.backfill --from DAY --to DAY``.
+"""Score a range of past days: ``python -m churn backfill --from DAY --to DAY``.
 
 Each day is scored with the data that was available on that day and appended to
 ``churn_score_history``. The model is the current champion, or the one given by
@@ -19,7 +19,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventMsg
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Select the models between the as-of date and the scores. No model is trained, because
 # a champion of today must not be replaced by one with less data.
@@ -38,7 +38,7 @@ _REFUSALS = ("is not final yet", "cannot be scored")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m churn.backfill")
+    parser = argparse.ArgumentParser(prog="python -m churn backfill")
     parser.description = __doc__.split("\n\n", 1)[1] if __doc__ else None
     parser.add_argument("--from", type=_day, required=True, dest="first", metavar="DAY")
     parser.add_argument("--to", type=_day, required=True, dest="last", metavar="DAY")

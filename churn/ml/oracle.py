@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from churn.metrics import Estimate, evaluate
+from churn.ml.metrics import Estimate, evaluate
 
 HAZARD_FILE = "monthly_hazard.csv.gz"
 

@@ -1,6 +1,6 @@
 """Print YAML stubs for JSON paths that the field mapping does not document.
 
-Run ``python -m churn.field_mapping``. It reads `clickstream_field_profile` and prints
+Run ``python -m churn dictionary``. It reads `clickstream_field_profile` and prints
 column entries to paste into `base_clickstream__parsed_records.yml`.
 """
 

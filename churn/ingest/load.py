@@ -1,4 +1,4 @@
-"""Load a landing zone into the raw tables: ``python -m churn.load DIR``.
+"""Load a landing zone into the raw tables: ``python -m churn load DIR``.
 
 Each file is loaded exactly once. The table ``loaded_files`` lists the loaded files. The
 rows of a file and its entry there are written in one transaction, so an interrupted
@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from churn.file_readers import (
+from churn.ingest.file_readers import (
     RAW_TABLES,
     RawTable,
     SourceFile,
@@ -335,7 +335,7 @@ def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn.load",
+        prog="python -m churn load",
         description="Load a landing zone into the raw tables, each file once.",
     )
     parser.add_argument("folder", type=Path, metavar="DIR", help="the landing zone")

@@ -1,4 +1,4 @@
-"""Print a summary of the last run: ``python -m churn.summary``.
+"""Print a summary of the last run: ``python -m churn summary``.
 
 Reads the final tables of the DuckDB file and prints the conservation of the records,
 the labels, the model against its baselines, the riskiest accounts with their reasons,
@@ -19,7 +19,7 @@ import duckdb
 
 from churn.schemas import use_schemas
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 79
 LABEL_WIDTH = 12
 
@@ -34,7 +34,7 @@ PREDICTOR_NAMES = {
 def main(arguments: list[str] | None = None) -> int:
     """Print the summary; return 1 and print one sentence if that is impossible."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn.summary", description=__doc__
+        prog="python -m churn summary", description=__doc__
     )
     parser.add_argument(
         "--database",

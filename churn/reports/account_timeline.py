@@ -1,6 +1,6 @@
 """Print the timeline of one account, from CRM batches to the reasons of its score.
 
-python -m churn.account_timeline ACCOUNT
+python -m churn explain ACCOUNT
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def explain(database: Path, schema: str, account_id: str) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Print the timeline of the account given on the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn.account_timeline",
+        prog="python -m churn explain",
         description="Print the timeline of one account: its CRM records, "
         "periods and labels, visits, calls, invoices and scores.",
     )

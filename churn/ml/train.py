@@ -23,19 +23,19 @@ import pandas as pd
 import pyarrow as pa
 import xgboost as xgb
 
-from churn.baselines import (
+from churn.ml.baselines import (
     RECENCY_FEATURE,
     LogisticRegression,
     Prevalence,
     RecencyRule,
     sigmoid,
 )
-from churn.dataset import TrainingData, read_training_data
-from churn.drift import fit_bins
-from churn.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
-from churn.metrics import Estimate, evaluate_each, log_loss
-from churn.split import Split, split_by_time
-from churn.train_on_spark import train_on_spark
+from churn.ml.dataset import TrainingData, read_training_data
+from churn.ml.drift import fit_bins
+from churn.ml.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
+from churn.ml.metrics import Estimate, evaluate_each, log_loss
+from churn.ml.split import Split, split_by_time
+from churn.ml.train_on_spark import train_on_spark
 
 MODEL = "model"
 MAX_BOOST_ROUNDS = 600

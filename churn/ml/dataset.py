@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from churn.engine_io import as_batches, column_names
-from churn.features import PRICE_COLUMN, UnknownFeatureError, as_numbers
+from churn.ml.features import PRICE_COLUMN, UnknownFeatureError, as_numbers
 
 LABEL = "is_churned"
 ACCOUNT = "account_id"

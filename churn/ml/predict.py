@@ -23,10 +23,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from churn.engine_io import map_batches
-from churn.features import Feature, UnknownFeatureError
-from churn.reasons import MAX_REASONS, explain
-from churn.registry import model_of, select_model
-from churn.train import ChurnModel
+from churn.ml.features import Feature, UnknownFeatureError
+from churn.ml.reasons import MAX_REASONS, explain
+from churn.ml.registry import model_of, select_model
+from churn.ml.train import ChurnModel
 
 DEFAULT_OFFER = "default"
 

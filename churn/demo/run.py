@@ -1,4 +1,4 @@
-"""Run all steps on a demo company: ``python -m churn.run``.
+"""Run all steps on a demo company: ``python -m churn run``.
 
 Generate the company's landing zone, load it into the DuckDB file, build the dbt project
 and print the summary. A second run finds all files loaded and builds nothing new.
@@ -15,7 +15,7 @@ import textwrap
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "data"
 
 # dbt events that repeat a warning at the end of the run. The project's hook has already
@@ -25,7 +25,7 @@ ALREADY_EXPLAINED = {"RunResultWarning", "RunResultWarningMessage"}
 
 def main(arguments: list[str] | None = None) -> int:
     """Run all steps; return the exit code of the first that fails, or 0."""
-    parser = argparse.ArgumentParser(prog="python -m churn.run", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m churn run", description=__doc__)
     parser.add_argument("--accounts", type=int, default=1000)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--seed", type=int, default=7)
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("== 2/4 Loading its files into the raw tables")
     DATA.mkdir(exist_ok=True)
     _marker().write_text(json.dumps({"company": company}) + "\n")
-    code = _python("churn.load", str(landing_zone))
+    code = _python("churn", "load", str(landing_zone))
     if code:
         return code
 
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         return code
 
     print("== 4/4 The result")
-    code = _python("churn.summary")
+    code = _python("churn", "summary")
     print(f"Done in {time.monotonic() - started:.0f} seconds.")
     return code
 

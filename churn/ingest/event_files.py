@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from churn.file_readers import read_lines
+from churn.ingest.file_readers import read_lines
 
 SCHEMA = pa.schema(
     [

@@ -21,10 +21,10 @@ from typing import Any
 import duckdb
 import yaml
 
-from churn.column_inference import Field, cancellation_source, is_time
-from churn.event_files import NoFilesError, find_event_files, new_lines
-from churn.init import QUESTION, ROOT
-from churn.sample import values_at
+from churn.ingest.event_files import NoFilesError, find_event_files, new_lines
+from churn.onboarding.column_inference import Field, cancellation_source, is_time
+from churn.onboarding.init import QUESTION, ROOT
+from churn.onboarding.sample import values_at
 
 _TABLES = {
     "raw_accounts": None,

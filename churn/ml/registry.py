@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 import xgboost as xgb
 
-from churn.dataset import read_training_data
 from churn.engine_io import column_names
-from churn.features import Feature, UnknownFeatureError
-from churn.metrics import METRICS, Estimate, draw_means, log_losses
-from churn.train import (
+from churn.ml.dataset import read_training_data
+from churn.ml.features import Feature, UnknownFeatureError
+from churn.ml.metrics import METRICS, Estimate, draw_means, log_losses
+from churn.ml.train import (
     MODEL,
     Calibration,
     ChurnModel,

@@ -1,4 +1,4 @@
-"""Measure the cost of a naive churn label: ``python -m churn.naive_label_study``.
+"""Measure the cost of a naive churn label: ``python -m churn label_cost``.
 
 Counts the accounts that a naive reading of the CRM calls churned, trains the same model
 once on that label and once on `churn_labels`, and evaluates both against `churn_labels`
@@ -20,19 +20,19 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from churn.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
-from churn.features import Feature, read_features
-from churn.metrics import Estimate, compare, evaluate
-from churn.schemas import use_schemas
-from churn.split import THREE_WAY
-from churn.train import (
+from churn.ml.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
+from churn.ml.features import Feature, read_features
+from churn.ml.metrics import Estimate, compare, evaluate
+from churn.ml.split import THREE_WAY
+from churn.ml.train import (
     TrainingResult,
     TrainingSettings,
     find_training_problem,
     train,
 )
+from churn.schemas import use_schemas
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 TRUE_LABEL = "churn_labels"
 # `cancelled_service` is filled.
@@ -489,7 +489,7 @@ def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
     seeds = [re.fullmatch(r"seed-(\d+)", name) for name in names]
     for seed in seeds if all(seeds) else []:
         yield from _COMPANY_COMMANDS.format(seed=seed.group(1)).splitlines()
-    yield f"python -m churn.naive_label_study --database {databases} \\"
+    yield f"python -m churn label_cost --database {databases} \\"
     yield "    --write docs/wrong-label.md"
     yield "```"
 
@@ -541,7 +541,7 @@ _INTRODUCTION = """\
 cancelled and came back still has a cancellation date, an account that came back within
 days never left, and an account that vanished from the CRM has no date at all. This page
 counts the errors of such a label and measures their effect on a model.
-`python -m churn.naive_label_study` prints it for your own database.
+`python -m churn label_cost` prints it for your own database.
 
 Three labels of the same accounts and as-of dates:
 
@@ -560,9 +560,9 @@ and in validation. All are evaluated against `churn_labels` on held-out dates. I
 hold 95 % of {draws} bootstrap draws of accounts."""
 
 _COMPANY_COMMANDS = """\
-python -m churn.demo --accounts 1000 --days 365 --seed {seed} --out data/seed-{seed}
+python -m churn demo --accounts 1000 --days 365 --seed {seed} --out data/seed-{seed}
 export CHURN_DUCKDB_PATH=seed-{seed}.duckdb
-python -m churn.load data/seed-{seed}
+python -m churn load data/seed-{seed}
 dbt build --exclude resource_type:seed
 """
 
@@ -606,7 +606,7 @@ def _with_interval(estimate: Estimate, value_format: str = ".3f") -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print or write the report; return 1 and print one sentence on errors."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn.naive_label_study", description=__doc__
+        prog="python -m churn label_cost", description=__doc__
     )
     parser.add_argument(
         "--database",

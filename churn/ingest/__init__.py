@@ -1,0 +1,1 @@
+"""Loads files into raw tables and parses records."""

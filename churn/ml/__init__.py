@@ -1,0 +1,1 @@
+"""Trains, evaluates and applies the churn model."""

@@ -1,0 +1,1 @@
+"""Sets up the project for a company's own data."""

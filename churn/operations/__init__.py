@@ -1,0 +1,1 @@
+"""Runs the pipeline again, day by day or for past days."""

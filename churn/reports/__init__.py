@@ -1,0 +1,1 @@
+"""Shows results: summary, timeline, model card, docs site."""
