@@ -40,7 +40,7 @@
     {%- do run_query(
         'create or replace temporary view ' ~ rows ~ ' (' ~ columns
         | map(attribute='name') | join(' string, ') ~ ' string)'
-        ~ " using csv options ('path' '" ~ spark_seed_path(path)
+        ~ " using csv options ('path' '" ~ churn.spark_seed_path(path)
         ~ "', 'header' 'true', 'quote' '\"', 'escape' '\"',"
         ~ " 'multiLine' 'true', 'mode' 'FAILFAST')"
     ) -%}
@@ -48,7 +48,7 @@
     create table {{ relation }} using parquet as
     select
         {%- for column in columns %}
-        cast({{ column.name }} as {{ spark_type(column.data_type) }})
+        cast({{ column.name }} as {{ churn.spark_type(column.data_type) }})
             as {{ column.name }}
         {%- if not loop.last %},{% endif %}
         {%- endfor %}
@@ -73,6 +73,6 @@
 
 {#- What Athena is to read must lie in S3: see `athena__stage_csv`. -#}
 {% macro athena__create_table_from_csv(relation, path, columns) -%}
-    {%- do stage_csv(relation, path, columns) -%}
-    {{ create_table_as(false, relation, select_staged_csv(relation, columns)) }}
+    {%- do churn.stage_csv(relation, path, columns) -%}
+    {{ create_table_as(false, relation, churn.select_staged_csv(relation, columns)) }}
 {%- endmacro %}

@@ -80,7 +80,7 @@
 {#- dbt-athena drops a seed's table before it creates it again: see `stage_csv`. -#}
 {% macro athena__create_csv_table(model, agate_table) %}
     {%- set relation = this.incorporate(type='table') -%}
-    {%- do stage_csv(
+    {%- do churn.stage_csv(
         relation,
         model.root_path ~ '/' ~ model.original_file_path,
         model.columns.values()
@@ -88,10 +88,10 @@
     {%- set sql = create_table_as(
         false,
         relation,
-        select_staged_csv(relation, model.columns.values() | list)
+        churn.select_staged_csv(relation, model.columns.values() | list)
     ) -%}
     {%- do run_query(sql) -%}
-    {%- do drop_staged_csv(relation) -%}
+    {%- do churn.drop_staged_csv(relation) -%}
     {{ return(sql) }}
 {% endmacro %}
 
@@ -111,7 +111,7 @@
             ),
         }) -%}
     {%- endfor -%}
-    {%- do create_table_from_csv(
+    {%- do churn.create_table_from_csv(
         this, model.root_path ~ '/' ~ model.original_file_path, columns
     ) -%}
     {{ return('') }}

@@ -23,9 +23,9 @@
             ~ ') as key_day from ' ~ source
             ~ ' where ' ~ column.name ~ ' is not null'
         ).columns[0].values() | list -%}
-        {%- if can_inline_dates(days) -%}
+        {%- if churn.can_inline_dates(days) -%}
             {%- do all_predicates.append(
-                date_in_list(alias ~ '.' ~ column.name, days)
+                churn.date_in_list(alias ~ '.' ~ column.name, days)
             ) -%}
         {%- endif -%}
     {%- endfor -%}

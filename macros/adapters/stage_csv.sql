@@ -9,8 +9,8 @@
     CSV splits texts at line ends and unescapes backslashes.
 #}
 {% macro stage_csv(relation, path, columns) -%}
-    {%- do drop_staged_csv(relation) -%}
-    {%- do adapter.stage_csv(staged_csv(relation), path) -%}
+    {%- do churn.drop_staged_csv(relation) -%}
+    {%- do adapter.stage_csv(churn.staged_csv(relation), path) -%}
 {%- endmacro %}
 
 
@@ -29,10 +29,10 @@
             else column.data_type
         }}) as {{ column.name }}{{ ',' if not loop.last }}
     {%- endfor %}
-    from {{ staged_csv(relation) }}
+    from {{ churn.staged_csv(relation) }}
 {%- endmacro %}
 
 
 {% macro drop_staged_csv(relation) -%}
-    {%- do drop_relation(staged_csv(relation)) -%}
+    {%- do drop_relation(churn.staged_csv(relation)) -%}
 {%- endmacro %}

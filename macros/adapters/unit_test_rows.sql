@@ -33,19 +33,19 @@
 
 
 {% macro athena__fixture_rows(rows, types) -%}
-    {{ return(fixture_values(rows, types)) }}
+    {{ return(churn.fixture_values(rows, types)) }}
 {%- endmacro %}
 
 {% macro athena__expected_rows(rows, types, quoted) -%}
-    {{ return(expected_values(rows, types, quoted)) }}
+    {{ return(churn.expected_values(rows, types, quoted)) }}
 {%- endmacro %}
 
 {% macro spark__fixture_rows(rows, types) -%}
-    {{ return(fixture_values(rows, types)) }}
+    {{ return(churn.fixture_values(rows, types)) }}
 {%- endmacro %}
 
 {% macro spark__expected_rows(rows, types, quoted) -%}
-    {{ return(expected_values(rows, types, quoted)) }}
+    {{ return(churn.expected_values(rows, types, quoted)) }}
 {%- endmacro %}
 
 
@@ -64,7 +64,7 @@
     {%- if not types -%}
         {{ return(dbt.get_fixture_sql(rows, none)) }}
     {%- endif -%}
-    {{ return(list_of_values(rows, types, quoted)) }}
+    {{ return(churn.list_of_values(rows, types, quoted)) }}
 {%- endmacro %}
 
 
@@ -76,7 +76,7 @@
     {%- for column in rows[0] -%}
         {%- do given.update({column | lower: types[column | lower]}) -%}
     {%- endfor -%}
-    {{ return(list_of_values(rows, types, quoted, given)) }}
+    {{ return(churn.list_of_values(rows, types, quoted, given)) }}
 {%- endmacro %}
 
 

@@ -25,7 +25,7 @@
     {{ return(dbt.athena__create_table_as(
         temporary,
         relation,
-        athena_storable(compiled_code) if language == 'sql' else compiled_code,
+        churn.athena_storable(compiled_code) if language == 'sql' else compiled_code,
         language,
         skip_partitioning
     )) }}
@@ -38,7 +38,7 @@
         get_empty_subquery_sql(query)
     ) -%}
         {%- do columns.append(
-            athena_storable_column(column.quoted, column.dtype | lower)
+            churn.athena_storable_column(column.quoted, column.dtype | lower)
             ~ ' as ' ~ column.quoted
         ) -%}
     {%- endfor -%}

@@ -115,7 +115,7 @@
 ) -%}
     {%- set columns = adapter.get_columns_in_relation(source) -%}
     {%- set keys = [unique_key] if unique_key is string else unique_key -%}
-    {%- set predicates = merge_predicates(
+    {%- set predicates = churn.merge_predicates(
         source, keys, 'DBT_INTERNAL_DEST', incremental_predicates
     ) -%}
     merge into {{ target }} as DBT_INTERNAL_DEST
