@@ -55,7 +55,7 @@ test-athena: $(VENV)/dev.stamp ## Run the Athena tests, without AWS
 
 .PHONY: test-spark
 test-spark: $(VENV)/dev.stamp ## Run the Spark tests
-	@$(BIN)/pytest tests/python/test_spark_*.py
+	@$(BIN)/pytest tests/spark
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check the style of SQL and Python, and the words

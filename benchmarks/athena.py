@@ -22,13 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FIRST_DAY = datetime.date(2025, 1, 1)
 
-sys.path.append(str(ROOT / "tests" / "athena"))
-
 
 def main() -> None:
     """Build a year without its last days, then each last day, then a full refresh."""
-    from landing import make_landing_zone, upload
-
+    from tests.athena.landing import make_landing_zone, upload
     from tests.athena_local.local import LAKE, LocalCloud
 
     parser = argparse.ArgumentParser(

@@ -7,14 +7,9 @@ those that prove most in a few minutes.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-
-# What is proven on every engine is written down once, in the tests of all engines.
-sys.path.append(str(Path(__file__).resolve().parents[1] / "python"))
 
 from tests.athena_local.local import LocalCloud
 

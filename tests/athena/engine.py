@@ -12,9 +12,9 @@ from typing import Any
 
 import boto3
 import pyarrow as pa
-from engines import Engine
 
 from tests.athena_local.local import REGION, RESULTS, LocalCloud
+from tests.support.engines import Engine
 
 # How many queries are sent at once: most of their time is spent waiting.
 AT_ONCE = 6

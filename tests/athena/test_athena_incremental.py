@@ -15,12 +15,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from engine import AT_ONCE, AthenaEngine
-from engines import DuckdbEngine, Engine
-from landing import make_landing_zone, upload
-from parity import NOT_COMPARED, Built, differences, tables_built
 
+from tests.athena.engine import AT_ONCE, AthenaEngine
+from tests.athena.landing import make_landing_zone, upload
 from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
+from tests.support.engines import DuckdbEngine, Engine
+from tests.support.parity import NOT_COMPARED, Built, differences, tables_built
 
 DAYS = 32
 # Models that are built in each run. Other tables are not compared.

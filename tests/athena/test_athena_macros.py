@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from engine import AthenaEngine
-from test_engine_macros import CASES, jinja_of, same, wrongly_read_repeated_keys
-
+from tests.athena.engine import AthenaEngine
 from tests.athena_local.local import LAKE
+from tests.spark.test_engine_macros import (
+    CASES,
+    jinja_of,
+    same,
+    wrongly_read_repeated_keys,
+)
 
 # How many cases one statement holds: Athena's planner slows down with its length.
 CASES_AT_ONCE = 60

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from engine import AT_ONCE, AthenaEngine
-from engines import DuckdbEngine
-from other_company import build_other_company, check_accounts_leave_by_events
-from parity import Built, differences
+
+from tests.athena.engine import AT_ONCE, AthenaEngine
+from tests.support.engines import DuckdbEngine
+from tests.support.other_company import (
+    build_other_company,
+    check_accounts_leave_by_events,
+)
+from tests.support.parity import Built, differences
 
 
 @pytest.fixture(scope="module")

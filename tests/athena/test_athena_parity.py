@@ -7,9 +7,10 @@ and view is compared row for row.
 from __future__ import annotations
 
 import pytest
-from engine import AT_ONCE, AthenaEngine
-from engines import DuckdbEngine
-from parity import NOT_COMPARED, Built, differences, tables_built
+
+from tests.athena.engine import AT_ONCE, AthenaEngine
+from tests.support.engines import DuckdbEngine
+from tests.support.parity import NOT_COMPARED, Built, differences, tables_built
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import boto3
 import pyarrow as pa
 import pytest
-from engine import AthenaEngine
 
 from dbt_local_python.athena import AthenaSession, _staged
+from tests.athena.engine import AthenaEngine
 from tests.athena_local.local import LAKE, REGION, RESULTS
 
 STAGE = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from engine import AthenaEngine
 
+from tests.athena.engine import AthenaEngine
 from tests.athena_local.local import LAKE, REGION
 from tests.athena_local.statements import LONGEST_STATEMENT_BYTES
 

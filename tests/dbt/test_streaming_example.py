@@ -1,0 +1,169 @@
+"""The second company: another data model, built as a package by configuration."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.support.event_oracle import Transitions, end_reason, periods_of
+from tests.support.paths import ROOT
+from tests.support.project import DbtProject
+
+GRACE = 14
+EPOCH = datetime(1970, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def streaming(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
+    """Provide the example, built in a separate folder as its README says."""
+    folder = tmp_path_factory.mktemp("streaming")
+    shutil.copytree(
+        ROOT / "examples" / "streaming",
+        folder,
+        dirs_exist_ok=True,
+        ignore=shutil.ignore_patterns("data", "target", "dbt_packages", "*.duckdb"),
+    )
+    (folder / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
+    project = DbtProject(folder, root=folder)
+    subprocess.run(
+        [sys.executable, "make_data.py", "--database", str(project.database)],
+        cwd=folder,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    project.dbt("deps")
+    project.dbt("build")
+    return project
+
+
+def lines_of(folder: Path) -> list[str]:
+    """Return all lines of all files, unpacked without the project's code."""
+    lines = []
+    for path in sorted((folder / "data" / "clicks").iterdir()):
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        elif path.suffix == ".zst":
+            content = pa.input_stream(path, compression="zstd").read()
+        lines += content.decode().splitlines()
+    return lines
+
+
+def read_transitions(lines: list[str]) -> dict[str, Transitions]:
+    """Return each subscriber's starts and cancellations; skip truncated records."""
+    transitions: dict[str, set[tuple[datetime, bool]]] = defaultdict(set)
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record["n"] in ("sub_start", "sub_cancel"):
+            happened = EPOCH + timedelta(milliseconds=record["t"])
+            transitions[record["uid"]].add((happened, record["n"] == "sub_start"))
+    return {uid: sorted(each) for uid, each in transitions.items()}
+
+
+def test_no_sql_is_edited() -> None:
+    written = (ROOT / "examples/streaming/models/streaming_events.sql").read_text()
+    assert written == "select * from {{ ref('stg_clickstream__events') }}\n"
+    assert len(list((ROOT / "examples/streaming").glob("**/*.sql"))) == 1
+
+
+def test_every_line_is_an_event_a_duplicate_or_a_reject(streaming: DbtProject) -> None:
+    lines = lines_of(streaming.folder)
+    event_ids, broken = set(), 0
+    for line in lines:
+        try:
+            event_ids.add(json.loads(line)["id"])
+        except ValueError:
+            broken += 1
+    assert len(lines) > len(event_ids) + broken > 100_000
+    assert streaming.query(
+        """select
+            (select count(*) from stg_clickstream__events),
+            (select count(*) from stg_clickstream__rejects)"""
+    ) == [(len(event_ids), broken)]
+
+
+def test_periods_match_the_taps(streaming: DbtProject) -> None:
+    transitions = read_transitions(lines_of(streaming.folder))
+    # The allowed lateness of the last day has not passed.
+    data_through = date(2025, 7, 28)
+    expected = set()
+    for account, joined_on in streaming.query(
+        "select distinct subscriber, joined_on from lake.subscribers"
+    ):
+        periods = periods_of(joined_on, transitions.get(account, []))
+        expected |= {
+            (account, start, end, end_reason(periods, number, GRACE, data_through))
+            for number, (start, end) in enumerate(periods)
+        }
+    assert {reason for *_, reason in expected} == {"churn", "pause", "pending", None}
+    found = streaming.query(
+        "select account_id, start_date, end_date, end_reason from subscription_periods"
+    )
+    assert set(found) ^ expected == set()
+
+
+def test_missing_sources_leave_no_columns_or_tables(streaming: DbtProject) -> None:
+    columns = {
+        name for name, *_ in streaming.query("describe select * from account_features")
+    }
+    features = {
+        name for (name,) in streaming.query("select feature from feature_dictionary")
+    }
+    for word in ("support", "call", "invoice", "seat", "active_user", "mattress"):
+        assert not [name for name in columns | features if word in name], word
+    assert "drama_views_90d" in columns & features
+    tables = {
+        name for name, *_ in streaming.query("select table_name from duckdb_tables()")
+    }
+    assert not [name for name in tables if "support" in name or "billing" in name]
+
+
+def test_every_current_subscriber_has_a_score_with_a_reason(
+    streaming: DbtProject,
+) -> None:
+    scores = streaming.frame("select * from churn_scores")
+    labelled = streaming.frame(
+        "select account_id from churn_labels where as_of_date = date '2025-07-29'"
+    )
+    # Accounts with a late cancellation were still customers on that morning.
+    late = streaming.frame(
+        """select account_id from int_subscription_events
+        where first_known_on_time_in_batch is null"""
+    )
+    scored = set(scores["account_id"])
+    assert len(scored) == len(scores) > 100
+    assert set(labelled["account_id"]) <= scored
+    assert scored - set(labelled["account_id"]) <= set(late["account_id"])
+    assert scores["churn_probability"].between(0, 1, inclusive="neither").all()
+    assert scores["reason_1"].notna().all()
+    assert not scores["is_stale"].any()
+    offered = set(scores["recommended_offer"])
+    assert offered <= set(streaming.frame("select offer from offers")["offer"])
+    assert streaming.query(
+        "select count(*) from churn_models where train_rows > 1000"
+    ) == [(1,)]
+
+
+def test_a_second_run_finds_nothing_new(streaming: DbtProject) -> None:
+    count = "select count(*), max(processed_at) from base_clickstream__event_versions"
+    before = streaming.query(count)
+    streaming.dbt(
+        "run",
+        "--select",
+        "base_clickstream__file_records+1",
+        "base_clickstream__event_versions",
+    )
+    assert streaming.query(count) == before
