@@ -20,7 +20,7 @@ import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from engines import run_dbt
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 
