@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = 2

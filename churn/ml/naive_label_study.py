@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from churn.config import use_schemas
 from churn.ml.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
 from churn.ml.features import Feature, read_features
 from churn.ml.metrics import Estimate, compare, evaluate
@@ -30,7 +31,6 @@ from churn.ml.train import (
     find_training_problem,
     train,
 )
-from churn.schemas import use_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 

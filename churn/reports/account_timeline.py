@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 
 # Text for each transition of int_subscription_events.
 TRANSITION_TEXTS = {

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from churn.config import use_schemas
 from churn.demo import run
 from churn.ml.metrics import TOP_SHARES
 from churn.ml.oracle import Oracle, measure_oracle
@@ -28,7 +29,6 @@ from churn.ml.registry import RegistryError, model_of, select_model
 from churn.ml.train import MODEL, ChurnModel
 from churn.reports import charts
 from churn.reports.charts import Curve, Node, percent, plain
-from churn.schemas import use_schemas
 
 TEMPLATE = Path(__file__).with_name("model_card.html.jinja")
 

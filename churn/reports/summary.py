@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 79

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from churn.__main__ import COMMANDS, main
+from churn.config import use_schemas
 from churn.reports.docs import remove_absent_features
-from churn.schemas import use_schemas
 
 
 def test_usage_lists_commands_and_names_an_unknown_one(

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 from dbt_local_python.spark import as_spark_frame
 from tests.support.paths import ROOT
 

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-from churn.schemas import use_schemas
+from churn.config import use_schemas
 from tests.support.engines import run_dbt
 from tests.support.paths import ROOT
 
