@@ -81,20 +81,34 @@
 
 
 {#-
-    A list of values with the columns of `given`, by default all of `types`; null
-    where a row does not name one.
+    Returns a list of values with the columns of `given`, by default all of `types`.
+    A column that no row names is null; it is written once, because Athena limits the
+    length of a statement.
 -#}
 {% macro list_of_values(rows, types, quoted, given=none) -%}
-    {%- set columns = (given or types).keys() | list -%}
-    select * from (
+    {%- set all_columns = (given or types).keys() | list -%}
+    {%- set formatted_rows = [] -%}
+    {%- set named = {} -%}
+    {%- for row in rows -%}
+        {%- set formatted = format_row(row, types) -%}
+        {%- do formatted_rows.append(formatted) -%}
+        {%- do named.update(formatted) -%}
+    {%- endfor -%}
+    {%- set columns = all_columns | select('in', named) | list -%}
+    select
+        {%- for column in all_columns %}
+        {{ quoted[column] if column in columns
+            else dbt.safe_cast('null', types[column]) ~ ' as ' ~ quoted[column] }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from (
         values
-        {%- for row in rows %}
-        {%- set formatted = format_row(row, types) %}
+        {%- for formatted in formatted_rows %}
         (
-            {%- for column in columns %}
+            {%- for column in columns -%}
             {{ formatted.get(column, dbt.safe_cast('null', types[column])) }}
-            {{- ',' if not loop.last }}
-            {%- endfor %}
+            {{- ', ' if not loop.last }}
+            {%- endfor -%}
         ){{ ',' if not loop.last }}
         {%- endfor %}
     ) as given_rows (

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
 from dbt.config.profile import Profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.config.runtime import load_profile, load_project
@@ -18,6 +17,7 @@ from dbt_common.context import set_invocation_context
 from dbt_common.exceptions import DbtBaseException
 
 from churn.config import Project, UserError
+from tests.support.paths import ROOT
 
 ENVIRONMENT = {"PORT": "5432", "SPELL": "'a' 1", "ON": "True", "EMPTY": ""}
 
