@@ -1,4 +1,4 @@
-"""Folders that tests read."""
+"""Folders and names that the tests of all layers use."""
 
 from __future__ import annotations
 
@@ -6,3 +6,6 @@ from pathlib import Path
 
 # The repository.
 ROOT = Path(__file__).resolve().parents[2]
+# What a unit test must not import, directly or not: dbt, its adapters and the engines
+# that only an adapter uses.
+ENGINE_PACKAGES = ("dbt", "dbt_common", "dbt_local_python", "pyspark", "pyathena")

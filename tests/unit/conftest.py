@@ -1,0 +1,23 @@
+"""Unit tests import neither dbt nor an adapter, so that they start at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.paths import ENGINE_PACKAGES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_engine_is_imported() -> Iterator[None]:
+    """Fail if a unit test has imported an engine, such as in a function.
+
+    If other layers run in the same process, they have imported the engines before, and
+    nothing can be checked. `make check` runs the unit tests alone.
+    """
+    before = set(ENGINE_PACKAGES) & set(sys.modules)
+    yield
+    added = set(ENGINE_PACKAGES) & set(sys.modules) - before
+    assert not added, f"A unit test has imported {sorted(added)}: move it to tests/dbt."
