@@ -20,12 +20,14 @@ help: ## List the targets
 		| awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # One marker file per lock file, so that the environment is rebuilt when its lock changes.
-$(VENV)/base.stamp: requirements.lock requirements-installer.lock pyproject.toml
+$(VENV)/base.stamp: requirements.lock requirements-installer.lock \
+		requirements-build.lock pyproject.toml
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./scripts/make_environment.sh \
 		requirements.lock
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.lock requirements-installer.lock pyproject.toml
+$(VENV)/dev.stamp: requirements-dev.lock requirements-installer.lock \
+		requirements-build.lock pyproject.toml
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" ./scripts/make_environment.sh \
 		requirements-dev.lock
 	@touch $@ $(VENV)/base.stamp
@@ -37,6 +39,33 @@ environment: $(VENV)/base.stamp ## Build the Python environment
 run: $(VENV)/base.stamp ## Generate a demo company, build all, print the riskiest accounts
 	@$(BIN)/python -m churn run --accounts $(ACCOUNTS) --days $(DAYS) \
 		--seed $(SEED)
+
+# The parts of `make check` run side by side, each with its own folder and database.
+# An old make mixes their output.
+CHECKS := check-build check-unit check-types check-style
+.PHONY: check
+check: $(VENV)/dev.stamp ## Style, types, unit tests and a build of the seeds, in a minute
+	@$(MAKE) --no-print-directory --jobs=2 $(if $(filter output-sync,$(.FEATURES)),\
+		--output-sync=target) $(CHECKS)
+
+.PHONY: $(CHECKS)
+check-style: $(VENV)/dev.stamp
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check .
+	@$(BIN)/python scripts/lint_words.py
+	@BIN=$(BIN) ./scripts/lint_changed_sql.sh
+
+check-types: $(VENV)/dev.stamp
+	@$(BIN)/mypy
+
+check-unit: $(VENV)/dev.stamp
+	@$(BIN)/pytest --numprocesses=0 tests/unit
+
+# Everything is built anew in target/check, beside the user's database.
+check-build: $(VENV)/dev.stamp
+	@mkdir -p target/check && rm -f target/check/churn.duckdb*
+	@CHURN_DUCKDB_PATH=target/check/churn.duckdb $(BIN)/dbt --quiet build \
+		--target-path target/check --log-path target/check
+	@echo "The seeds are built and tested."
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests
@@ -58,9 +87,10 @@ test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 	@$(BIN)/pytest tests/spark
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp ## Check the style of SQL and Python, and the words
+lint: $(VENV)/dev.stamp ## Check style and types of SQL and Python, and the words
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --disable-progress-bar models tests/data
 	@$(BIN)/python scripts/lint_words.py
 
@@ -103,6 +133,10 @@ lock: $(VENV)/dev.stamp ## Update the lock files
 		pyproject.toml --output-file requirements.lock
 	echo uv | $(BIN)/uv pip compile $(LOCK_OPTIONS) - \
 		--output-file requirements-installer.lock
+	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml \
+		| $(BIN)/uv pip compile $(LOCK_OPTIONS) - \
+			--constraint requirements-dev.lock \
+			--output-file requirements-build.lock
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate --quiet
@@ -110,5 +144,5 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes \
 .PHONY: clean
 clean: ## Remove the environment, databases and build outputs
 	rm -rf $(VENV) target logs data churn.duckdb churn.duckdb.wal \
-		.pytest_cache .ruff_cache
+		.pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

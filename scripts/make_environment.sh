@@ -42,4 +42,6 @@ if ! "$install" --require-hashes --no-deps --requirement "$lock"; then
     install=install_with_pip
     "$install" --require-hashes --no-deps --requirement "$lock"
 fi
-"$install" --no-deps --editable .
+# The build backend is pinned with hashes too, so no other one is downloaded.
+"$install" --require-hashes --no-deps --requirement requirements-build.lock
+"$install" --no-deps --no-build-isolation --editable .
