@@ -249,6 +249,19 @@ def open_database(path: Path, read_only: bool = True) -> duckdb.DuckDBPyConnecti
     return connection
 
 
+def check_database(project: Project) -> None:
+    """Raise UserError if the project's DuckDB file exists but cannot be written.
+
+    DuckDB's own message would appear within a long stack trace of dbt.
+    """
+    try:
+        path = project.database
+    except UserError:
+        return
+    if path.exists():
+        open_database(path, read_only=False).close()
+
+
 def explain_database_error(error: Exception, path: Path | None = None) -> str:
     """Return one sentence for an error of DuckDB, with what to do.
 
