@@ -35,6 +35,10 @@ class UserError(Exception):
     """Report what a user can correct; the message is one sentence."""
 
 
+class NoProjectError(UserError):
+    """Report that neither the current folder nor one above it is a dbt project."""
+
+
 @dataclass(frozen=True)
 class Project:
     """A dbt project with one target of its profile.
@@ -384,7 +388,7 @@ def _find_project_dir(given: Path | str | None, has_database: bool) -> Path:
             return folder
     if has_database or "CHURN_DUCKDB_PATH" in os.environ:
         return package_dir()
-    raise UserError(
+    raise NoProjectError(
         f"There is no {PROJECT_FILE} in {current} or above: change to the folder of "
         "your dbt project, name it with --project-dir, or write one with `churn init`."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -80,6 +81,21 @@ def load_project(ctx: click.Context) -> Project:
     return Project.load(**{name: given.get(name) for name in names})
 
 
+def load_demo_project(ctx: click.Context) -> Project:
+    """Return the package's own project, unless the options or the folder name one.
+
+    Raises:
+        UserError: This installation has no dbt project.
+    """
+    from churn.config import NoProjectError, package_dir
+
+    try:
+        return load_project(ctx)
+    except NoProjectError:
+        ctx.ensure_object(dict)["project_dir"] = package_dir()
+        return load_project(ctx)
+
+
 def project_command(function: F) -> F:
     """Add the shared options; pass the `Project` as the first argument."""
 
@@ -116,7 +132,23 @@ class Day(click.ParamType):
                 if (self.first, self.last) == (date.min, date.max)
                 else f" from {self.first} to {self.last}"
             )
-            self.fail(
-                f"{value!r} is not a day such as 2025-03-01{limits}.", param, ctx
-            )
+            self.fail(f"{value!r} is not a day such as 2025-03-01{limits}.", param, ctx)
         return day
+
+
+class Variables(click.ParamType):
+    """A JSON object of dbt variables."""
+
+    name = "variables"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dict[str, Any]:
+        """Parse a JSON object, or fail with one sentence."""
+        try:
+            variables = json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            variables = None
+        if not isinstance(variables, dict):
+            self.fail(f"{value!r} is not a JSON object.", param, ctx)
+        return variables
