@@ -60,8 +60,8 @@ def show_load_report(project: Project, report: LoadReport) -> int:
     if report.changed:
         click.echo(
             f"Warning: {len(report.changed):,} files changed after they were loaded, "
-            f"such as {safe_text(report.changed[0])}, and were skipped: deliver changes "
-            "as new files.",
+            f"such as {safe_text(report.changed[0])}, and were skipped: deliver "
+            "changes as new files.",
             err=True,
         )
     for reason in report.unreadable:

@@ -480,7 +480,7 @@ def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
     seeds = [re.fullmatch(r"seed-(\d+)", name) for name in names]
     for seed in seeds if all(seeds) else []:
         yield from _COMPANY_COMMANDS.format(seed=seed.group(1)).splitlines()
-    yield f"churn label-cost --database {databases} \\"
+    yield f"churn label-cost {databases} \\"
     yield "    --write docs/wrong-label.md"
     yield "```"
 
