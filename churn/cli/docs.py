@@ -32,4 +32,5 @@ def command(project: Project, variables: dict[str, Any] | None) -> None:
         absent = write_static_page(project.target_path)
     if absent:
         print_text(f"Features without a source, left out: {', '.join(absent)}")
-    print_text(f"The docs are in {project.target_path / 'static_index.html'}")
+    page = project.target_path / "static_index.html"
+    print_text(f"The docs are in {page}", wrap=False)

@@ -56,4 +56,4 @@ def command(project: Project, databases: tuple[Path, ...], write: Path | None) -
         click.echo(text, nl=False)
         return
     write.write_text(text, encoding="utf-8")
-    print_text(f"Written to {write}.")
+    print_text(f"Written to {write}.", wrap=False)

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 # C0 and C1 controls, marks that reorder or hide text, surrogates, noncharacters.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 # Joiners that emoji and Persian or Indic words need.
 _JOINERS = {"\u200c", "\u200d"}
-_WHITE_SPACE = re.compile(r"[\t\n\v\f\r\x1c-\x20\x85\u2028\u2029]+")
+_WHITE_SPACE = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]")
 ELLIPSIS = "…"
 DEFAULT_LIMIT = 500
 
@@ -27,7 +27,7 @@ DEFAULT_LIMIT = 500
 def safe_text(value: object, limit: int = DEFAULT_LIMIT) -> str:
     r"""Return a value as one line of text that a terminal only shows.
 
-    White space becomes one space. Control characters, escape sequences, direction
+    White space becomes spaces. Control characters, escape sequences, direction
     marks and invisible characters become visible escapes, such as ``\x1b``, so
     different values stay different. A longer text is cut.
 
@@ -56,7 +56,13 @@ def _escape(character: str) -> str:
 
 
 def make_console(file: TextIO | None = None) -> Console:
-    """Return a console that interprets nothing; default: stdout."""
+    """Return a console that interprets nothing.
+
+    Its width is that of the terminal, else ``COLUMNS``, else 80.
+
+    Args:
+        file: The stream; default: stdout.
+    """
     from rich.console import Console
 
     return Console(
@@ -64,37 +70,59 @@ def make_console(file: TextIO | None = None) -> Console:
         markup=False,
         emoji=False,
         highlight=False,
-        # Outside a terminal, the width of old terminals, unless COLUMNS is set.
-        legacy_windows=False,
     )
 
 
-def print_text(value: object = "", style: str | None = None, indent: int = 0) -> None:
-    """Print a line, wrapped to the width and indented by ``indent`` columns."""
-    from rich.padding import Padding
+def print_text(
+    value: object = "",
+    style: str | None = None,
+    indent: int = 0,
+    hanging: int = 0,
+    wrap: bool = True,
+) -> None:
+    """Print a text.
+
+    Args:
+        value: The text.
+        style: Rich's name of a style, such as ``bold``.
+        indent: Columns to the left of it.
+        hanging: Further columns to the left of wrapped lines.
+        wrap: Whether to wrap it to the width; not for paths that people copy.
+    """
     from rich.text import Text
 
+    console = make_console()
     text = Text(safe_text(value, limit=10_000), style=style or "")
-    make_console().print(Padding(text, (0, 0, 0, indent), expand=False))
+    if not wrap:
+        console.print(Text(" " * indent) + text, soft_wrap=True)
+        return
+    first = Text(" " * indent)
+    width = max(20, console.width - indent - hanging)
+    lines = text.wrap(console, width) if text else [text]
+    for line in lines:
+        line.rstrip()
+        console.print(first + line, soft_wrap=True)
+        first = Text(" " * (indent + hanging))
 
 
-def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+def print_fields(fields: Iterable[tuple[str, object]], label_width: int = 10) -> None:
     """Print labels with texts beside them, wrapped within their column.
 
     Args:
         fields: Label and text of each line. An empty label continues the one above.
+        label_width: Columns of the labels.
     """
     from rich.table import Table
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True)
+    grid.add_column(width=label_width, no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in fields:
         grid.add_row(
             Text(safe_text(label), style="bold"), Text(safe_text(value, limit=10_000))
         )
-    make_console().print(grid)
+    _print_block(grid)
 
 
 def print_table(
@@ -106,16 +134,18 @@ def print_table(
     """Print a table without lines.
 
     Args:
-        headers: One text per column.
+        headers: One text per column; no line if all are empty.
         rows: One value per column.
         right: Indexes of the columns to align right, such as numbers.
-        indent: Number of columns to the left of it.
+        indent: Columns to the left of it.
     """
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=any(headers)
+    )
     for number, header in enumerate(headers):
         table.add_column(
             Text(safe_text(header)),
@@ -124,7 +154,16 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(Text(safe_text(value)) for value in row))
-    make_console().print(Padding(table, (0, 0, 0, indent), expand=False))
+    _print_block(Padding(table, (0, 0, 0, indent), expand=False))
+
+
+def _print_block(block: RenderableType) -> None:
+    """Print a block without the spaces that Rich adds to the right of it."""
+    console = make_console()
+    with console.capture() as captured:
+        console.print(block)
+    for line in captured.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
 
 
 class ProgressDisplay:

@@ -51,4 +51,4 @@ def command(
     path = write or project.target_path / "model_card.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
-    print_text(f"The model card is in {path}")
+    print_text(f"The model card is in {path}", wrap=False)

@@ -56,7 +56,7 @@ def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
     with ProgressDisplay() as display:
         print_text(f"== 1/4 A demo company: {accounts:,} accounts, {days:,} days")
         if demo.is_generated:
-            print_text(f"already generated: {demo.landing_zone}", indent=3)
+            print_text(f"already generated: {demo.landing_zone}", indent=3, wrap=False)
         else:
             demo.generate(display.update)
 

@@ -107,8 +107,8 @@ def _show_model(model: ModelMetrics | None) -> None:
                 "" if low is None or high is None else f"{low:.3f} to {high:.3f}",
             )
         )
-    headers = ["", *METRIC_NAMES.values(), "ROC AUC, 95 % interval"]
-    print_table(headers, rows, right=(1, 2, 3), indent=10)
+    headers = ["", *METRIC_NAMES.values(), "95 % of ROC AUC"]
+    print_table(headers, rows, right=(1, 2, 3), indent=12)
 
 
 def _show_accounts(summary: Summary) -> None:
@@ -126,14 +126,14 @@ def _show_accounts(summary: Summary) -> None:
         money = account.money
         print_text()
         print_text(
-            f"{number:>3}. {name} ({safe_text(account.account_id, 60)}): "
+            f"{number}. {name} ({safe_text(account.account_id, 60)}): "
             f"{account.probability:.0%}, {account.risk_band} risk"
             + (f", {money} at risk" if money else ""),
         )
         if account.reasons:
-            print_text(f"why: {'; '.join(map(safe_text, account.reasons))}", indent=5)
+            print_text(f"why: {'; '.join(map(safe_text, account.reasons))}", None, 3, 5)
         if account.offer:
-            print_text(f"offer: {safe_text(account.offer)}", indent=5)
+            print_text(f"offer: {safe_text(account.offer)}", None, 3, 7)
 
 
 def _freshness(summary: Summary) -> list[tuple[str, str]]:
