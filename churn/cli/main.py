@@ -70,16 +70,21 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 88},
 )
 @click.version_option(package_name="churn", message="churn %(version)s")
 @shared_options
-def churn() -> None:
+@click.pass_context
+def churn(ctx: click.Context) -> None:
     """Predict churn from clickstream and CRM data, with reasons to act on.
 
     Commands work in the folder of a dbt project or below it, and read the same
     profiles.yml as dbt.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 class _Signals:
@@ -127,11 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signals = _Signals()
     try:
         with signals.handled():
-            result = churn.main(
-                arguments, prog_name="churn", standalone_mode=False, obj=shared
-            )
+            result = _invoke(arguments, shared)
             sys.stdout.flush()
         return result if isinstance(result, int) else OK
+    except click.exceptions.Exit as finished:
+        return finished.exit_code
     except BrokenPipeError:
         # Python would report the closed pipe again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -150,6 +155,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return WRONG_USE
         _print_error(_sentence(error, command))
         return FAILED
+
+
+def _invoke(arguments: list[str], shared: dict[str, Any]) -> object:
+    """Run a command, or answer a shell that completes one.
+
+    click's own ``main`` handles interrupts and closed pipes in another way.
+    """
+    completion = os.environ.get("_CHURN_COMPLETE")
+    if completion:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(churn, {}, "churn", "_CHURN_COMPLETE", completion)
+    with churn.make_context("churn", arguments, obj=shared) as context:
+        return churn.invoke(context)
 
 
 def _command_name(arguments: Sequence[str]) -> str:

@@ -136,9 +136,9 @@ def test_wrong_use_exits_with_2_and_one_sentence(
 
 
 def test_no_arguments_print_the_help(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    captured = capsys.readouterr()
-    assert all(f"  {name} " in captured.out + captured.err for name in COMMANDS)
+    assert main([]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in COMMANDS)
 
 
 @pytest.mark.parametrize("name", ["summary", "explain", "report", "dictionary", "load"])
@@ -302,18 +302,19 @@ def test_signals_end_a_command_with_one_sentence(
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    finished = subprocess.run(
-        f"{sys.executable} -m churn --help | true; echo ${{PIPESTATUS[0]}}",
-        shell=True,
-        executable="/bin/bash",
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        finished = subprocess.run(
+            [sys.executable, "-m", "churn", "--help"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     assert finished.stderr == ""
-    assert finished.stdout.strip() in ("0", "141")
+    assert finished.returncode == 141
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
