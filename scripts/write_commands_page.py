@@ -23,28 +23,28 @@ INTRODUCTION = """\
 
 # Commands
 
-`churn COMMAND` and `python -m churn COMMAND` are the same. `churn COMMAND --help` prints
-what this page says.
+`churn COMMAND` and `python -m churn COMMAND` are the same. `churn COMMAND --help`
+prints what this page says.
 
 ## Project, profile and database
 
-A command works in the folder of a dbt project or below it. From elsewhere, name the folder
-with `--project-dir`. `profiles.yml` is read as dbt reads it. If dbt would not find the
-profile, the project's own folder is searched too. Relative paths in `profiles.yml`, also
-from environment variables, are relative to the project's folder. `--database` is relative to
-the current folder. A command that builds can use `--database` only if the profile reads
-`CHURN_DUCKDB_PATH`.
+A command works in the folder of a dbt project or below it. From elsewhere, name the
+folder with `--project-dir`. `profiles.yml` is read as dbt reads it. If dbt would not
+find the profile, the project's own folder is searched too. Relative paths in
+`profiles.yml`, also from environment variables, are relative to the project's folder.
+`--database` is relative to the current folder. A command that builds can use
+`--database` only if the profile reads `CHURN_DUCKDB_PATH`.
 
-Without a dbt project here or above, a command needs `--database` or `CHURN_DUCKDB_PATH`.
-`churn run` then uses the package's own project.
+Without a dbt project here or above, a command needs `--database` or
+`CHURN_DUCKDB_PATH`. `churn run` then uses the package's own project.
 
 ## Output and errors
 
-Results are on stdout, progress and errors on stderr. An error is one sentence that says what
-to do. `--debug` adds the traceback. Values from data are printed as text: control characters
-and escape sequences appear as escapes such as `\\x1b`. `NO_COLOR` turns colors off, `COLUMNS`
-sets the width outside a terminal. dbt sends no usage statistics unless
-`DBT_SEND_ANONYMOUS_USAGE_STATS` is `true`.
+Results are on stdout, progress and errors on stderr. An error is one sentence that
+says what to do. `--debug` adds the traceback. Values from data are printed as text:
+control characters and escape sequences appear as escapes such as `\\x1b`. `NO_COLOR`
+turns colors off, `COLUMNS` sets the width outside a terminal. dbt sends no usage
+statistics unless `DBT_SEND_ANONYMOUS_USAGE_STATS` is `true`.
 """
 
 COMPLETION = """\
