@@ -70,9 +70,9 @@ def page() -> str:
         if command is None:
             continue
         with click.Context(command, info_name=name, parent=context) as inner:
-            usage = " ".join(command.collect_usage_pieces(inner))
+            usage = command.get_usage(inner).removeprefix("Usage: ")
             parts.append(f"## churn {name}\n")
-            parts.append(f"```text\nchurn {name} {usage}\n```\n")
+            parts.append(f"```text\n{usage}\n```\n")
             parts.append(inspect.cleandoc(command.help or "") + "\n")
             lines = list(options(command, inner, shared))
             if lines:

@@ -103,7 +103,7 @@ def model_card(
     """
     if not database.exists():
         raise ModelCardError(
-            f"There is no database {database}: run `make run`, or `dbt build`, first."
+            f"There is no database {database}: run `dbt build` first."
         )
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
