@@ -23,9 +23,14 @@ Progress = Callable[[str, int, int], None]
 Message = Callable[[str], None]
 
 _RESULTS = {"LogModelResult", "LogTestResult", "LogSeedResult"}
-# Events that repeat a warning at the end of the run. The project's hook has already
-# explained it.
-_ALREADY_EXPLAINED = {"RunResultWarning", "RunResultWarningMessage"}
+# Events that repeat a warning at the end of the run, which the project's hook has
+# already explained, or an exception that `run_dbt` raises.
+_REPEATED = {
+    "RunResultWarning",
+    "RunResultWarningMessage",
+    "MainEncounteredError",
+    "MainStackTrace",
+}
 
 
 class DbtError(UserError):
@@ -127,15 +132,17 @@ class _Listener:
             # dbt uses different fields for the total of models and of tests.
             total = getattr(data, "total", 0) or getattr(data, "num_models", 0)
             self.on_progress(data.node_info.node_name, data.index, total)
-        is_error = info.level == "error"
-        if is_error and info.msg.strip():
-            self.errors.append(info.msg.strip())
-        if self.on_message is None or not info.msg.strip():
+        text = info.msg.strip()
+        # A query that an interrupt has ended is no error.
+        if info.name in _REPEATED or not text or "INTERRUPT Error" in text:
             return
-        is_warning = info.level == "warn" and info.name not in _ALREADY_EXPLAINED
+        if info.level == "error":
+            self.errors.append(text)
         is_logged = info.name == "JinjaLogInfo" and info.level != "debug"
-        if is_error or is_warning or is_logged:
-            self.on_message(info.msg)
+        if self.on_message is not None and (
+            info.level in ("error", "warn") or is_logged
+        ):
+            self.on_message(text)
 
 
 @contextlib.contextmanager
@@ -159,4 +166,6 @@ def _released_database(project: Project) -> Iterator[None]:
         if project.adapter == "duckdb":
             from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
+            if DuckDBConnectionManager._ENV is not None:
+                DuckDBConnectionManager._ENV.close()
             DuckDBConnectionManager.close_all_connections()

@@ -102,9 +102,7 @@ def model_card(
         RegistryError: The version is not in the registry.
     """
     if not database.exists():
-        raise ModelCardError(
-            f"There is no database {database}: run `dbt build` first."
-        )
+        raise ModelCardError(f"There is no database {database}: run `dbt build` first.")
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
