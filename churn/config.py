@@ -551,12 +551,16 @@ def _concat(nodes: Iterable[Any]) -> Any:
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     # Import here, because most files have no template.
-    from jinja2.nativetypes import NativeEnvironment
+    from jinja2.nativetypes import NativeEnvironment, NativeTemplate
     from jinja2.sandbox import SandboxedEnvironment
 
     class Environment(NativeEnvironment, SandboxedEnvironment):
         concat = staticmethod(_concat)  # type: ignore[assignment]
 
+    class Template(NativeTemplate):
+        environment_class = Environment
+
+    Environment.template_class = Template
     environment = Environment(extensions=["jinja2.ext.do"])
     environment.filters |= {
         "as_text": _Text,

@@ -111,7 +111,10 @@ def test_values_of_a_target_are_rendered_as_by_dbt(
     set_flags(tmp_path)
     expected = ProfileRenderer({}).render_data({"schema": template})
     found = Project.load(tmp_path).credentials["schema"]
-    assert (type(found), found) == (type(expected["schema"]), expected["schema"])
+    assert found == expected["schema"]
+    # dbt marks some texts with subclasses of `str`; True equals 1.
+    kind = str if isinstance(found, str) else type(found)
+    assert isinstance(expected["schema"], kind)
 
 
 @pytest.mark.parametrize("template", BROKEN_TEMPLATES)
