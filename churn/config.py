@@ -28,6 +28,8 @@ PACKAGE_NAME = "churn"
 PROJECT_FILE = "dbt_project.yml"
 PROFILES_FILE = "profiles.yml"
 
+# The project in a wheel; a checkout has it two folders above.
+_INSTALLED = Path(__file__).resolve().parent / "dbt_project"
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -162,13 +164,22 @@ class Project:
                 f"The target `{self.target}` is the database {path}, and this command "
                 "reads a DuckDB file: name one with --database."
             )
-        return self.project_dir / Path(path).expanduser()
+        return self.work_dir / Path(path).expanduser()
 
     @property
     def target_path(self) -> Path:
         """Return the folder of the files that dbt writes."""
         path = _dbt_environment("TARGET_PATH") or self.settings.get("target-path")
-        return self.project_dir / str(path or "target")
+        return self.work_dir / str(path or "target")
+
+    @property
+    def work_dir(self) -> Path:
+        """Return the folder of what a build writes.
+
+        It is the project's folder, or the current folder for the project within an
+        installed package.
+        """
+        return Path.cwd() if self.project_dir == _INSTALLED else self.project_dir
 
     def connect(self, read_only: bool = True) -> duckdb.DuckDBPyConnection:
         """Open the DuckDB file with all layers on the search path, in UTC.
@@ -357,8 +368,7 @@ def package_dir() -> Path:
     Raises:
         UserError: This installation has no dbt project.
     """
-    here = Path(__file__).resolve().parent
-    for folder in (here.parent, here / "dbt_project"):
+    for folder in (_INSTALLED.parents[1], _INSTALLED):
         if _is_package(folder):
             return folder
     raise UserError(

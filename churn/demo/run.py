@@ -91,7 +91,7 @@ def truth_folder(project: Project) -> Path | None:
 
 
 def _data(project: Project) -> Path:
-    return project.project_dir / "data"
+    return project.work_dir / "data"
 
 
 def _marker(project: Project) -> Path:

@@ -48,7 +48,7 @@ def run_dbt(
     """Run one dbt command on a project's target and release the DuckDB file.
 
     Args:
-        project: The project; dbt runs in its folder.
+        project: The project; dbt runs in its `work_dir`.
         command: The command and its options, such as ``["build"]``.
         variables: dbt's ``--vars``.
         manifest: The parsed project of an earlier command, to save the parsing.
@@ -79,12 +79,15 @@ def run_dbt(
         f"--profiles-dir={project.profiles_dir}",
         f"--target={project.target}",
     ]
+    if project.work_dir != project.project_dir:
+        arguments.append(f"--target-path={project.target_path}")
+        arguments.append(f"--log-path={project.work_dir / 'logs'}")
     if variables:
         arguments.append(f"--vars={json.dumps(dict(variables), default=str)}")
     environment = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "false", **os.environ}
     environment |= project.dbt_environment
     with (
-        contextlib.chdir(project.project_dir),
+        contextlib.chdir(project.work_dir),
         _environment(environment),
         _released_database(project),
     ):
@@ -100,7 +103,7 @@ def _failure(
     project: Project, command: list[str], result: dbtRunnerResult, listener: _Listener
 ) -> str:
     """Return one sentence, or dbt's errors if nobody has received them."""
-    log = project.project_dir / os.environ.get("DBT_LOG_PATH", "logs") / "dbt.log"
+    log = project.work_dir / os.environ.get("DBT_LOG_PATH", "logs") / "dbt.log"
     hint = f"the complete log is in {log}."
     if not listener.forwards_messages and listener.errors:
         return "\n".join(listener.errors)
