@@ -20,6 +20,13 @@ from churn.ingest.file_readers import RAW_TABLES
 from churn.ingest.load import LoadError, load
 from tests.support.paths import ROOT
 
+
+def sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is on stderr, apart from the indented lines of progress."""
+    lines = capsys.readouterr().err.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("   "))
+
+
 TABLES = [table.name for table in RAW_TABLES]
 
 
@@ -291,7 +298,7 @@ def test_unreadable_file_is_reported_and_the_others_are_loaded(
 
     code = main(["load", str(folder), "--database", str(database)])
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert code == 1
     assert path in error
     assert message in error
@@ -308,7 +315,7 @@ def test_changed_file_is_skipped_and_reported(folder, database, capsys):
 
     assert main(["load", str(folder), "--database", str(database)]) == 0
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert EVENTS in error
     assert "\n" not in error
     assert rows(database, "select count(*) from raw.raw_events") == [(1,)]
@@ -323,7 +330,7 @@ def test_missing_landing_zone_is_reported_in_one_sentence(tmp_path, database, ca
     (tmp_path / "empty" / "notes.txt").write_text("nothing")
     for name, message in (("missing", "no folder"), ("empty", "not a landing zone")):
         code = main(["load", str(tmp_path / name), "--database", str(database)])
-        error = capsys.readouterr().err.strip()
+        error = sentence(capsys)
         assert code == 1
         assert message in error
         assert "\n" not in error
@@ -345,7 +352,7 @@ sys.stdin.read()
         code = main(["load", str(folder), "--database", str(database)])
         other.stdin.close()
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert code == 1
     assert "is in use by process" in error
     assert "\n" not in error
@@ -357,7 +364,7 @@ def test_invalid_database_is_reported_in_one_sentence(folder, database, capsys):
 
     code = main(["load", str(folder), "--database", str(database)])
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert code == 1
     assert "is not a DuckDB file" in error
     assert "\n" not in error
