@@ -37,8 +37,7 @@ environment: $(VENV)/base.stamp ## Build the Python environment
 
 .PHONY: run
 run: $(VENV)/base.stamp ## Generate a demo company, build all, print the riskiest accounts
-	@$(BIN)/python -m churn run --accounts $(ACCOUNTS) --days $(DAYS) \
-		--seed $(SEED)
+	@$(BIN)/churn run --accounts $(ACCOUNTS) --days $(DAYS) --seed $(SEED)
 
 # The parts of `make check` run side by side, each with its own folder and database.
 # An old make mixes their output.
@@ -96,15 +95,15 @@ lint: $(VENV)/dev.stamp ## Check style and types of SQL and Python, and the word
 
 .PHONY: docs
 docs: $(VENV)/base.stamp ## Write the docs site as one HTML file
-	@$(BIN)/python -m churn docs
+	@$(BIN)/churn docs
 
 .PHONY: report
 report: $(VENV)/base.stamp ## Write the model card as one HTML file
-	@$(BIN)/python -m churn report
+	@$(BIN)/churn report
 
 .PHONY: dictionary
 dictionary: $(VENV)/base.stamp ## Print YAML stubs for undocumented JSON paths
-	@$(BIN)/python -m churn dictionary
+	@$(BIN)/churn dictionary
 
 .PHONY: bench
 bench: $(VENV)/bench.stamp ## Run the benchmarks and write benchmarks/RESULTS.md

@@ -28,11 +28,17 @@ PACKAGE_NAME = "churn"
 PROJECT_FILE = "dbt_project.yml"
 PROFILES_FILE = "profiles.yml"
 
+# The project in a wheel; a checkout has it two folders above.
+_INSTALLED = Path(__file__).resolve().parent / "dbt_project"
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UserError(Exception):
     """Report what a user can correct; the message is one sentence."""
+
+
+class NoProjectError(UserError):
+    """Report that neither the current folder nor one above it is a dbt project."""
 
 
 @dataclass(frozen=True)
@@ -158,13 +164,22 @@ class Project:
                 f"The target `{self.target}` is the database {path}, and this command "
                 "reads a DuckDB file: name one with --database."
             )
-        return self.project_dir / Path(path).expanduser()
+        return self.work_dir / Path(path).expanduser()
 
     @property
     def target_path(self) -> Path:
         """Return the folder of the files that dbt writes."""
         path = _dbt_environment("TARGET_PATH") or self.settings.get("target-path")
-        return self.project_dir / str(path or "target")
+        return self.work_dir / str(path or "target")
+
+    @property
+    def work_dir(self) -> Path:
+        """Return the folder of what a build writes.
+
+        It is the project's folder, or the current folder for the project within an
+        installed package.
+        """
+        return Path.cwd() if self.project_dir == _INSTALLED else self.project_dir
 
     def connect(self, read_only: bool = True) -> duckdb.DuckDBPyConnection:
         """Open the DuckDB file with all layers on the search path, in UTC.
@@ -247,6 +262,19 @@ def open_database(path: Path, read_only: bool = True) -> duckdb.DuckDBPyConnecti
         raise UserError(explain_database_error(error, path)) from error
     connection.execute("set TimeZone = 'UTC'")
     return connection
+
+
+def check_database(project: Project) -> None:
+    """Raise UserError if the project's DuckDB file exists but cannot be written.
+
+    DuckDB's own message would appear within a long stack trace of dbt.
+    """
+    try:
+        path = project.database
+    except UserError:
+        return
+    if path.exists():
+        open_database(path, read_only=False).close()
 
 
 def explain_database_error(error: Exception, path: Path | None = None) -> str:
@@ -340,8 +368,7 @@ def package_dir() -> Path:
     Raises:
         UserError: This installation has no dbt project.
     """
-    here = Path(__file__).resolve().parent
-    for folder in (here.parent, here / "dbt_project"):
+    for folder in (_INSTALLED.parents[1], _INSTALLED):
         if _is_package(folder):
             return folder
     raise UserError(
@@ -371,7 +398,7 @@ def _find_project_dir(given: Path | str | None, has_database: bool) -> Path:
             return folder
     if has_database or "CHURN_DUCKDB_PATH" in os.environ:
         return package_dir()
-    raise UserError(
+    raise NoProjectError(
         f"There is no {PROJECT_FILE} in {current} or above: change to the folder of "
         "your dbt project, name it with --project-dir, or write one with `churn init`."
     )
@@ -534,12 +561,16 @@ def _concat(nodes: Iterable[Any]) -> Any:
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
     # Import here, because most files have no template.
-    from jinja2.nativetypes import NativeEnvironment
+    from jinja2.nativetypes import NativeEnvironment, NativeTemplate
     from jinja2.sandbox import SandboxedEnvironment
 
     class Environment(NativeEnvironment, SandboxedEnvironment):
         concat = staticmethod(_concat)  # type: ignore[assignment]
 
+    class Template(NativeTemplate):
+        environment_class = Environment
+
+    Environment.template_class = Template
     environment = Environment(extensions=["jinja2.ext.do"])
     environment.filters |= {
         "as_text": _Text,

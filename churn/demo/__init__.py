@@ -1,7 +1,7 @@
 """Generator of the demo company: simulated customers and their dirty data.
 
-``python -m churn demo --accounts 1000 --days 365 --seed 7 --out data/demo`` writes a
-landing zone of all five sources; ``python -m churn load`` reads it. The same arguments
+``churn demo --accounts 1000 --days 365 --seed 7 --out data/demo`` writes a
+landing zone of all five sources; ``churn load`` reads it. The same arguments
 give the same bytes, for any number of processes.
 
 Modules, in the order of the data flow: ``company`` (customers), ``lifecycle`` (their

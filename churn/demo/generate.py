@@ -6,10 +6,11 @@ import json
 import multiprocessing
 import os
 import shutil
-import sys
+import signal
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -135,10 +136,28 @@ def _generate_days(
         yield from map(worker.make_day, days)
         return
     # Use spawn, because a fork would copy the caller's threads.
-    with multiprocessing.get_context("spawn").Pool(
-        workers, initializer=_start_worker, initargs=(settings, state, out)
-    ) as pool:
+    with _ctrl_c_ignored():
+        pool = multiprocessing.get_context("spawn").Pool(
+            workers, initializer=_start_worker, initargs=(settings, state, out)
+        )
+    with pool:
         yield from pool.imap(_make_day, days, chunksize=2)
+
+
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C; this process ends them.
+
+    Otherwise each would print a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _write_visitors(settings: Settings, company: Company, out: Path) -> None:
@@ -146,29 +165,3 @@ def _write_visitors(settings: Settings, company: Company, out: Path) -> None:
         file.write(compress(csv_bytes(truth.VISITORS_HEADER, [])))
         for rows in truth.visitor_rows(settings, company):
             file.write(compress("\n".join([*rows, ""]).encode()))
-
-
-class ProgressLine:
-    """Prints the progress of a step: one line that is rewritten on a terminal.
-
-    In other outputs, such as a log, one line every ten seconds and at the end of each
-    step.
-    """
-
-    def __init__(self) -> None:
-        self.is_terminal = sys.stderr.isatty()
-        self.printed_at = time.monotonic()
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        """Print that ``done`` of ``total`` parts of ``step`` are done."""
-        now = time.monotonic()
-        pause = 0.2 if self.is_terminal else 10.0
-        if done < total and now - self.printed_at < pause:
-            return
-        self.printed_at = now
-        start, end = ("\r\x1b[K", "") if self.is_terminal else ("", "\n")
-        if self.is_terminal and done == total:
-            end = "\n"
-        print(
-            f"{start}   {step}: {done} of {total}", end=end, file=sys.stderr, flush=True
-        )

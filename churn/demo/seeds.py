@@ -1,4 +1,4 @@
-"""Write the small company in the repository: ``python -m churn demo --seeds``.
+"""Write the small company in the repository: ``churn demo --seeds``.
 
 Generates a landing zone, loads it, and writes the raw tables as CSV files, so that
 ``dbt build`` has data on every machine.

@@ -1,4 +1,4 @@
-"""Load a landing zone into the raw tables: ``python -m churn load DIR``.
+"""Load a landing zone into the raw tables: ``churn load DIR``.
 
 Each file is loaded exactly once. The table ``loaded_files`` lists the loaded files. The
 rows of a file and its entry there are written in one transaction, so an interrupted
@@ -7,17 +7,15 @@ load neither loses nor repeats rows.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
+from churn.config import UserError, open_database
 from churn.ingest.file_readers import (
     RAW_TABLES,
     RawTable,
@@ -28,6 +26,9 @@ from churn.ingest.file_readers import (
     read_csv,
     read_lines,
 )
+
+# Receives a step's name, the number of finished parts, and the total.
+Progress = Callable[[str, int, int], None]
 
 # Approximate size of the unpacked files that are loaded in one transaction.
 _BATCH_BYTES = 64_000_000
@@ -70,7 +71,7 @@ _ENVELOPES = r"""
 """
 
 
-class LoadError(Exception):
+class LoadError(UserError):
     """Report why nothing can be loaded; the message is one sentence."""
 
 
@@ -97,7 +98,7 @@ def load(
     folder: Path,
     database: Path,
     raw_schema: str = "raw",
-    show_progress: bool = False,
+    progress: Progress | None = None,
 ) -> LoadReport:
     """Load the new files of a landing zone into a DuckDB file.
 
@@ -105,7 +106,7 @@ def load(
         folder: The landing zone.
         database: The DuckDB file; created if missing.
         raw_schema: Schema of the raw tables; created if missing.
-        show_progress: Whether to print progress on stderr.
+        progress: Called with a step's name, the number of loaded files, and the total.
 
     Returns:
         Counts of the loaded files, and the files that were skipped.
@@ -123,31 +124,14 @@ def load(
             "salesforce/batch_date=*/accounts.csv.gz."
         )
     try:
-        with _connect(database) as connection:
+        with open_database(database, read_only=False) as connection:
             loader = _Loader(connection, raw_schema, database)
-            return loader.load(files, show_progress)
+            return loader.load(files, progress)
     except duckdb.Error as error:
         raise LoadError(
             f"Loading into {database} stopped; completed files are kept: "
             f"{_first_line(error)}"
         ) from error
-
-
-def _connect(database: Path) -> duckdb.DuckDBPyConnection:
-    """Open a DuckDB file for writing, with UTC as the time zone."""
-    try:
-        connection = duckdb.connect(str(database))
-    except duckdb.Error as error:
-        if "lock" in str(error).lower():
-            raise LoadError(
-                f"The database {database} is in use by another process: close it and "
-                "load again."
-            ) from error
-        raise LoadError(
-            f"The database {database} cannot be opened: {_first_line(error)}"
-        ) from error
-    connection.execute("set TimeZone = 'UTC'")
-    return connection
 
 
 def _quoted(name: str) -> str:
@@ -171,21 +155,17 @@ class _Loader:
         self.database = database
         self.report = LoadReport()
 
-    def load(self, files: list[SourceFile], show_progress: bool) -> LoadReport:
+    def load(self, files: list[SourceFile], progress: Progress | None) -> LoadReport:
         self._create_tables()
         new_files = self._new_files(files)
-        last_print_at, done = time.monotonic(), 0
+        done = 0
         for table in RAW_TABLES:
             table_files = [file for file in new_files if file.table is table]
             for batch in _batches(table_files):
                 self._load_batch(table, batch)
                 done += len(batch)
-                if show_progress and time.monotonic() - last_print_at > 2:
-                    last_print_at = time.monotonic()
-                    print(
-                        f"   {table.name}: {done} of {len(new_files)} files",
-                        file=sys.stderr,
-                    )
+                if progress is not None:
+                    progress("files", done, len(new_files))
         return self.report
 
     def _create_tables(self) -> None:
@@ -330,55 +310,3 @@ def _batches(files: list[SourceFile]) -> list[list[SourceFile]]:
         batches[-1].append(file)
         size += unpacked
     return batches
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m churn load",
-        description="Load a landing zone into the raw tables, each file once.",
-    )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="the landing zone")
-    parser.add_argument(
-        "--database",
-        type=Path,
-        default=Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb")),
-        help="DuckDB file (default CHURN_DUCKDB_PATH, else churn.duckdb)",
-    )
-    parser.add_argument(
-        "--raw-schema", default="raw", help="schema of the raw tables (default raw)"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        report = load(options.folder, options.database, options.raw_schema, True)
-    except LoadError as error:
-        print(error, file=sys.stderr)
-        return 1
-    _print_report(report, options.database)
-    return 1 if report.unreadable else 0
-
-
-def _print_report(report: LoadReport, database: Path) -> None:
-    for table in RAW_TABLES:
-        if report.files[table.name]:
-            print(
-                f"   {table.name:<13} {report.rows[table.name]:>11,} rows from "
-                f"{report.files[table.name]:,} files"
-            )
-    if not report.files:
-        print(f"   no new files: {database} holds all {report.already_loaded:,}")
-    elif report.already_loaded:
-        print(f"   {report.already_loaded:,} files were loaded before")
-    if report.changed:
-        print(
-            f"Warning: {len(report.changed):,} files changed after they were loaded, "
-            f"such as {report.changed[0]}, and were skipped: deliver changes as new "
-            "files.",
-            file=sys.stderr,
-        )
-    for reason in report.unreadable:
-        print(f"Not loaded: {reason}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Measure the cost of a naive churn label: ``python -m churn label_cost``.
+"""Measure the cost of a naive churn label: ``churn label-cost``.
 
 Counts the accounts that a naive reading of the CRM calls churned, trains the same model
 once on that label and once on `churn_labels`, and evaluates both against `churn_labels`
@@ -7,20 +7,15 @@ on held-out dates.
 
 from __future__ import annotations
 
-import argparse
-import os
 import re
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
 import pandas as pd
-import yaml
 
-from churn.config import use_schemas
 from churn.ml.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
 from churn.ml.features import Feature, read_features
 from churn.ml.metrics import Estimate, compare, evaluate
@@ -31,8 +26,6 @@ from churn.ml.train import (
     find_training_problem,
     train,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
 
 TRUE_LABEL = "churn_labels"
 # `cancelled_service` is filled.
@@ -151,10 +144,8 @@ class Settings:
     training: TrainingSettings
 
     @classmethod
-    def of_project(cls) -> Settings:
-        """Read the variables of ``dbt_project.yml``."""
-        project = yaml.safe_load((ROOT / "dbt_project.yml").read_text())
-        variables = project["vars"]
+    def from_variables(cls, variables: Mapping[str, Any]) -> Settings:
+        """Read the variables of a project."""
         horizon_days = int(variables["churn_horizon_days"])
         return cls(
             horizon_days=horizon_days,
@@ -489,7 +480,7 @@ def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
     seeds = [re.fullmatch(r"seed-(\d+)", name) for name in names]
     for seed in seeds if all(seeds) else []:
         yield from _COMPANY_COMMANDS.format(seed=seed.group(1)).splitlines()
-    yield f"python -m churn label_cost --database {databases} \\"
+    yield f"churn label-cost {databases} \\"
     yield "    --write docs/wrong-label.md"
     yield "```"
 
@@ -541,7 +532,7 @@ _INTRODUCTION = """\
 cancelled and came back still has a cancellation date, an account that came back within
 days never left, and an account that vanished from the CRM has no date at all. This page
 counts the errors of such a label and measures their effect on a model.
-`python -m churn label_cost` prints it for your own database.
+`churn label-cost` prints it for your own database.
 
 Three labels of the same accounts and as-of dates:
 
@@ -560,9 +551,9 @@ and in validation. All are evaluated against `churn_labels` on held-out dates. I
 hold 95 % of {draws} bootstrap draws of accounts."""
 
 _COMPANY_COMMANDS = """\
-python -m churn demo --accounts 1000 --days 365 --seed {seed} --out data/seed-{seed}
+churn demo --accounts 1000 --days 365 --seed {seed} --out data/seed-{seed}
 export CHURN_DUCKDB_PATH=seed-{seed}.duckdb
-python -m churn load data/seed-{seed}
+churn load data/seed-{seed}
 dbt build --exclude resource_type:seed
 """
 
@@ -601,54 +592,3 @@ def _with_interval(estimate: Estimate, value_format: str = ".3f") -> str:
     if estimate.low is None or estimate.high is None:
         return value
     return f"{value} ({estimate.low:{value_format}} to {estimate.high:{value_format}})"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print or write the report; return 1 and print one sentence on errors."""
-    parser = argparse.ArgumentParser(
-        prog="python -m churn label_cost", description=__doc__
-    )
-    parser.add_argument(
-        "--database",
-        type=Path,
-        nargs="+",
-        default=[Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb"))],
-        help="DuckDB files that dbt built, one per company; the file name is the "
-        "company's name (default: CHURN_DUCKDB_PATH)",
-    )
-    parser.add_argument("--write", type=Path, help="write the report to this file")
-    options = parser.parse_args(arguments)
-
-    settings = Settings.of_project()
-    reports = []
-    try:
-        for database in options.database:
-            if not database.exists():
-                raise CannotCompareError(
-                    f"There is no database {database}: run `make run`, or "
-                    "`dbt build`, first."
-                )
-            with duckdb.connect(str(database), read_only=True) as connection:
-                use_schemas(connection)
-                reports.append(report(connection, database.stem, settings))
-    except CannotCompareError as reason:
-        print(reason, file=sys.stderr)
-        return 1
-    except duckdb.IOException as error:
-        print(
-            f"{database} cannot be opened, perhaps because a run is writing to it: "
-            f"{str(error).splitlines()[0]}",
-            file=sys.stderr,
-        )
-        return 1
-    text = "\n".join(page(reports, settings)) + "\n"
-    if options.write:
-        options.write.write_text(text)
-        print(f"Written to {options.write}.")
-    else:
-        print(text, end="")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

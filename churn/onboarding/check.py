@@ -1,4 +1,4 @@
-"""Check a project before its first run: ``python -m churn check``.
+"""Check a project before its first run: ``churn check``.
 
 Print one line for each problem, with its remedy. Checks the project in the current
 folder: open questions, raw tables and files, and whether a sample of the records
@@ -67,7 +67,7 @@ def read_project(folder: Path) -> Project:
     if not path.exists():
         raise NoProjectError(
             f"There is no dbt_project.yml in {folder}: change to the folder in which "
-            "you run dbt, or write a project with `python -m churn init`."
+            "you run dbt, or write a project with `churn init`."
         )
     settings = yaml.safe_load(path.read_text())
     variables = dict(yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"])
@@ -398,7 +398,7 @@ def database_of(folder: Path) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Print the problems; return 1 if there are any."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn check",
+        prog="churn check",
         description="Check a project before its first run on DuckDB. Prints one line "
         "per problem, with its remedy.",
     )

@@ -1,22 +1,17 @@
-"""Print YAML stubs for JSON paths that the field mapping does not document.
+"""Writes YAML stubs for JSON paths that the field mapping does not document.
 
-Run ``python -m churn dictionary``. It reads `clickstream_field_profile` and prints
-column entries to paste into `base_clickstream__parsed_records.yml`.
+``churn dictionary`` reads `clickstream_field_profile` and prints column entries to
+paste into the YAML of the field mapping.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import os
 import re
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb
-
-from churn.config import use_schemas
 
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
@@ -118,57 +113,32 @@ def stubs(
         yield column_stub(path, name)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a stub for every undocumented path, the most frequent first."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--database",
-        default=os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb"),
-        help="the DuckDB file (default: %(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    if not os.path.exists(options.database):
-        print(
-            f"There is no database {options.database}: run `dbt build` first.",
-            file=sys.stderr,
-        )
-        return 1
-    try:
-        with duckdb.connect(options.database, read_only=True) as connection:
-            use_schemas(connection)
-            paths = [
-                UndocumentedPath(*row)
-                for row in connection.execute(
-                    """
-                    select json_path, records, value_types, example
-                    from clickstream_field_profile
-                    where
-                        not is_documented
-                        and regexp_matches(value_types, 'text|number|boolean')
-                    order by records desc, json_path
-                    """
-                ).fetchall()
-            ]
-            used_names = connection.execute(
-                """
-                select column_name from information_schema.columns
-                where table_name = 'stg_clickstream__events'
-                """
-            ).fetchall()
-    except duckdb.CatalogException:
-        print(
-            f"{options.database} has no clickstream_field_profile: "
-            "run `dbt build` first.",
-            file=sys.stderr,
-        )
-        return 1
+def undocumented_stubs(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return a stub for every undocumented path, the most frequent first.
 
-    if not paths:
-        print("The field mapping documents every path that has arrived.")
-    for stub in stubs(paths, [name for (name,) in used_names]):
-        print(stub)
-    return 0
+    Args:
+        connection: A connection that finds the tables of all layers.
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+        duckdb.CatalogException: The profile has not been built yet.
+    """
+    paths = [
+        UndocumentedPath(*row)
+        for row in connection.execute(
+            """
+            select json_path, records, value_types, example
+            from clickstream_field_profile
+            where
+                not is_documented
+                and regexp_matches(value_types, 'text|number|boolean')
+            order by records desc, json_path
+            """
+        ).fetchall()
+    ]
+    used_names = connection.execute(
+        """
+        select column_name from information_schema.columns
+        where table_name = 'stg_clickstream__events'
+        """
+    ).fetchall()
+    return list(stubs(paths, [name for (name,) in used_names]))

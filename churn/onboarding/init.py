@@ -1,4 +1,4 @@
-"""Write a first dbt project for your own data: ``python -m churn init``.
+"""Write a first dbt project for your own data: ``churn init``.
 
 Read a sample, infer the meaning of its columns, and write variables, the field mapping
 and the event names. Each undecided point is written as a question at the line that
@@ -119,7 +119,7 @@ class Draft:
 def main(arguments: list[str] | None = None) -> int:
     """Write the project; return 1 and print one sentence if nothing can be read."""
     parser = argparse.ArgumentParser(
-        prog="python -m churn init",
+        prog="churn init",
         description="Read a sample of your data and write a first dbt project for "
         "it. Paths can be globs, local or s3://, plain, .gz or .zst.",
     )
@@ -616,8 +616,8 @@ def _print_next_steps(out: Path, draft: Draft) -> None:
         for file, question in draft.questions:
             print(f"  {file}: {question}")
     print(
-        f"\nNext:\n  cd {out}\n  dbt deps\n  python -m churn check\n"
-        "  dbt build --profiles-dir .\n  python -m churn summary --database "
+        f"\nNext:\n  cd {out}\n  dbt deps\n  churn check\n"
+        "  dbt build --profiles-dir .\n  churn summary --database "
         f"{draft.name}.duckdb"
     )
 

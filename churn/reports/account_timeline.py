@@ -1,21 +1,17 @@
-"""Print the timeline of one account, from CRM batches to the reasons of its score.
+"""Tells the story of one account, from CRM batches to the reasons of its score.
 
-python -m churn explain ACCOUNT
+``churn explain ACCOUNT`` prints it.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 
 import duckdb
 
-from churn.config import use_schemas
+from churn.config import UserError
 
 # Text for each transition of int_subscription_events.
 TRANSITION_TEXTS = {
@@ -31,25 +27,21 @@ TRANSITION_TEXTS = {
 }
 
 
-class TimelineError(Exception):
-    """Report why no timeline can be printed, in one sentence that says what to do."""
+class TimelineError(UserError):
+    """Report why there is no timeline."""
 
 
-def connect(database: Path) -> duckdb.DuckDBPyConnection:
-    """Open the project's database read-only."""
-    if not database.exists():
-        raise TimelineError(
-            f"There is no database {database}: run `make run`, or set "
-            "CHURN_DUCKDB_PATH to your database."
-        )
-    try:
-        connection = duckdb.connect(str(database), read_only=True)
-    except duckdb.Error as error:
-        raise TimelineError(
-            f"The database {database} cannot be opened, perhaps because a run is "
-            f"writing to it: {str(error).splitlines()[0]}"
-        ) from error
-    return connection
+@dataclass(frozen=True)
+class Section:
+    """One subject of a timeline.
+
+    Attributes:
+        title: The subject.
+        lines: Facts in order of time; empty if there are none.
+    """
+
+    title: str
+    lines: Sequence[str]
 
 
 class Account:
@@ -132,35 +124,103 @@ def display(value: object) -> str:
     return str(value)
 
 
-def timeline(account: Account) -> Iterator[str]:
-    """Yield the lines of an account's timeline, by section."""
-    changes = account.rows(
-        "int_account_changes",
-        [
-            "batch_date",
-            "change_kind",
-            "plan",
-            "seats",
-            "monthly_recurring_revenue",
-            "company_name",
-        ],
-        "batch_date",
-        "batch_scope = 'all'",
+def account_name(account: Account) -> str:
+    """Return the account's id, with the newest name that the CRM has."""
+    names = account.rows("int_account_changes", ["company_name"], "batch_date")
+    name = next((name for (name,) in reversed(names) if name), None)
+    return account.account_id + (f" ({name})" if name else "")
+
+
+def timeline(account: Account) -> Iterator[Section]:
+    """Yield the sections of an account's timeline.
+
+    A source that the company does not have, such as invoices, has no section.
+    """
+    yield Section("Batches", list(_batches(account)))
+    yield Section("Starts and cancellations", list(_transitions(account)))
+    yield Section("Subscription periods", list(_periods(account)))
+    labels = account.rows(
+        "churn_labels",
+        ["as_of_date", "label_status", "is_churned", "churn_date"],
+        "as_of_date",
     )
-    name = next((row[5] for row in reversed(changes) if row[5]), None)
-    yield f"Account {account.account_id}" + (f" ({name})" if name else "")
+    yield Section("Labels", list(label_ranges(labels)))
+    yield from _table_section(
+        account,
+        "Data issues in the CRM",
+        "{}  {}: {}",
+        "crm_data_issues",
+        ["batch_date", "issue", "detail"],
+        "batch_date",
+    )
+    if account.columns("sessions"):
+        row_format = (
+            "{}  {} visits, {} page views, {} subscribe hovers, {} subscribe clicks"
+        )
+        yield Section(
+            "Visits by week (starting on Monday)",
+            [row_format.format(*week) for week in account.visits_per_week()],
+        )
+    yield from _table_section(
+        account,
+        "Support calls",
+        "{}  {}, {} seconds",
+        "stg_support__calls",
+        ["started_at", "topic", "duration_seconds"],
+        "started_at",
+    )
+    yield from _table_section(
+        account,
+        "Invoices",
+        "{}  {}: {} ({})",
+        "stg_billing__invoices",
+        ["due_date", "status", "amount", "invoice_id"],
+        "due_date, invoice_id",
+    )
+    yield Section(
+        "Scores",
+        [
+            f"{day}  {probability:.1%}, {band}: {reasons}"
+            for day, probability, band, reasons in scores(account)
+        ],
+    )
 
-    yield "\nBatches"
-    for batch, change_kind, plan, seats, revenue, _ in changes:
-        terms = ""
-        if change_kind != "vanished":
-            terms = (
-                f": plan {display(plan)}, {display(seats)} seats, "
-                f"{display(revenue)} a month"
-            )
-        yield f"  {batch}  {change_kind}{terms}"
 
-    yield "\nStarts and cancellations"
+def _table_section(
+    account: Account,
+    title: str,
+    row_format: str,
+    table: str,
+    columns: list[str],
+    order: str,
+) -> Iterator[Section]:
+    """Yield a section of an account's rows in a table, if the table exists."""
+    if account.columns(table):
+        rows = account.rows(table, columns, order)
+        lines = [row_format.format(*map(display, row)) for row in rows]
+        yield Section(title, lines)
+
+
+def _batches(account: Account) -> Iterator[str]:
+    """Yield the changes of the account's CRM record."""
+    columns = ["batch_date", "change_kind", "plan", "seats"]
+    columns.append("monthly_recurring_revenue")
+    if "currency" in account.columns("int_account_changes"):
+        columns.append("currency")
+    for batch, change_kind, plan, seats, revenue, *currency in account.rows(
+        "int_account_changes", columns, "batch_date", "batch_scope = 'all'"
+    ):
+        price = " ".join(map(display, [revenue, *filter(None, currency)]))
+        terms = [
+            f"plan {display(plan)}" if plan is not None else "",
+            f"{display(seats)} seats" if seats is not None else "",
+            f"{price} a month" if revenue is not None else "",
+        ]
+        known = ", ".join(filter(None, terms)) if change_kind != "vanished" else ""
+        yield f"{batch}  {change_kind}" + (f": {known}" if known else "")
+
+
+def _transitions(account: Account) -> Iterator[str]:
     for day, column, transition, batch in account.rows(
         "int_subscription_events",
         ["event_date", "source_column", "transition", "first_known_in_batch"],
@@ -168,73 +228,17 @@ def timeline(account: Account) -> Iterator[str]:
     ):
         source = "received on" if column.endswith("_event") else "in the batch of"
         text = TRANSITION_TEXTS.get(transition, transition)
-        yield f"  {day}  {text} ({column}, {source} {display(batch)})"
+        yield f"{day}  {text} ({column}, {source} {display(batch)})"
 
-    yield "\nSubscription periods"
+
+def _periods(account: Account) -> Iterator[str]:
     for number, start, end, reason, winback in account.rows(
         "subscription_periods",
         ["period_number", "start_date", "end_date", "end_reason", "is_winback"],
         "period_number",
     ):
         until = f"until {end}: {reason}" if end else "until today"
-        yield f"  {number}  from {start} {until}{', won back' if winback else ''}"
-
-    yield "\nLabels"
-    yield from label_ranges(
-        account.rows(
-            "churn_labels",
-            ["as_of_date", "label_status", "is_churned", "churn_date"],
-            "as_of_date",
-        )
-    )
-
-    sections = [
-        (
-            "Data issues in the CRM",
-            account.rows(
-                "crm_data_issues", ["batch_date", "issue", "detail"], "batch_date"
-            ),
-            "{}  {}: {}",
-        ),
-        (
-            "Visits by week (starting on Monday)",
-            account.visits_per_week(),
-            "{}  {} visits, {} page views, {} subscribe hovers, {} subscribe clicks",
-        ),
-        (
-            "Support calls",
-            account.rows(
-                "stg_support__calls",
-                ["started_at", "topic", "duration_seconds"],
-                "started_at",
-            ),
-            "{}  {}, {} seconds",
-        ),
-        (
-            "Invoices",
-            account.rows(
-                "stg_billing__invoices",
-                ["due_date", "status", "amount", "invoice_id"],
-                "due_date, invoice_id",
-            ),
-            "{}  {}: {} ({})",
-        ),
-        ("Scores", scores(account), "{}  {:.1%}, {}: {}"),
-    ]
-    for title, rows, row_format in sections:
-        yield f"\n{title}"
-        if not rows:
-            yield "  none"
-        for row in rows:
-            yield "  " + row_format.format(
-                row[0],
-                *(
-                    value
-                    if isinstance(value, float) and ".1%" in row_format
-                    else display(value)
-                    for value in row[1:]
-                ),
-            )
+        yield f"{number}  from {start} {until}{', won back' if winback else ''}"
 
 
 def label_ranges(labels: list[tuple]) -> Iterator[str]:
@@ -249,10 +253,10 @@ def label_ranges(labels: list[tuple]) -> Iterator[str]:
         else:
             ranges.append((outcome, day, day, 1))
     if not ranges:
-        yield "  none: the account was in no open period as of any day"
+        yield "none: the account was in no open period as of any day"
     for outcome, first, last, count in ranges:
         days = f"as of {first}" if count == 1 else f"as of {first} to {last}"
-        yield f"  {days}  {outcome} ({count} {'date' if count == 1 else 'dates'})"
+        yield f"{days}  {outcome} ({count} {'date' if count == 1 else 'dates'})"
 
 
 def scores(account: Account) -> list[tuple]:
@@ -272,51 +276,27 @@ def scores(account: Account) -> list[tuple]:
     return []
 
 
-def explain(database: Path, schema: str, account_id: str) -> str:
-    """Return an account's timeline as text."""
-    with connect(database) as connection:
-        with contextlib.suppress(duckdb.CatalogException):
-            use_schemas(connection, schema)
-        account = Account(connection, account_id)
-        if not account.columns("int_account_changes"):
-            raise TimelineError(
-                f"The schema `{schema}` of the database {database} holds no tables of "
-                "this project: run `dbt build` first."
-            )
-        if not account.rows("int_account_changes", ["batch_date"], "batch_date"):
-            similar = account.similar_ids()
-            raise TimelineError(
-                f"No batch holds an account `{account_id}`"
-                + (f"; similar ids are {', '.join(similar)}." if similar else ".")
-            )
-        return "\n".join(timeline(account))
+def explain(
+    connection: duckdb.DuckDBPyConnection, account_id: str
+) -> tuple[str, list[Section]]:
+    """Return an account's name and its timeline.
 
+    Args:
+        connection: A connection that finds the tables of all layers.
+        account_id: The account's identifier in the CRM.
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the timeline of the account given on the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m churn explain",
-        description="Print the timeline of one account: its CRM records, "
-        "periods and labels, visits, calls, invoices and scores.",
-    )
-    parser.add_argument("account", help="the account's identifier in Salesforce")
-    parser.add_argument(
-        "--database",
-        type=Path,
-        default=Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb")),
-        help="the DuckDB file (default: CHURN_DUCKDB_PATH, or churn.duckdb)",
-    )
-    parser.add_argument(
-        "--schema", default="main", help="the target schema of dbt (default: main)"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        print(explain(options.database, options.schema, options.account))
-    except TimelineError as reason:
-        print(reason, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+        TimelineError: The account or the project's tables do not exist.
+    """
+    account = Account(connection, account_id)
+    if not account.columns("int_account_changes"):
+        raise TimelineError(
+            "The database holds no tables of this project: run `dbt build` first."
+        )
+    if not account.rows("int_account_changes", ["batch_date"], "batch_date"):
+        similar = account.similar_ids()
+        raise TimelineError(
+            f"No batch holds an account `{account_id}`"
+            + (f"; similar ids are {', '.join(similar)}." if similar else ".")
+        )
+    return account_name(account), list(timeline(account))

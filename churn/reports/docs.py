@@ -12,12 +12,8 @@ dbt's manifest before it writes the page:
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -135,29 +131,3 @@ def write_static_page(target: Path) -> list[str]:
         page = page.replace(f'"{placeholder}.JSON INLINE DATA"', json.dumps(data))
     (target / "static_index.html").write_text(page, encoding="utf-8")
     return absent
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run ``dbt docs generate`` with these arguments and write the page."""
-    parser = argparse.ArgumentParser(
-        prog="churn docs",
-        description="Writes the docs site as one file, target/static_index.html. All "
-        "arguments are passed to `dbt docs generate`, such as --vars.",
-    )
-    _, dbt_arguments = parser.parse_known_args(arguments)
-    dbt = Path(sys.executable).parent / "dbt"
-    completed = subprocess.run(
-        [str(dbt), "--quiet", "docs", "generate", *dbt_arguments], check=False
-    )
-    if completed.returncode:
-        return completed.returncode
-    target = Path(os.environ.get("DBT_TARGET_PATH", "target"))
-    absent = write_static_page(target)
-    if absent:
-        print(f"Features without a source, left out: {', '.join(absent)}")
-    print(f"The docs are in {target / 'static_index.html'}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

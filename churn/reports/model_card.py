@@ -1,4 +1,4 @@
-"""Write a model card as one HTML file: ``python -m churn report``.
+"""Write a model card as one HTML file: ``churn report``.
 
 The card shows the training data, the metrics beside those of simple baselines (and, for
 a demo company, of the true hazard), the most important features, the drift of today's
@@ -7,10 +7,8 @@ accounts, and the limits of the model. The file is self-contained.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +20,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from churn.config import use_schemas
-from churn.demo import run
 from churn.ml.metrics import TOP_SHARES
 from churn.ml.oracle import Oracle, measure_oracle
-from churn.ml.registry import RegistryError, model_of, select_model
+from churn.ml.registry import model_of, select_model
 from churn.ml.train import MODEL, ChurnModel
 from churn.reports import charts
 from churn.reports.charts import Curve, Node, percent, plain
@@ -86,56 +83,6 @@ class HeldOut:
         return self.rows["is_churned"].to_numpy(dtype=float)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the model card; return 1 and print one sentence if that is impossible."""
-    parser = argparse.ArgumentParser(
-        prog="python -m churn report", description=__doc__.split("\n\n")[1]
-    )
-    parser.add_argument(
-        "--database",
-        type=Path,
-        default=run.database_path(),
-        help="the DuckDB file that dbt built (default: CHURN_DUCKDB_PATH)",
-    )
-    parser.add_argument(
-        "--schema", default="main", help="the target schema of dbt (default: main)"
-    )
-    parser.add_argument("--model", metavar="VERSION", help="default: the champion")
-    parser.add_argument(
-        "--truth",
-        type=Path,
-        help="folder `truth` of a demo company (default: that of `make run`)",
-    )
-    parser.add_argument(
-        "--write", type=Path, default=Path("target/model_card.html"), metavar="FILE"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        page = model_card(
-            options.database,
-            options.schema,
-            options.model,
-            options.truth or default_truth(options.database),
-        )
-    except (ModelCardError, RegistryError) as reason:
-        print(reason, file=sys.stderr)
-        return 1
-    options.write.parent.mkdir(parents=True, exist_ok=True)
-    options.write.write_text(page, encoding="utf-8")
-    print(f"The model card is in {options.write}")
-    return 0
-
-
-def default_truth(database: Path) -> Path | None:
-    """Return the truth of the demo company that ``make run`` loaded, if any."""
-    marker = run.DATA / f"loaded-into-{database.stem}.json"
-    is_run_database = database.resolve() == (run.ROOT / run.database_path()).resolve()
-    if not is_run_database or not marker.exists():
-        return None
-    truth = run.DATA / json.loads(marker.read_text())["company"] / "truth"
-    return truth if truth.exists() else None
-
-
 def model_card(
     database: Path,
     schema: str = "main",
@@ -155,9 +102,7 @@ def model_card(
         RegistryError: The version is not in the registry.
     """
     if not database.exists():
-        raise ModelCardError(
-            f"There is no database {database}: run `make run`, or `dbt build`, first."
-        )
+        raise ModelCardError(f"There is no database {database}: run `dbt build` first.")
     try:
         with duckdb.connect(str(database), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
@@ -615,7 +560,3 @@ def _registry_rows(registry: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the newest models of the registry."""
     newest = registry.sort_values(["trained_at", "model_version"], ascending=False)
     return newest.head(10).to_dict("records")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,27 +1,19 @@
-"""Print a summary of the last run: ``python -m churn summary``.
+"""Reads what ``churn summary`` prints: the result of the last run.
 
-Reads the final tables of the DuckDB file and prints the conservation of the records,
-the labels, the model against its baselines, the riskiest accounts with their reasons,
-and the freshness of each source.
+The summary holds the conservation of the records, the labels, the model against its
+baselines, the riskiest accounts with their reasons, and the freshness of each source.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-import textwrap
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import duckdb
 
-from churn.config import use_schemas
-
-ROOT = Path(__file__).resolve().parents[2]
-WIDTH = 79
-LABEL_WIDTH = 12
+from churn.config import UserError
 
 PREDICTOR_NAMES = {
     "model": "this model",
@@ -29,252 +21,255 @@ PREDICTOR_NAMES = {
     "recency_rule": "days since last visit",
     "prevalence": "constant probability",
 }
+METRIC_NAMES = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "log_loss": "log loss"}
+
+# Columns of churn_scores by source, with the variable that says if a company has it.
+_SOURCES = {
+    "clickstream": ("clickstream_data_through", None),
+    "CRM": ("crm_data_through", None),
+    "billing": ("billing_data_through", "has_invoices"),
+    "support calls": ("support_data_through", "has_support_calls"),
+}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the summary; return 1 and print one sentence if that is impossible."""
-    parser = argparse.ArgumentParser(
-        prog="python -m churn summary", description=__doc__
-    )
-    parser.add_argument(
-        "--database",
-        type=Path,
-        default=Path(os.environ.get("CHURN_DUCKDB_PATH", "churn.duckdb")),
-        help="the DuckDB file that dbt built (default: CHURN_DUCKDB_PATH)",
-    )
-    parser.add_argument(
-        "--accounts", type=int, default=10, help="number of accounts to list"
-    )
-    options = parser.parse_args(arguments)
+@dataclass(frozen=True)
+class RecordCounts:
+    """The conservation of the raw records: raw + extra = events + duplicates + rejects.
 
-    if not options.database.exists():
-        print(
-            f"There is no database {options.database}: run `make run`, or "
-            "`dbt build`, first.",
-            file=sys.stderr,
-        )
-        return 1
-    try:
-        with duckdb.connect(str(options.database), read_only=True) as connection:
-            use_schemas(connection)
-            lines = list(summary(connection, options.accounts))
-    except duckdb.CatalogException:
-        print(
-            f"{options.database} does not hold all tables yet: run `dbt build` first.",
-            file=sys.stderr,
-        )
-        return 1
-    except duckdb.IOException:
-        print(
-            f"{options.database} is in use by another process: wait until that "
-            "run has ended.",
-            file=sys.stderr,
-        )
-        return 1
+    Attributes:
+        raw: Delivered records.
+        extra: Further objects in records of several objects.
+        events: Distinct events.
+        duplicates: Repeated deliveries.
+        rejects: Objects that are not events.
+        sessions: Sessions of the events.
+        visitors: Distinct visitors of the sessions.
+    """
 
-    print("\n".join(lines))
-    print(labelled("Database", str(options.database)))
-    print(labelled("Docs", docs_location()))
-    return 0
+    raw: int
+    extra: int
+    events: int
+    duplicates: int
+    rejects: int
+    sessions: int
+    visitors: int
 
 
-def summary(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[str]:
-    """Yield the lines of the summary.
+@dataclass(frozen=True)
+class LabelCounts:
+    """The number of observed, churned and pending labels."""
+
+    observed: int
+    churned: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class ModelMetrics:
+    """The champion and the metrics of it and its baselines on held-out rows.
+
+    Attributes:
+        version: The model version.
+        train_rows: Rows that it was trained on.
+        test_from: First as-of date of the held-out rows.
+        test_to: Last as-of date of the held-out rows.
+        metrics: Estimate, lower and upper bound by predictor and metric; empty if
+            there was too little history for held-out rows.
+    """
+
+    version: str
+    train_rows: int
+    test_from: date | None
+    test_to: date | None
+    metrics: Mapping[tuple[str, str], tuple[float | None, float | None, float | None]]
+
+
+@dataclass(frozen=True)
+class RiskyAccount:
+    """One of the accounts most likely to leave.
+
+    Attributes:
+        account_id: The account.
+        company_name: Its name, if the CRM has one.
+        probability: Calibrated probability to churn within the horizon.
+        risk_band: ``low``, ``medium`` or ``high``.
+        revenue_at_risk: Probability times monthly recurring revenue; ``None`` if the
+            company has no revenue in the CRM.
+        currency: The currency of the revenue, if the CRM has one.
+        reasons: Reasons in words, the most important first.
+        offer: The recommended offer.
+    """
+
+    account_id: str
+    company_name: str | None
+    probability: float
+    risk_band: str
+    revenue_at_risk: float | None
+    currency: str | None
+    reasons: Sequence[str]
+    offer: str | None
+
+    @property
+    def money(self) -> str | None:
+        """Return the revenue at risk with its currency, or ``None``."""
+        if self.revenue_at_risk is None:
+            return None
+        return " ".join(filter(None, [f"{self.revenue_at_risk:,.0f}", self.currency]))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of the last run.
+
+    Attributes:
+        records: The conservation of the raw records.
+        labels: The labels.
+        model: The champion; ``None`` if there is none yet.
+        as_of_date: The date of the scores; ``None`` if no account has been scored.
+        riskiest: The accounts most likely to leave.
+        data_through: Latest date by source; ``None`` if nothing has arrived.
+        is_stale: Whether a source was not loaded in time.
+    """
+
+    records: RecordCounts
+    labels: LabelCounts
+    model: ModelMetrics | None
+    as_of_date: date | None
+    riskiest: Sequence[RiskyAccount]
+    data_through: Mapping[str, date | None]
+    is_stale: bool
+
+
+def summarize(
+    connection: duckdb.DuckDBPyConnection,
+    variables: Mapping[str, Any],
+    accounts: int = 10,
+) -> Summary:
+    """Read the summary of the last run.
+
+    Args:
+        connection: A connection that finds the tables of all layers.
+        variables: The project's variables.
+        accounts: Maximum number of accounts to list.
 
     Raises:
-        duckdb.CatalogException: A table has not been built yet.
+        UserError: A table has not been built yet.
     """
-    yield from records(connection)
-    yield from labels(connection)
-    yield ""
-    yield from model(connection)
-    yield ""
-    yield from riskiest(connection, accounts)
-    yield ""
-    yield from freshness(connection)
+    try:
+        scores = _rows(
+            connection,
+            "select * from churn_scores order by risk_rank limit ?",
+            accounts,
+        )
+        newest = _rows(
+            connection,
+            """select max(as_of_date) as as_of_date, bool_or(is_stale) as is_stale,
+                max(columns('.*_data_through')) from churn_scores""",
+        )[0]
+        return Summary(
+            records=_records(connection),
+            labels=_labels(connection),
+            model=_model(connection),
+            as_of_date=newest["as_of_date"],
+            riskiest=[_risky_account(score) for score in scores],
+            data_through={
+                source: newest.get(column)
+                for source, (column, switch) in _SOURCES.items()
+                if switch is None or variables.get(switch, True)
+            },
+            is_stale=bool(newest["is_stale"]),
+        )
+    except duckdb.CatalogException as error:
+        raise UserError(
+            "The database does not hold all tables yet: run `dbt build` first."
+        ) from error
 
 
-def records(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """Yield the conservation of the raw records, and the number of sessions."""
-    raw, extra, events, duplicates, rejects = connection.execute(
+def _rows(
+    connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object
+) -> list[dict[str, Any]]:
+    """Return rows by column name; a company's tables lack columns that it has not."""
+    result = connection.execute(sql, list(parameters))
+    names = [column[0] for column in result.description or []]
+    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _records(connection: duckdb.DuckDBPyConnection) -> RecordCounts:
+    (counts,) = _rows(
+        connection,
         """
         select
-            coalesce(sum(raw_records), 0),
-            coalesce(sum(extra_objects), 0),
-            coalesce(sum(events), 0),
-            coalesce(sum(duplicates), 0),
-            coalesce(sum(rejects), 0)
+            coalesce(sum(raw_records), 0) as raw,
+            coalesce(sum(extra_objects), 0) as extra,
+            coalesce(sum(events), 0) as events,
+            coalesce(sum(duplicates), 0) as duplicates,
+            coalesce(sum(rejects), 0) as rejects,
+            (select count(*) from sessions) as sessions,
+            (select count(distinct visitor_id) from sessions) as visitors
         from clickstream_daily_counts
-        """
-    ).fetchone()
-    yield labelled(
-        "Records",
-        f"{raw:,} raw records, {extra:,} extra objects in them: "
-        f"{raw + extra:,} = {events:,} events + {duplicates:,} duplicates "
-        f"+ {rejects:,} rejects",
+        """,
     )
-    sessions, visitors = connection.execute(
-        "select count(*), count(distinct visitor_id) from sessions"
-    ).fetchone()
-    yield labelled("Sessions", f"{sessions:,} of {visitors:,} visitors")
+    return RecordCounts(**{name: int(count) for name, count in counts.items()})
 
 
-def labels(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """Yield the number of observed, churned and pending labels."""
-    observed, churned, pending = connection.execute(
+def _labels(connection: duckdb.DuckDBPyConnection) -> LabelCounts:
+    (counts,) = _rows(
+        connection,
         """
         select
-            count(*) filter (label_status = 'observed'),
-            count(*) filter (is_churned),
-            count(*) filter (label_status = 'pending')
+            count(*) filter (label_status = 'observed') as observed,
+            count(*) filter (is_churned) as churned,
+            count(*) filter (label_status = 'pending') as pending
         from churn_labels
-        """
-    ).fetchone()
-    share = f" ({churned / observed:.1%} churned)" if observed else ""
-    yield labelled("Labels", f"{observed:,} observed{share}, {pending:,} still pending")
+        """,
+    )
+    return LabelCounts(**counts)
 
 
-def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """Yield the metrics of the champion and its baselines on the test rows."""
-    champion = connection.execute(
+def _model(connection: duckdb.DuckDBPyConnection) -> ModelMetrics | None:
+    champions = _rows(
+        connection,
         """
         select model_version, train_rows, test_from, test_to
         from churn_models
         where is_champion
-        """
-    ).fetchone()
-    if champion is None:
-        yield labelled(
-            "Model",
-            "none: there are no labels to train on yet. A model needs observed "
-            "labels of accounts that churned and of accounts that stayed.",
-        )
-        return
-
-    version, train_rows, test_from, test_to = champion
-    yield labelled("Model", f"{version}, trained on {train_rows:,} rows")
+        """,
+    )
+    if not champions:
+        return None
+    champion = champions[0]
     measured = connection.execute(
         """
         select predictor, metric, value, lower_bound, upper_bound
         from churn_model_metrics
         where model_version = ? and split = 'test'
         """,
-        [version],
+        [champion["model_version"]],
     ).fetchall()
-    if not measured:
-        yield labelled("", "not evaluated: too little history for held-out rows")
-        return
-
-    values = {(row[0], row[1]): row[2:] for row in measured}
-    yield labelled("", f"on held-out time, {test_from} to {test_to}:")
-    metrics = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "log_loss": "log loss"}
-    yield labelled(
-        "",
-        f"{'':24}"
-        + "".join(f"{name:>10}" for name in metrics.values())
-        + "   ROC AUC, 95 % interval",
-    )
-    for predictor, name in PREDICTOR_NAMES.items():
-        if (predictor, "roc_auc") not in values:
-            continue
-        cells = "".join(
-            f"{values[predictor, metric][0]:>10.3f}"
-            if values.get((predictor, metric), (None,))[0] is not None
-            else f"{'':>10}"
-            for metric in metrics
-        )
-        _, low, high = values[predictor, "roc_auc"]
-        interval = f"   {low:.3f} to {high:.3f}" if low is not None else ""
-        yield labelled("", f"  {name:<22}{cells}{interval}")
-
-
-def riskiest(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[str]:
-    """Yield the accounts most likely to leave, with reasons and offer."""
-    scores = connection.execute(
-        """
-        select
-            account_id, company_name, as_of_date, churn_probability, risk_band,
-            revenue_at_risk, reason_1, reason_2, reason_3, recommended_offer
-        from churn_scores
-        order by risk_rank
-        limit ?
-        """,
-        [accounts],
-    ).fetchall()
-    if not scores:
-        yield "No account has been scored yet."
-        return
-
-    yield f"The {len(scores)} accounts most likely to leave, as of {scores[0][2]}"
-    for number, score in enumerate(scores, start=1):
-        account_id, company, _, probability, band, revenue, *texts = score
-        reasons, offer = texts[:-1], texts[-1]
-        yield ""
-        yield (
-            f"{number:>3}. {company or account_id} ({account_id}): {probability:.0%}, "
-            f"{band} risk, {revenue:,.0f} EUR at risk"
-        )
-        because = "; ".join(reason for reason in reasons if reason)
-        yield from wrapped(f"why: {because}")
-        yield from wrapped(f"offer: {offer}")
-
-
-def freshness(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """Yield the latest date of each source that the scores could use."""
-    row = connection.execute(
-        """
-        select
-            max(as_of_date),
-            max(clickstream_data_through),
-            max(crm_data_through),
-            max(billing_data_through),
-            max(support_data_through),
-            bool_or(is_stale)
-        from churn_scores
-        """
-    ).fetchone()
-    if row is None or row[0] is None:
-        return
-    _, *through, is_stale = row
-    sources = ("clickstream", "CRM", "billing", "support calls")
-    ages = [
-        f"{source} through {str(day)[:10] if day else 'never'}"
-        for source, day in zip(sources, through, strict=True)
-    ]
-    yield labelled("Freshness", ", ".join(ages))
-    yield labelled(
-        "",
-        "STALE: a source was not loaded in time, see stale_after_days"
-        if is_stale
-        else "no source is stale",
+    return ModelMetrics(
+        version=champion["model_version"],
+        train_rows=champion["train_rows"],
+        test_from=champion["test_from"],
+        test_to=champion["test_to"],
+        metrics={
+            (predictor, metric): (value, low, high)
+            for predictor, metric, value, low, high in measured
+        },
     )
 
 
-def docs_location() -> str:
-    """Return the path of the static docs, or how to write them."""
-    page = ROOT / "target" / "static_index.html"
-    if page.exists():
-        return str(page.relative_to(ROOT))
-    return "`make docs` writes target/static_index.html"
-
-
-def labelled(label: str, text: str) -> str:
-    """Format text beside its label, wrapped to the page width."""
-    return textwrap.fill(
-        text,
-        width=max(WIDTH, LABEL_WIDTH + len(text)) if not label else WIDTH,
-        initial_indent=f"{label:<{LABEL_WIDTH}}",
-        subsequent_indent=" " * LABEL_WIDTH,
-        drop_whitespace=bool(label),
+def _risky_account(score: Mapping[str, Any]) -> RiskyAccount:
+    return RiskyAccount(
+        account_id=score["account_id"],
+        company_name=score.get("company_name"),
+        probability=score["churn_probability"],
+        risk_band=score["risk_band"],
+        revenue_at_risk=score.get("revenue_at_risk"),
+        currency=score.get("currency"),
+        reasons=[
+            score[name]
+            for name in ("reason_1", "reason_2", "reason_3")
+            if score.get(name)
+        ],
+        offer=score.get("recommended_offer"),
     )
-
-
-def wrapped(text: str) -> Sequence[Any]:
-    """Format text below an account's name, wrapped to the page width."""
-    return textwrap.wrap(
-        text, width=WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 10
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,8 @@ def make_landing_zone(folder: Path, accounts: int, days: int) -> Path:
         [
             sys.executable,
             "-m",
-            "churn.demo",
+            "churn",
+            "demo",
             f"--accounts={accounts}",
             f"--days={days}",
             f"--out={folder}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 
-from churn.reports import account_timeline
+from churn.cli.main import main
 from tests.support.project import DbtProject
 
 
@@ -50,10 +50,18 @@ def company(project: DbtProject) -> DbtProject:
     return project
 
 
+def explained(
+    project: DbtProject, account_id: str, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Return what `churn explain` prints."""
+    assert main(["explain", account_id, "--database", str(project.database)]) == 0
+    return capsys.readouterr().out
+
+
 def test_timeline_has_the_lines_of_each_section(
-    company: DbtProject,
+    company: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = account_timeline.explain(company.database, "main", "a1")
+    text = explained(company, "a1", capsys)
     for line in (
         "Account a1 (Sleepwell)",
         "  2025-03-01  arrived: plan basic, 12 seats, 120.5 a month",
@@ -67,10 +75,45 @@ def test_timeline_has_the_lines_of_each_section(
         assert line in text.splitlines()
 
 
+def test_sources_that_a_company_does_not_have_are_left_out(
+    company: DbtProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.execute(
+        "alter table int_account_changes alter seats drop not null",
+        """update int_account_changes
+        set seats = null, monthly_recurring_revenue = null""",
+    )
+    text = explained(company, "a1", capsys)
+    assert "  2025-03-01  arrived: plan basic" in text.splitlines()
+    assert "Invoices" not in text
+    assert "Support calls" not in text
+
+
+def test_prices_have_the_companys_currency(
+    company: DbtProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.execute(
+        "create or replace table int_account_changes as "
+        "select *, 'CHF' as currency from int_account_changes"
+    )
+    assert "120.5 CHF a month" in explained(company, "a1", capsys)
+
+
+def test_data_is_printed_as_text_only(
+    company: DbtProject, capsys: pytest.CaptureFixture[str]
+) -> None:
+    company.execute(
+        """update int_account_changes
+        set company_name = chr(27) || '[31m[red]Sleep' || chr(8238) || chr(10)"""
+    )
+    text = explained(company, "a1", capsys)
+    assert r"Account a1 (\x1b[31m[red]Sleep\u202e" in text
+
+
 def test_unknown_account_is_reported_in_one_sentence(
     company: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert account_timeline.main(["a2", "--database", str(company.database)]) == 1
+    assert main(["explain", "a2", "--database", str(company.database)]) == 1
     error = capsys.readouterr().err
     assert error == "No batch holds an account `a2`; similar ids are a1.\n"
 
@@ -78,20 +121,21 @@ def test_unknown_account_is_reported_in_one_sentence(
 def test_missing_or_foreign_database_is_reported_in_one_sentence(
     project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert account_timeline.main(["a1", "--database", str(project.database)]) == 1
+    arguments = ["explain", "a1", "--database", str(project.database)]
+    assert main(arguments) == 1
     assert capsys.readouterr().err.startswith("There is no database")
 
     duckdb.connect(str(project.database)).close()
-    assert account_timeline.main(["a1", "--database", str(project.database)]) == 1
+    assert main(arguments) == 1
     assert "run `dbt build` first" in capsys.readouterr().err
 
     project.database.write_text("no database")
-    assert account_timeline.main(["a1", "--database", str(project.database)]) == 1
+    assert main(arguments) == 1
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_timeline_of_built_tables_has_every_section(
-    built_project: DbtProject,
+    built_project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The tables come from the models, so that a renamed column fails the test."""
     account_id, _ = built_project.query(
@@ -102,9 +146,7 @@ def test_timeline_of_built_tables_has_every_section(
     )[0]
     sections = dict(
         section.split("\n", 1)
-        for section in account_timeline.explain(
-            built_project.database, "main", account_id
-        ).split("\n\n")[1:]
+        for section in explained(built_project, account_id, capsys).split("\n\n")[1:]
     )
     assert list(sections) == [
         "Batches",
@@ -124,4 +166,5 @@ def test_timeline_of_built_tables_has_every_section(
         where account_id = '{account_id}'"""
     )[0]
     assert f"{probability:.1%}" in sections["Scores"]
-    assert reason in sections["Scores"]
+    # A long line is wrapped.
+    assert reason in " ".join(sections["Scores"].split())

@@ -1,34 +1,12 @@
-"""`churn COMMAND` runs every tool, and the docs list only columns that exist."""
+"""The docs list only columns that exist, and queries find all layers."""
 
 from __future__ import annotations
-
-import importlib
 
 import duckdb
 import pytest
 
-from churn.__main__ import COMMANDS, main
 from churn.config import use_schemas
 from churn.reports.docs import remove_absent_features
-
-
-def test_usage_lists_commands_and_names_an_unknown_one(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert main([]) == 0
-    listed = capsys.readouterr().out
-    assert all(f"  {name}" in listed for name in COMMANDS)
-    assert main(["explode"]) == 2
-    assert "There is no command `explode`." in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert callable(importlib.import_module(COMMANDS[name][0]).main)
-    with pytest.raises(SystemExit) as exit_info:
-        main([name, "--help"])
-    assert exit_info.value.code == 0
-    assert "usage:" in capsys.readouterr().out
 
 
 def test_docs_leave_out_features_that_the_table_lacks() -> None:

@@ -19,7 +19,7 @@ from dbt_common.exceptions import DbtBaseException
 from churn.config import Project, UserError
 from tests.support.paths import ROOT
 
-ENVIRONMENT = {"PORT": "5432", "SPELL": "'a' 1", "ON": "True", "EMPTY": ""}
+ENVIRONMENT = {"PORT": "5432", "QUOTES": "'a' 1", "ON": "True", "EMPTY": ""}
 
 # Values of a key of a target.
 TEMPLATES = [
@@ -30,8 +30,8 @@ TEMPLATES = [
     "{{ env_var('PORT') | as_native }}",
     "{{ env_var('PORT') | as_text }}",
     "{{ env_var('ON') | as_bool }}",
-    "{{ env_var('SPELL') }}",
-    "{{ env_var('SPELL') | as_native }}",
+    "{{ env_var('QUOTES') }}",
+    "{{ env_var('QUOTES') | as_native }}",
     "{{ env_var('EMPTY') }}",
     "{{ env_var('NONE', 'fallback') }}",
     "{{ env_var('NONE', env_var('PORT') ~ '/x') }}",
@@ -54,7 +54,7 @@ TEMPLATES = [
 BROKEN_TEMPLATES = [
     "{{ env_var('NONE') }}",
     "{{ env_var('PORT') | as_bool }}",
-    "{{ env_var('SPELL') | as_number }}",
+    "{{ env_var('QUOTES') | as_number }}",
     "{{ env_var('PORT' }}",
     "{{ var('unset') }}",
     "{{ no_such_function() }}",
@@ -111,7 +111,10 @@ def test_values_of_a_target_are_rendered_as_by_dbt(
     set_flags(tmp_path)
     expected = ProfileRenderer({}).render_data({"schema": template})
     found = Project.load(tmp_path).credentials["schema"]
-    assert (type(found), found) == (type(expected["schema"]), expected["schema"])
+    assert found == expected["schema"]
+    # dbt marks some texts with subclasses of `str`; True equals 1.
+    kind = str if isinstance(found, str) else type(found)
+    assert isinstance(expected["schema"], kind)
 
 
 @pytest.mark.parametrize("template", BROKEN_TEMPLATES)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from churn.onboarding import field_mapping
+from churn.cli.main import main
 from churn.onboarding.field_mapping import RESERVED_NAMES, column_name
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
@@ -255,7 +255,7 @@ def test_pasted_stubs_leave_no_undocumented_path(
     append_to_field_mapping(project, "")
     models = ("event_names", "+stg_clickstream__events", "+clickstream_field_profile")
     project.dbt("run", "--full-refresh", "-s", *models, load_demo_seeds=False)
-    assert field_mapping.main(["--database", str(project.database)]) == 0
+    assert main(["dictionary", "--database", str(project.database)]) == 0
     printed = capsys.readouterr().out
     # A key with both kinds of quotes cannot be addressed.
     assert printed.count("# No path can address") == 1
@@ -328,9 +328,9 @@ def test_a_missing_profile_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "missing.duckdb"
-    assert field_mapping.main(["--database", str(missing)]) == 1
+    assert main(["dictionary", "--database", str(missing)]) == 1
     assert "run `dbt build` first" in capsys.readouterr().err
     assert not missing.exists()
     duckdb.connect(str(missing)).close()
-    assert field_mapping.main(["--database", str(missing)]) == 1
+    assert main(["dictionary", "--database", str(missing)]) == 1
     assert "run `dbt build` first" in capsys.readouterr().err

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from churn.cli.main import main
 from churn.ml.oracle import HAZARD_FILE, measure_oracle
 from churn.reports import model_card
 from churn.reports.charts import Node, tree_chart
@@ -43,7 +44,7 @@ class Tags(HTMLParser):
 def page(built_project: DbtProject, tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("card") / "card.html"
     arguments = ["--database", str(built_project.database), "--write", str(path)]
-    assert model_card.main(arguments) == 0
+    assert main(["report", *arguments]) == 0
     return path.read_text(encoding="utf-8")
 
 
@@ -143,10 +144,10 @@ def test_a_tree_is_drawn_with_all_its_nodes() -> None:
 def test_missing_tables_are_reported_in_one_sentence(
     project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert model_card.main(["--database", str(project.database)]) == 1
+    assert main(["report", "--database", str(project.database)]) == 1
     assert "There is no database" in capsys.readouterr().err
     duckdb.connect(str(project.database)).close()
-    assert model_card.main(["--database", str(project.database)]) == 1
+    assert main(["report", "--database", str(project.database)]) == 1
     error = capsys.readouterr().err
     assert "run `dbt build` first" in error
     assert len(error.splitlines()) == 1

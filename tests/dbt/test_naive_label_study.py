@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from churn.cli.main import main
 from churn.ml import naive_label_study
 from churn.ml.metrics import compare, evaluate
 from churn.ml.train import TrainingSettings
@@ -157,10 +158,7 @@ def test_report_of_the_seeds_agrees_with_the_tables(
 ) -> None:
     written = tmp_path / "wrong-label.md"
     assert (
-        naive_label_study.main(
-            ["--database", str(built_project.database), "--write", str(written)]
-        )
-        == 0
+        main(["label-cost", str(built_project.database), "--write", str(written)]) == 0
     )
     text = written.read_text()
     observed, churned = built_project.query(
@@ -172,16 +170,16 @@ def test_report_of_the_seeds_agrees_with_the_tables(
         "select count(*), count(*) filter (is_naively_churned) from int_naive_churn"
     )
     assert f" | {accounts:,} | {naively_churned:,} | " in text
-    assert "python -m churn.ml.naive_label_study --database test.duckdb" in text
+    assert "churn label-cost test.duckdb" in text
 
 
 def test_missing_tables_are_reported_in_one_sentence(
     project: DbtProject, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert naive_label_study.main(["--database", str(project.database)]) == 1
+    assert main(["label-cost", str(project.database)]) == 1
     assert "There is no database" in capsys.readouterr().err
     duckdb.connect(str(project.database)).close()
-    assert naive_label_study.main(["--database", str(project.database)]) == 1
+    assert main(["label-cost", str(project.database)]) == 1
     error = capsys.readouterr().err
     assert "run `dbt build` first" in error
     assert len(error.splitlines()) == 1

@@ -58,12 +58,13 @@ def run_day_by_day(project: DbtProject) -> None:
 def backfill(
     project: DbtProject, *arguments: str, **variables: object
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m churn.operations.backfill` on the project's database."""
+    """Run `churn backfill` on the project's database."""
     variables = {"load_demo_seeds": False, **variables}
     return run_python(
         project,
         "-m",
-        "churn.operations.backfill",
+        "churn",
+        "backfill",
         *arguments,
         f"--vars={json.dumps(variables)}",
     )

@@ -12,9 +12,11 @@ from collections import defaultdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
+from churn.cli.main import main
 from tests.support.event_oracle import Transitions, end_reason, periods_of
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
@@ -167,3 +169,120 @@ def test_a_second_run_finds_nothing_new(streaming: DbtProject) -> None:
         "base_clickstream__event_versions",
     )
     assert streaming.query(count) == before
+
+
+# ---- Commands, from another folder -------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(
+    streaming: DbtProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Provide another folder, and an environment that names the company's database."""
+    for name in ("DBT_PROFILES_DIR", "DBT_PROJECT_DIR", "DBT_TARGET_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CHURN_DUCKDB_PATH", str(streaming.database))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(streaming: DbtProject, *arguments: str) -> int:
+    """Run a command on the company from another folder."""
+    return main([*arguments, "--project-dir", str(streaming.root)])
+
+
+def test_summary_has_no_sources_that_the_company_lacks(
+    streaming: DbtProject, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(streaming, "summary", "--accounts=3") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    ((account_id,),) = streaming.query(
+        "select account_id from churn_scores where risk_rank = 1"
+    )
+    assert f"1. {account_id} ({account_id}):" in printed
+    assert "The 3 accounts most likely to leave" in printed
+    assert "CRM through 2025-07-30" in printed
+    assert "billing" not in printed
+    assert "support calls through" not in printed
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("currency", [None, "CHF"])
+def test_summary_works_without_revenue_and_prints_the_currency(
+    streaming: DbtProject,
+    elsewhere: Path,
+    currency: str | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    copy = elsewhere / "copy.duckdb"
+    shutil.copy(streaming.database, copy)
+    revenue = "1234.5" if currency else "null::double"
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute(
+            f"""create or replace table churn_scores as
+            select * exclude (revenue_at_risk) replace (null as reason_1),
+                {revenue} as revenue_at_risk, ? as currency
+            from churn_scores""",
+            [currency],
+        )
+    assert run(streaming, "summary", f"--database={copy}", "--accounts=1") == 0
+    printed = capsys.readouterr().out
+    assert "risk, 1,234 CHF at risk\n" in printed if currency else " risk\n" in printed
+
+
+def test_explain_prints_an_account_without_a_plan_of_the_demo(
+    streaming: DbtProject, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ((account_id,),) = streaming.query(
+        "select account_id from churn_scores where risk_rank = 1"
+    )
+    assert run(streaming, "explain", account_id) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Account {account_id}\n")
+    assert "Visits by week" in printed
+    assert "Invoices" not in printed
+    assert " seats" not in printed
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_files_of_commands_are_written_into_the_companys_folder(
+    streaming: DbtProject, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(streaming, "report") == 0
+    assert run(streaming, "docs") == 0
+    printed = capsys.readouterr().out
+    for name in ("model_card.html", "static_index.html"):
+        page = streaming.root / "target" / name
+        assert page.stat().st_size > 10_000
+        assert str(page) in printed
+    assert "Features without a source, left out:" in printed
+    assert run(streaming, "dictionary") == 0
+    assert "streaming_events" in capsys.readouterr().out
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_backfill_changes_the_companys_database(
+    streaming: DbtProject, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = "select count(*) from churn_score_history where as_of_date = '2025-06-30'"
+    assert streaming.query(count) == [(0,)]
+    assert run(streaming, "backfill", "--from=2025-06-30", "--to=2025-06-30") == 0
+    assert "2025-06-30 is scored." in capsys.readouterr().out
+    assert streaming.query(count)[0][0] > 100
+    assert streaming.query("select distinct as_of_date from churn_scores") != [
+        (date(2025, 6, 30),)
+    ]
+    assert list(elsewhere.iterdir()) == []
+    # The database is released.
+    streaming.execute("delete from churn_score_history where as_of_date < '2025-07-01'")
+
+
+def test_label_cost_uses_the_companys_variables(
+    streaming: DbtProject, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its cancellations are events, so no CRM column has a naive label."""
+    assert run(streaming, "label-cost", "--write=page.md") in (0, 1)
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    written = (elsewhere / "page.md").exists()
+    assert written or len(captured.err.strip().splitlines()) == 1

@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -88,11 +89,24 @@ def test_named_files_exist(name: str) -> None:
     assert not missing, f"{name} names files that do not exist: {missing}"
 
 
-def test_page_of_variables_is_current() -> None:
-    path = ROOT / "scripts" / "write_variables_page.py"
-    spec = importlib.util.spec_from_file_location("write_variables_page", path)
+def script(name: str) -> ModuleType:
+    """Import a script that writes a page."""
+    path = ROOT / "scripts" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_page_of_commands_is_current() -> None:
+    module = script("write_commands_page")
+    assert module.PAGE.read_text() == module.page(), (
+        "run: python scripts/write_commands_page.py"
+    )
+
+
+def test_page_of_variables_is_current() -> None:
+    module = script("write_variables_page")
     assert module.PAGE.read_text() == module.page(module.PROJECT.read_text()), (
         "run: python scripts/write_variables_page.py"
     )

@@ -13,11 +13,19 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from churn.cli.main import main
 from churn.demo import Settings, generate
 from churn.ingest import load as load_module
 from churn.ingest.file_readers import RAW_TABLES
-from churn.ingest.load import LoadError, load, main
+from churn.ingest.load import LoadError, load
 from tests.support.paths import ROOT
+
+
+def sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is on stderr, apart from the indented lines of progress."""
+    lines = capsys.readouterr().err.splitlines()
+    return "\n".join(line for line in lines if not line.startswith("   "))
+
 
 TABLES = [table.name for table in RAW_TABLES]
 
@@ -288,9 +296,9 @@ def test_unreadable_file_is_reported_and_the_others_are_loaded(
     unreadable.parent.mkdir(parents=True, exist_ok=True)
     unreadable.write_bytes(content)
 
-    code = main([str(folder), "--database", str(database)])
+    code = main(["load", str(folder), "--database", str(database)])
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert code == 1
     assert path in error
     assert message in error
@@ -305,9 +313,9 @@ def test_changed_file_is_skipped_and_reported(folder, database, capsys):
     load(folder, database)
     write(folder, EVENTS, ENVELOPE * 3)
 
-    assert main([str(folder), "--database", str(database)]) == 0
+    assert main(["load", str(folder), "--database", str(database)]) == 0
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert EVENTS in error
     assert "\n" not in error
     assert rows(database, "select count(*) from raw.raw_events") == [(1,)]
@@ -321,8 +329,8 @@ def test_missing_landing_zone_is_reported_in_one_sentence(tmp_path, database, ca
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("nothing")
     for name, message in (("missing", "no folder"), ("empty", "not a landing zone")):
-        code = main([str(tmp_path / name), "--database", str(database)])
-        error = capsys.readouterr().err.strip()
+        code = main(["load", str(tmp_path / name), "--database", str(database)])
+        error = sentence(capsys)
         assert code == 1
         assert message in error
         assert "\n" not in error
@@ -341,12 +349,12 @@ sys.stdin.read()
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         other.stdout.readline()
-        code = main([str(folder), "--database", str(database)])
+        code = main(["load", str(folder), "--database", str(database)])
         other.stdin.close()
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert code == 1
-    assert "in use by another process" in error
+    assert "is in use by process" in error
     assert "\n" not in error
 
 
@@ -354,11 +362,11 @@ def test_invalid_database_is_reported_in_one_sentence(folder, database, capsys):
     write(folder, EVENTS, ENVELOPE)
     database.write_text("this is no database, and not the header of one " * 200)
 
-    code = main([str(folder), "--database", str(database)])
+    code = main(["load", str(folder), "--database", str(database)])
 
-    error = capsys.readouterr().err.strip()
+    error = sentence(capsys)
     assert code == 1
-    assert "cannot be opened" in error
+    assert "is not a DuckDB file" in error
     assert "\n" not in error
 
 

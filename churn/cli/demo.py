@@ -1,0 +1,115 @@
+"""``churn demo``."""
+
+from __future__ import annotations
+
+import time
+from datetime import date
+from pathlib import Path
+
+import click
+
+from churn.cli.options import Day, debug_option
+
+# An event before 2010 would be rejected as implausible.
+FIRST_START, LAST_START = date(2011, 1, 1), date(2100, 1, 1)
+
+
+@click.command("demo")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder to write; must be new or empty.",
+)
+@click.option(
+    "--accounts",
+    type=click.IntRange(1, 2_000_000),
+    default=1_000,
+    show_default=True,
+    metavar="NUMBER",
+    help="Customer companies.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3_650),
+    default=365,
+    show_default=True,
+    metavar="NUMBER",
+    help="Days to simulate.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=7,
+    show_default=True,
+    metavar="NUMBER",
+    help="Seed of every random draw.",
+)
+@click.option(
+    "--start",
+    type=Day(FIRST_START, LAST_START),
+    default="2025-01-01",
+    show_default=True,
+    metavar="DAY",
+    help="First day.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    metavar="NUMBER",
+    help="Processes; the output does not depend on it. Default: one per core.",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice(["dates", "flags"]),
+    default="dates",
+    show_default=True,
+    help="How the CRM marks cancellations and restarts.",
+)
+@click.option(
+    "--seeds",
+    is_flag=True,
+    help="Write the small company of the repository as dbt seeds instead.",
+)
+@debug_option
+def command(
+    out: Path | None,
+    accounts: int,
+    days: int,
+    seed: int,
+    start: date,
+    workers: int | None,
+    dialect: str,
+    seeds: bool,
+) -> None:
+    """Generate the raw data of a demo company.
+
+    Writes a landing zone of all five sources, with dirty records, and the truth for
+    evaluation. `churn load` reads it.
+    """
+    from churn.cli.output import ProgressDisplay, print_text
+
+    if seeds:
+        from churn.demo.seeds import write_seeds
+
+        folder = out or Path("seeds")
+        print_text(f"Wrote the seeds: {write_seeds(folder):,} bytes in {folder}")
+        return
+    if out is None:
+        raise click.UsageError("name the folder to write with --out DIR")
+    if out.exists() and any(out.iterdir()):
+        raise click.UsageError(f"--out {out} is not empty: name a new folder")
+
+    from churn.demo.generate import generate
+    from churn.demo.settings import Settings
+
+    settings = Settings(
+        accounts=accounts, days=days, seed=seed, start=start, dialect=dialect
+    )
+    started = time.monotonic()
+    with ProgressDisplay() as display:
+        records = generate(settings, out, workers, display.update)
+    print_text(
+        f"Wrote {records:,} clickstream records of {accounts:,} accounts over "
+        f"{days:,} days to {out} in {time.monotonic() - started:.1f} s"
+    )

@@ -1,0 +1,82 @@
+"""``churn run``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from churn.cli.load import show_load_report
+from churn.cli.options import load_demo_project, shared_options
+from churn.cli.summary import show_summary
+
+
+@click.command("run")
+@click.option(
+    "--accounts",
+    type=click.IntRange(1, 2_000_000),
+    default=1_000,
+    show_default=True,
+    metavar="NUMBER",
+    help="Customer companies.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, 3_650),
+    default=365,
+    show_default=True,
+    metavar="NUMBER",
+    help="Days to simulate.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    default=7,
+    show_default=True,
+    metavar="NUMBER",
+    help="Seed of every random draw.",
+)
+@shared_options
+@click.pass_context
+def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
+    """Build a demo company and show the result.
+
+    Generates the company's files, loads them, runs `dbt build` and prints the summary.
+    A second run finds nothing new to do. Works in the package's own project, also from
+    other folders.
+    """
+    from churn.cli.output import ProgressDisplay, print_text
+    from churn.demo.run import DemoRun
+    from churn.demo.settings import Settings
+    from churn.operations.dbt_runner import run_dbt
+
+    project = load_demo_project(ctx)
+    demo = DemoRun(project, Settings(accounts=accounts, days=days, seed=seed))
+    started = time.monotonic()
+    with ProgressDisplay() as display:
+        print_text(f"== 1/4 A demo company: {accounts:,} accounts, {days:,} days")
+        if demo.is_generated:
+            print_text(f"already generated: {demo.landing_zone}", indent=3, wrap=False)
+        else:
+            demo.generate(display.update)
+
+        print_text("== 2/4 Loading its files into the raw tables")
+        report = demo.load(display.update)
+        code = show_load_report(project, report)
+        if code:
+            return code
+
+        print_text("== 3/4 From raw records to scores: dbt build")
+        display.begin("models and tests")
+        run_dbt(
+            project,
+            ["build", "--exclude=resource_type:seed"],
+            on_progress=lambda name, done, total: display.update(
+                "models and tests", done, total, name
+            ),
+            on_message=display.message,
+        )
+    print_text("== 4/4 The result")
+    show_summary(project)
+    print_text(f"Done in {time.monotonic() - started:.0f} seconds.")
+    return 0
