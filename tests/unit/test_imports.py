@@ -30,8 +30,6 @@ ALLOWED = {
     "web": {*OPERATIONS, "web"},
     "cli": {*OPERATIONS, "demo", "web", "cli"},
 }
-# Imports of a higher layer that remain. Remove an entry when its import is gone.
-REMAINING = {("churn/reports/model_card.py", "demo")}
 # The package of dbt Python models works in any project.
 STANDALONE = "dbt_local_python"
 MODULES = sorted(
@@ -76,15 +74,13 @@ def test_a_module_imports_only_lower_layers(path: Path) -> None:
     module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
     layer = layer_of(module)
     allowed = {STANDALONE} if layer == STANDALONE else ALLOWED[layer]
-    remaining = {layer for name, layer in REMAINING if name == path.as_posix()}
     layers = {(line, name, layer_of(name)) for line, name in imported(path)}
     wrong = [
         f"{path}:{line} imports {name}"
         for line, name, of_name in sorted(layers, key=str)
-        if of_name not in {*allowed, *remaining, None}
+        if of_name not in {*allowed, None}
     ]
     assert not wrong, f"The layer {layer} may import {sorted(allowed)}: {wrong}"
-    assert remaining <= {of_name for _, _, of_name in layers}, "Shorten REMAINING."
 
 
 @pytest.mark.parametrize(
