@@ -10,7 +10,8 @@
       alias: the name of the target table in the `merge`.
       predicates: the predicates that the model configures, or none.
 
-    A key without a date, or with more dates than one statement should name, adds
+    Without a date in `source` no row can match, and the predicate is `1 = 0`. A key
+    without a date column, or with more dates than one statement should name, adds
     nothing.
 #}
 {% macro merge_predicates(source, keys, alias, predicates=none) -%}
@@ -23,7 +24,9 @@
             ~ ') as key_day from ' ~ source
             ~ ' where ' ~ column.name ~ ' is not null'
         ).columns[0].values() | list -%}
-        {%- if churn.can_inline_dates(days) -%}
+        {%- if not days -%}
+            {%- do all_predicates.append('1 = 0') -%}
+        {%- elif churn.can_inline_dates(days) -%}
             {%- do all_predicates.append(
                 churn.date_in_list(alias ~ '.' ~ column.name, days)
             ) -%}
