@@ -10,7 +10,7 @@
       alias: the name of the target table in the `merge`.
       predicates: the predicates that the model configures, or none.
 
-    Without a date in `source` no row can match, and the predicate is `1 = 0`. A key
+    Without a date in `source` no row can match, and the predicate is `false`. A key
     without a date column, or with more dates than one statement should name, adds
     nothing.
 #}
@@ -24,9 +24,7 @@
             ~ ') as key_day from ' ~ source
             ~ ' where ' ~ column.name ~ ' is not null'
         ).columns[0].values() | list -%}
-        {%- if not days -%}
-            {%- do all_predicates.append('1 = 0') -%}
-        {%- elif churn.can_inline_dates(days) -%}
+        {%- if not days or churn.can_inline_dates(days) -%}
             {%- do all_predicates.append(
                 churn.date_in_list(alias ~ '.' ~ column.name, days)
             ) -%}
