@@ -6,12 +6,16 @@ without dbt.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.paths import SHARED_FOLDER, shared_folder
 
 if TYPE_CHECKING:
     from tests.support.project import DbtProject
@@ -35,11 +39,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.path.name.startswith(SLOWEST))
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the parse results after all workers have ended."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Create the folder that all workers share, before they start."""
     if not hasattr(config, "workerinput"):
-        for folder in Path(tempfile.gettempdir()).glob("churn-parsed-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        os.environ[SHARED_FOLDER] = tempfile.mkdtemp(prefix="churn-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder after all workers have ended."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(SHARED_FOLDER), ignore_errors=True)
 
 
 @pytest.fixture
@@ -60,9 +69,22 @@ def module_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
 
 @pytest.fixture(scope="session")
 def built_project(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
-    """Provide the built demo seeds, shared by all tests that only read."""
+    """Provide the built demo seeds, shared by all tests that only read.
+
+    One worker builds them, the others copy the files.
+    """
     from tests.support.project import DbtProject
 
-    project = DbtProject(tmp_path_factory.mktemp("seeds"))
-    project.dbt("build")
-    return project
+    built = shared_folder() / "seeds"
+    with built.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not built.exists():
+            folder = tmp_path_factory.mktemp("seeds")
+            project = DbtProject(folder)
+            # Writes manifest.json, which `build` does not write if it need not parse.
+            project.dbt("parse")
+            project.dbt("build")
+            shutil.move(folder, built)
+    copied = tmp_path_factory.mktemp("seeds") / "copied"
+    shutil.copytree(built, copied)
+    return DbtProject(copied)
