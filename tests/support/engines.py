@@ -26,6 +26,7 @@ import pytest
 from dbt.cli import requires
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+from dbt_common.tests import enable_test_caching
 
 from churn.config import use_schemas
 from dbt_local_python.spark import as_spark_frame
@@ -245,6 +246,9 @@ def stop_spark() -> None:
         SparkContext._jvm = None
 
 
+# dbt then parses each macro once in a process.
+enable_test_caching()
+
 # Commands that need only the manifest. Others write what parsing finds, or compare it.
 ON_A_MANIFEST = ("build", "run", "seed", "test", "compile")
 
@@ -279,6 +283,9 @@ def run_dbt(
         if root != ROOT or command[0] not in ON_A_MANIFEST:
             return dbtRunner().invoke(command), output.getvalue()
         key = _parse_key(command)
+        if "--write-json" not in command:
+            # Writing the manifest takes longer than the models of a small company.
+            command = [*command, "--no-write-json"]
         if key in _manifests:
             _manifests.move_to_end(key)
             result = dbtRunner(manifest=_manifests[key]).invoke(command)
