@@ -283,9 +283,10 @@ def run_dbt(
         if root != ROOT or command[0] not in ON_A_MANIFEST:
             return dbtRunner().invoke(command), output.getvalue()
         key = _parse_key(command)
+        # Writing the manifest and the log takes longer than most models.
+        command = [*command, "--log-level-file=none"]
         if "--write-json" not in command:
-            # Writing the manifest takes longer than the models of a small company.
-            command = [*command, "--no-write-json"]
+            command.append("--no-write-json")
         if key in _manifests:
             _manifests.move_to_end(key)
             result = dbtRunner(manifest=_manifests[key]).invoke(command)
