@@ -135,7 +135,9 @@ class SparkEngine(Engine):
                 "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
                 # The default code cache of that level is too small for Spark.
                 "-XX:ReservedCodeCacheSize=256m "
-                f"-Dderby.stream.error.file={self.folder / 'derby.log'}"
+                f"-Dderby.stream.error.file={self.folder / 'derby.log'} "
+                # The metastore need not survive a crash of the machine.
+                "-Dderby.system.durability=test"
             ),
         }
 

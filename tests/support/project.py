@@ -22,6 +22,10 @@ from churn.config import use_schemas
 from tests.support.engines import run_dbt
 from tests.support.paths import ROOT, shared_folder
 
+# Options of `dbt build` for tests of tables. The dbt unit tests read no table, so they
+# run once, in the build of the seeds.
+NO_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
+
 
 @dataclass
 class Finished:
