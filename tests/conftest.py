@@ -23,8 +23,19 @@ if TYPE_CHECKING:
 # Each folder of tests is a layer and a marker.
 LAYERS = ("unit", "dbt", "spark", "athena")
 
-# Files with the slowest tests, by prefix.
-SLOWEST = ("test_spark_runs", "test_replay", "test_order_of_arrival")
+# The files with the slowest tests, the slowest first.
+SLOWEST = (
+    "test_spark_runs",
+    "test_replay",
+    "test_order_of_arrival",
+    "test_crm_incremental",
+    "test_spark_thrift",
+    "test_killed_runs",
+    "test_clickstream_incremental",
+    "test_feature_snapshots",
+    "test_streaming_example",
+    "test_score_outcomes",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,7 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         layer = item.path.relative_to(Path(__file__).parent).parts[0]
         if layer in LAYERS:
             item.add_marker(layer)
-    items.sort(key=lambda item: not item.path.name.startswith(SLOWEST))
+    places = {f"{name}.py": place for place, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 def pytest_configure(config: pytest.Config) -> None:
