@@ -153,17 +153,11 @@ def write_company(folder: Path) -> None:
 
 def test_the_wheel_has_the_whole_dbt_project(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    files = [ROOT / name for name in DBT_FILES]
-    tracked = subprocess.run(
-        ["git", "ls-files", *DBT_FOLDERS, "tests/fixtures"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    files += [ROOT / name for name in tracked.stdout.splitlines()]
-    missing = {f"churn/dbt_project/{path.relative_to(ROOT)}" for path in files} - names
-    assert not missing
+    project = [f"churn/dbt_project/{name}" for name in tracked(*DBT_PROJECT)]
+    library = tracked(*PACKAGES)
+    assert project
+    assert library
+    assert not {*project, *library} - names
     # Nothing else is installed beside the two packages.
     folders = {name.partition("/")[0] for name in names}
     assert {each for each in folders if not each.endswith(".dist-info")} == {*PACKAGES}
