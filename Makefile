@@ -59,7 +59,7 @@ check-types: $(VENV)/dev.stamp
 check-unit: $(VENV)/dev.stamp
 	@$(BIN)/pytest --numprocesses=0 tests/unit
 
-# Everything is built anew in target/check, beside the user's database.
+# The build starts from nothing, in target/check, beside the user's database.
 check-build: $(VENV)/dev.stamp
 	@mkdir -p target/check && rm -f target/check/churn.duckdb*
 	@CHURN_DUCKDB_PATH=target/check/churn.duckdb $(BIN)/dbt --quiet build \

@@ -64,7 +64,7 @@ def install() -> None:
         UnsupportedDbtError: ``BaseAdapter.submit_python_job`` is not what this
             package wraps.
     """
-    original = getattr(BaseAdapter, "submit_python_job", None)
+    original: Any = getattr(BaseAdapter, "submit_python_job", None)
     if getattr(original, "is_local_python", False):
         return
     found = _parameters_of(original)
@@ -77,14 +77,15 @@ def install() -> None:
         )
 
     def submit_python_job(
-        self: BaseAdapter, parsed_model: dict, compiled_code: str
+        self: BaseAdapter, parsed_model: dict[str, Any], compiled_code: str
     ) -> AdapterResponse:
         if parsed_model["config"].get("submission_method") != METHOD:
-            return original(self, parsed_model, compiled_code)
+            response: AdapterResponse = original(self, parsed_model, compiled_code)
+            return response
         return _submit(self, parsed_model, compiled_code)
 
-    submit_python_job.is_local_python = True
-    BaseAdapter.submit_python_job = submit_python_job
+    submit_python_job.is_local_python = True  # type: ignore[attr-defined]
+    BaseAdapter.submit_python_job = submit_python_job  # type: ignore[method-assign]
     _give_adapters(stage_csv=_stage_csv, files_under=_files_under)
 
 
@@ -92,7 +93,7 @@ def _parameters_of(method: Any) -> list[str] | None:
     """The parameters of a method of dbt's, whatever decorators are around it."""
     if method is None:
         return None
-    found = list(inspect.signature(method).parameters)
+    found: list[str] | None = list(inspect.signature(method).parameters)
     for cell in getattr(method, "__closure__", None) or ():
         inner = cell.cell_contents
         if inspect.isfunction(inner) and inner.__name__ == "submit_python_job":
@@ -126,7 +127,7 @@ def _stage_csv(self: BaseAdapter, relation: Any, path: str) -> None:
 
 
 def _submit(
-    adapter: BaseAdapter, parsed_model: dict, compiled_code: str
+    adapter: BaseAdapter, parsed_model: dict[str, Any], compiled_code: str
 ) -> AdapterResponse:
     """Run one compiled Python model with the runner of its adapter."""
     from dbt.adapters.contracts.connection import AdapterResponse

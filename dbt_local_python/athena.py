@@ -74,12 +74,14 @@ class AthenaFrame(SqlFrame):
     all in memory meanwhile.
     """
 
+    _session: AthenaSession
     _sorted_by: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns; asks Athena, which reads nothing for it."""
-        return self._session.schema_of(self.query).names
+        names: list[str] = self._session.schema_of(self.query).names
+        return names
 
     def order(self, *columns: str) -> AthenaFrame:
         """The rows in the order of ``columns``, which later selections must keep."""

@@ -7,12 +7,14 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbt_common.exceptions import DbtRuntimeError
 
 if TYPE_CHECKING:
     from dbt.adapters.base.impl import BaseAdapter
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ class Job:
     @property
     def name(self) -> str:
         """Return the model's name, for messages."""
-        return self.model["name"]
+        name: str = self.model["name"]
+        return name
 
     @property
     def path(self) -> str:
         """Return the model's file, relative to its project."""
-        return self.model["original_file_path"]
+        path: str = self.model["original_file_path"]
+        return path
 
     def config(self, key: str, default: Any = None) -> Any:
         """Return one value of the model's configuration."""
@@ -97,7 +101,7 @@ class Job:
                 )
         return Model(self, namespace)
 
-    def guard(self, action: Callable[[], Any]) -> Any:
+    def guard(self, action: Callable[[], _T]) -> _T:
         """Run the model's code; an error names the model's file and line.
 
         Raises:

@@ -97,7 +97,8 @@ def replace_table(job: Job, relation: str, query: str) -> str:
 
 def file_format_of(job: Job) -> str:
     """The format of the model's table."""
-    return job.config("file_format", "iceberg")
+    file_format: str = job.config("file_format", "iceberg")
+    return file_format
 
 
 def _run_in_session(job: Job, code: str, relation: str) -> int | None:
@@ -126,7 +127,9 @@ def _use_this_python(session: SparkSession) -> None:
     environment of their own, which only ``PYSPARK_PYTHON`` can name.
     """
     context = session.sparkContext
-    if context.master.startswith("local") and "PYSPARK_PYTHON" not in os.environ:
+    if (context.master or "").startswith(
+        "local"
+    ) and "PYSPARK_PYTHON" not in os.environ:
         context.pythonExec = sys.executable
 
 

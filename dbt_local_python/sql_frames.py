@@ -53,7 +53,8 @@ class SqlFrame:
     @property
     def columns(self) -> list[str]:
         """Return the names of the columns."""
-        return self.filter("1 = 0").arrow().column_names
+        names: list[str] = self.filter("1 = 0").arrow().column_names
+        return names
 
     def order(self, *columns: str) -> SqlFrame:
         """Return the rows sorted by ``columns``."""

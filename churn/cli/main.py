@@ -109,8 +109,8 @@ class _Signals:
         try:
             yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            for restored, handler in previous.items():
+                signal.signal(restored, handler)
 
     @property
     def exit_code(self) -> int:

@@ -108,7 +108,7 @@ def project_command(function: F) -> F:
     return with_project  # type: ignore[return-value]
 
 
-class Day(click.ParamType):
+class Day(click.ParamType):  # type: ignore[type-arg]
     """A date such as 2025-03-01."""
 
     name = "day"
@@ -136,7 +136,7 @@ class Day(click.ParamType):
         return day
 
 
-class Variables(click.ParamType):
+class Variables(click.ParamType):  # type: ignore[type-arg]
     """A JSON object of dbt variables."""
 
     name = "variables"

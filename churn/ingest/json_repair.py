@@ -138,6 +138,8 @@ def _split(record: str) -> list[ParsedObject]:
             objects.append(_rejected(part, "not_an_object", type_name))
 
         separators = _SEPARATORS.match(text, end)
+        # The pattern matches the empty text too.
+        assert separators is not None
         position = separators.end()
         if "," in separators.group() and objects[-1].payload is not None:
             objects[-1] = objects[-1]._replace(is_repaired=True)

@@ -130,7 +130,8 @@ class _Listener:
         return self.on_message is not None
 
     def __call__(self, event: EventMsg) -> None:
-        info, data = event.info, event.data
+        info: Any = event.info
+        data: Any = event.data
         if info.name in _RESULTS and self.on_progress is not None:
             # dbt uses different fields for the total of models and of tests.
             total = getattr(data, "total", 0) or getattr(data, "num_models", 0)
@@ -169,6 +170,7 @@ def _released_database(project: Project) -> Iterator[None]:
         if project.adapter == "duckdb":
             from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-            if DuckDBConnectionManager._ENV is not None:
-                DuckDBConnectionManager._ENV.close()
-            DuckDBConnectionManager.close_all_connections()
+            manager: Any = DuckDBConnectionManager
+            if manager._ENV is not None:
+                manager._ENV.close()
+            manager.close_all_connections()

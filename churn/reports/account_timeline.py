@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import duckdb
 
@@ -66,7 +67,7 @@ class Account:
 
     def rows(
         self, table: str, columns: list[str], order: str, condition: str = "true"
-    ) -> list[tuple]:
+    ) -> list[tuple[Any, ...]]:
         """Return the account's rows, or none if the table lacks one of the columns."""
         if not {"account_id", *columns} <= self.columns(table):
             return []
@@ -76,7 +77,7 @@ class Account:
             [self.account_id],
         ).fetchall()
 
-    def visits_per_week(self) -> list[tuple]:
+    def visits_per_week(self) -> list[tuple[Any, ...]]:
         """Return week, visits, page views, subscribe hovers and clicks of each week."""
         required = {
             "account_id",
@@ -95,7 +96,7 @@ class Account:
             [self.account_id],
         ).fetchall()
         # Add the weeks without visits.
-        filled: list[tuple] = []
+        filled: list[tuple[Any, ...]] = []
         for week in weeks:
             while filled and filled[-1][0] + timedelta(weeks=1) < week[0]:
                 filled.append((filled[-1][0] + timedelta(weeks=1), 0, 0, 0, 0))
@@ -241,7 +242,7 @@ def _periods(account: Account) -> Iterator[str]:
         yield f"{number}  from {start} {until}{', won back' if winback else ''}"
 
 
-def label_ranges(labels: list[tuple]) -> Iterator[str]:
+def label_ranges(labels: list[tuple[Any, ...]]) -> Iterator[str]:
     """Yield ranges of as-of dates with the same outcome."""
     ranges: list[tuple[str, date, date, int]] = []
     for day, status, is_churned, churn_date in labels:
@@ -259,7 +260,7 @@ def label_ranges(labels: list[tuple]) -> Iterator[str]:
         yield f"{days}  {outcome} ({count} {'date' if count == 1 else 'dates'})"
 
 
-def scores(account: Account) -> list[tuple]:
+def scores(account: Account) -> list[tuple[Any, ...]]:
     """Return the account's scores by date, with their reasons joined."""
     columns = ["as_of_date", "churn_probability", "risk_band"]
     reasons = ["reason_1", "reason_2", "reason_3"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.project import DbtProject
+from tests.support.project import NO_UNIT_TESTS, DbtProject
 
 RAW_ONLY = ("--exclude", "resource_type:seed")
 
@@ -67,7 +67,7 @@ def test_a_missing_column_is_named(project: DbtProject) -> None:
 
 def test_empty_sources_build_and_are_reported(project: DbtProject) -> None:
     project.create_raw_tables()
-    finished = project.dbt("build", *RAW_ONLY)
+    finished = project.dbt("build", *NO_UNIT_TESTS, *RAW_ONLY)
     output = flat(finished.output)
     for table in ("events", "accounts", "contacts", "invoices", "calls"):
         assert f'"raw_{table}" is empty' in output

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.arrivals import records
 from tests.support.paths import ROOT
-from tests.support.project import DbtProject
+from tests.support.project import NO_UNIT_TESTS, DbtProject
 
 START = datetime(2025, 3, 1)
 LINE = [
@@ -42,8 +42,8 @@ TABLES = {
 }
 
 
-def build(project: DbtProject, *arguments: str, command: str = "build") -> None:
-    project.dbt(command, *arguments, "-s", *LINE, load_demo_seeds=False)
+def build(project: DbtProject, *arguments: str) -> None:
+    project.dbt("build", *NO_UNIT_TESTS, *arguments, "-s", *LINE, load_demo_seeds=False)
 
 
 def prepare(project: DbtProject) -> None:
@@ -91,19 +91,10 @@ def test_a_run_without_new_records_changes_nothing(project: DbtProject) -> None:
     assert "needs the rows that int_affected_sessions has" in refused.output
 
 
-@pytest.mark.parametrize("is_deleted", [False, True])
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
-    tmp_path: Path, is_deleted: bool, is_killed: bool
-) -> None:
-    """Only the YAML is changed. A run may be killed between delete and append."""
-    root = tmp_path / "project"
-    shutil.copytree(
-        ROOT,
-        root,
-        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "*.duckdb"),
-    )
-    project = DbtProject(tmp_path, root)
+@pytest.fixture(scope="module")
+def with_rejects(module_project: DbtProject) -> DbtProject:
+    """Provide built records, some of which the field mapping cannot read."""
+    project = module_project
     prepare(project)
     mapped = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
     unmapped = {
@@ -134,6 +125,23 @@ def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
         "select reject_reason, count(*) from stg_clickstream__rejects "
         "group by 1 order by 1"
     ) == [("missing_required_field", 2), ("not_json", 1)]
+    return project
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
+    with_rejects: DbtProject, tmp_path: Path, is_deleted: bool, is_killed: bool
+) -> None:
+    """Only the YAML is changed. A run may be killed between delete and append."""
+    root = tmp_path / "project"
+    shutil.copytree(
+        ROOT,
+        root,
+        ignore=shutil.ignore_patterns(".git", ".venv", "target", "logs", "*.duckdb"),
+    )
+    project = DbtProject(tmp_path, root)
+    shutil.copy(with_rejects.database, project.database)
 
     folder = root / "models/staging/clickstream/base"
     field_mapping = folder / "base_clickstream__parsed_records.yml"

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from tests.dbt.test_clickstream_scenarios import SCENARIOS
-from tests.support.project import DbtProject
+from tests.support.project import NO_UNIT_TESTS, DbtProject
 
 COUNT = int(os.environ.get("CHURN_MUTATED_RECORDS", "4000"))
 SEED = int(os.environ.get("CHURN_MUTATION_SEED", "20250301"))
@@ -205,7 +205,7 @@ def mutations(module_project: DbtProject, payloads: list[str]) -> DbtProject:
         }
     )
     project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
-    project.dbt("build", "-s", *MODELS, load_demo_seeds=False)
+    project.dbt("build", *NO_UNIT_TESTS, "-s", *MODELS, load_demo_seeds=False)
     return project
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.support.paths import ROOT
-from tests.support.project import DbtProject
+from tests.support.project import NO_UNIT_TESTS, DbtProject
 
 RECEIVED_AT = datetime(2025, 3, 1, 10, 5)
 MODELS = (
@@ -91,6 +91,7 @@ def clickstream(module_project: DbtProject) -> DbtProject:
     project.write("raw.raw_events", frame.astype({"received_at": "datetime64[us]"}))
     project.dbt(
         "build",
+        *NO_UNIT_TESTS,
         "-s",
         *f"{MODELS} every_raw_record_is_processed no_raw_record_is_lost".split(),
         load_demo_seeds=False,

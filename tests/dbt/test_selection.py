@@ -72,7 +72,7 @@ def test_selected_tests_read_only_selected_tables(
 
 @pytest.mark.parametrize("name", BUILT)
 def test_selection_builds_on_an_empty_database(project: DbtProject, name: str) -> None:
-    project.dbt("build", "--select", f"+{name}")
+    project.dbt("build", "--write-json", "--select", f"+{name}")
     results = json.loads((project.folder / "target" / "run_results.json").read_text())
     statuses = {each["unique_id"]: each["status"] for each in results["results"]}
     assert statuses[f"model.churn.{name}"] == "success"

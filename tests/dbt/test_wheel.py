@@ -15,12 +15,34 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 
 from tests.support.paths import ROOT
 
-# Folders of the dbt project; the wheel has all their files.
-DBT_FOLDERS = ("models", "python_models", "macros", "seeds", "tests/data")
-DBT_FILES = ("dbt_project.yml", "profiles.yml")
+PACKAGES = ("churn", "dbt_local_python")
+# The folders and files of the dbt project.
+DBT_PROJECT = (
+    "dbt_project.yml",
+    "profiles.yml",
+    "models",
+    "python_models",
+    "macros",
+    "seeds",
+    "tests/data",
+    "tests/fixtures",
+)
+
+
+def tracked(*paths: str) -> list[str]:
+    """Return the files that git tracks under some paths."""
+    listing = subprocess.run(
+        ["git", "ls-files", *paths],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return listing.stdout.splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -131,23 +153,14 @@ def write_company(folder: Path) -> None:
 
 def test_the_wheel_has_the_whole_dbt_project(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
-    files = [ROOT / name for name in DBT_FILES]
-    tracked = subprocess.run(
-        ["git", "ls-files", *DBT_FOLDERS, "tests/fixtures"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    files += [ROOT / name for name in tracked.stdout.splitlines()]
-    missing = {f"churn/dbt_project/{path.relative_to(ROOT)}" for path in files} - names
-    assert not missing
+    project = [f"churn/dbt_project/{name}" for name in tracked(*DBT_PROJECT)]
+    library = tracked(*PACKAGES)
+    assert project
+    assert library
+    assert not {*project, *library} - names
     # Nothing else is installed beside the two packages.
     folders = {name.partition("/")[0] for name in names}
-    assert {each for each in folders if not each.endswith(".dist-info")} == {
-        "churn",
-        "dbt_local_python",
-    }
+    assert {each for each in folders if not each.endswith(".dist-info")} == {*PACKAGES}
 
 
 def test_the_installed_package_is_complete(installed: Installed) -> None:
@@ -161,6 +174,19 @@ def test_the_installed_package_is_complete(installed: Installed) -> None:
     assert "init" in installed.run("churn", "--help")
 
 
+def answer_all(path: Path) -> bool:
+    """Accept what `init` proposes; return whether there was a question."""
+    content = yaml.safe_load(path.read_text())
+    questions = content.pop("questions", None) or []
+    answers = content.setdefault("answers", None) or {}
+    for question in questions:
+        candidates = [each["value"] for each in question.get("candidates") or []]
+        proposal = question.get("proposal")
+        answers[question["key"]] = proposal or next(iter(candidates), "none")
+    path.write_text(yaml.safe_dump({**content, "answers": answers}))
+    return bool(questions)
+
+
 def test_a_company_is_built_with_the_wheel_alone(installed: Installed) -> None:
     write_company(installed.work)
     installed.run(
@@ -169,17 +195,17 @@ def test_a_company_is_built_with_the_wheel_alone(installed: Installed) -> None:
         *("--out", "mine"),
     )
     company = installed.work / "mine"
+    while answer_all(company / "onboarding.yml"):
+        installed.run("churn", "init", cwd=company)
     for file in company.rglob("*.yml"):
         assert str(ROOT) not in file.read_text(), file
-        # A deleted question accepts what `init` proposes.
-        lines = file.read_text().splitlines(keepends=True)
-        file.write_text("".join(line for line in lines if "QUESTION:" not in line))
     dbt = ("python", "-m", "dbt.cli.main")
-    installed.run(*dbt, "deps", "--profiles-dir", ".", cwd=company)
+    installed.run(*dbt, "deps", cwd=company)
     assert "No problems found" in installed.run("churn", "check", cwd=company)
-    installed.run(*dbt, "build", "--profiles-dir", ".", cwd=company)
+    installed.run(*dbt, "build", cwd=company)
 
-    with duckdb.connect(str(company / "mine.duckdb"), read_only=True) as connection:
+    (database,) = company.glob("*.duckdb")
+    with duckdb.connect(str(database), read_only=True) as connection:
         (events,) = connection.execute(
             "select count(*) from main_staging.stg_clickstream__events"
         ).fetchone()

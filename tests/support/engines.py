@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,10 @@ from typing import Any, ClassVar
 import duckdb
 import pyarrow as pa
 import pytest
+from dbt.cli import requires
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt.contracts.graph.manifest import Manifest
+from dbt_common.tests import enable_test_caching
 
 from churn.config import use_schemas
 from dbt_local_python.spark import as_spark_frame
@@ -65,7 +69,7 @@ class Engine:
         command += ["--project-dir", str(self.root), "--profiles-dir", str(ROOT)]
         if variables:
             command += ["--vars", json.dumps(variables)]
-        result, output = run_dbt(command, self.environment)
+        result, output = run_dbt(command, self.environment, self.root)
         if check and not result.success:
             pytest.fail(f"dbt {' '.join(command)}\n{output[-8000:]}")
         return result
@@ -131,7 +135,9 @@ class SparkEngine(Engine):
                 "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC "
                 # The default code cache of that level is too small for Spark.
                 "-XX:ReservedCodeCacheSize=256m "
-                f"-Dderby.stream.error.file={self.folder / 'derby.log'}"
+                f"-Dderby.stream.error.file={self.folder / 'derby.log'} "
+                # The metastore need not survive a crash of the machine.
+                "-Dderby.system.durability=test"
             ),
         }
 
@@ -242,14 +248,30 @@ def stop_spark() -> None:
         SparkContext._jvm = None
 
 
+# dbt then parses each macro once in a process.
+enable_test_caching()
+
+# Commands that need only the manifest. Others write what parsing finds, or compare it.
+ON_A_MANIFEST = ("build", "run", "seed", "test", "compile")
+
+# The manifests that this process used last, by what parsing depends on.
+_manifests: OrderedDict[str, Manifest] = OrderedDict()
+_MOST_MANIFESTS = 4
+
+
 def run_dbt(
-    command: list[str], environment: dict[str, str]
+    command: list[str], environment: dict[str, str], root: Path
 ) -> tuple[dbtRunnerResult, str]:
     """Run one dbt command in this process, which saves dbt's start.
+
+    Commands on this repository's project with the same variables, target and
+    environment share one manifest, so only the first of them parses the project.
 
     Args:
         command: The command and its options.
         environment: Environment variables, set while it runs.
+        root: The folder of the dbt project. Only this repository is parsed once,
+            because tests change others.
 
     Returns:
         dbt's result, and what it wrote to the terminal.
@@ -260,8 +282,57 @@ def run_dbt(
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(output),
     ):
-        result = dbtRunner().invoke(command)
+        if root != ROOT or command[0] not in ON_A_MANIFEST:
+            return dbtRunner().invoke(command), output.getvalue()
+        key = _parse_key(command)
+        # Writing the manifest and the log takes longer than most models.
+        command = [*command, "--log-level-file=none"]
+        if "--write-json" not in command:
+            command.append("--no-write-json")
+        if key in _manifests:
+            _manifests.move_to_end(key)
+            result = dbtRunner(manifest=_manifests[key]).invoke(command)
+            return result, output.getvalue()
+        with _parsed_manifests() as parsed:
+            result = dbtRunner().invoke(command)
+        for manifest in parsed:
+            _manifests[key] = manifest
+        while len(_manifests) > _MOST_MANIFESTS:
+            _manifests.popitem(last=False)
     return result, output.getvalue()
+
+
+def _parse_key(command: list[str]) -> str:
+    """Return all that a manifest depends on, apart from the project's files."""
+    options = [
+        command[number + 1]
+        for number, option in enumerate(command)
+        if option in ("--vars", "--target", "--profiles-dir", "--profile")
+    ]
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("CHURN_", "DBT_", "ATHENA_"))
+        and name not in ("DBT_TARGET_PATH", "DBT_LOG_PATH")
+    }
+    return json.dumps([options, environment], sort_keys=True)
+
+
+@contextlib.contextmanager
+def _parsed_manifests() -> Iterator[list[Manifest]]:
+    """Collect the manifests that dbt parses without an error."""
+    parse, parsed = requires.parse_manifest, []
+
+    def parse_and_keep(*arguments: Any, **options: Any) -> Manifest:
+        manifest = parse(*arguments, **options)
+        parsed.append(manifest)
+        return manifest
+
+    requires.parse_manifest = parse_and_keep
+    try:
+        yield parsed
+    finally:
+        requires.parse_manifest = parse
 
 
 @contextlib.contextmanager

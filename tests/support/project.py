@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,11 @@ from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
 from churn.config import use_schemas
 from tests.support.engines import run_dbt
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, shared_folder
 
-# Parse results of this test run by the variables, shared by all workers. A full parse
-# takes longer than most tests.
-PARSED = Path(tempfile.gettempdir()) / (
-    f"churn-parsed-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-)
+# Options of `dbt build` for tests of tables. The dbt unit tests read no table, so they
+# run once, in the build of the seeds.
+NO_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
 
 
 @dataclass
@@ -63,7 +60,7 @@ class DbtProject:
         command = self._command(arguments, variables)
         self._restore_parsed(variables)
         with contextlib.chdir(self.folder):
-            result, output = run_dbt(command, self.environment)
+            result, output = run_dbt(command, self.environment, self.root)
         # The next project's database has the same relative path.
         DuckDBConnectionManager.close_all_connections()
         self._store_parsed(variables)
@@ -108,21 +105,32 @@ class DbtProject:
         return command + (["--vars", json.dumps(variables)] if variables else [])
 
     def _parsed(self, variables: dict[str, Any]) -> tuple[Path, Path]:
-        """Return the paths of dbt's parse result and of this test run's copy."""
+        """Return the paths of dbt's parse result and of this test run's copy.
+
+        All workers share the copy: a full parse takes longer than most tests.
+        """
         key = json.dumps(variables, sort_keys=True, default=str)
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.msgpack"
-        return self.folder / "target" / "partial_parse.msgpack", PARSED / name
+        return self.folder / "target" / "partial_parse.msgpack", shared_folder() / name
 
     def _restore_parsed(self, variables: dict[str, Any]) -> None:
+        """Start with the parse result of the repository, also in a copy of it.
+
+        dbt parses the files that a test has changed in the copy.
+        """
         in_target, stored = self._parsed(variables)
-        if self.root == ROOT and stored.exists():
+        is_needed = self.root == ROOT or not in_target.exists()
+        if is_needed and stored.exists() and self._is_repository():
             in_target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(stored, in_target)
+
+    def _is_repository(self) -> bool:
+        settings = "dbt_project.yml"
+        return (self.root / settings).read_bytes() == (ROOT / settings).read_bytes()
 
     def _store_parsed(self, variables: dict[str, Any]) -> None:
         in_target, stored = self._parsed(variables)
         if self.root == ROOT and in_target.exists() and not stored.exists():
-            PARSED.mkdir(exist_ok=True)
             # Copy, then rename, because another worker can read at the same time.
             temporary = stored.with_suffix(f".{os.getpid()}")
             shutil.copyfile(in_target, temporary)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import json
 import os
@@ -14,10 +13,10 @@ import duckdb
 import pytest
 
 from churn.cli.main import main
-from churn.demo import Settings, generate
 from churn.ingest import load as load_module
 from churn.ingest.file_readers import RAW_TABLES
 from churn.ingest.load import LoadError, load
+from tests.support.landing import fingerprint, rows, write_landing_zone
 from tests.support.paths import ROOT
 
 
@@ -32,9 +31,7 @@ TABLES = [table.name for table in RAW_TABLES]
 
 @pytest.fixture(scope="module")
 def landing_zone(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("load") / "landing"
-    generate(Settings(accounts=25, days=30, seed=2), out, workers=1)
-    return out
+    return write_landing_zone(tmp_path_factory.mktemp("load"))
 
 
 @pytest.fixture
@@ -57,41 +54,9 @@ def write(folder: Path, path: str, content: bytes | str) -> Path:
     return file
 
 
-def rows(database: Path, sql: str) -> list[tuple]:
-    with duckdb.connect(str(database), read_only=True) as connection:
-        return connection.execute(sql).fetchall()
-
-
-def fingerprint(database: Path) -> dict[str, tuple]:
-    """Return count and checksum of every raw table, independent of row order."""
-    return {
-        table: rows(
-            database,
-            f"select count(*), sum(hash(t)) from raw.{table} as t",
-        )[0]
-        for table in TABLES
-    }
-
-
 EVENTS = "clickstream/dt=2025-03-01/part-0.jsonl.gz"
 ENVELOPE = '{"received_at":"2025-03-01T10:00:00.5Z","payload":"{\\"a\\":1}"}\n'
 ACCOUNTS_HEADER = ",".join(RAW_TABLES[1].columns)
-
-
-def test_raw_tables_match_the_sources(landing_zone, database, project):
-    load(landing_zone, database)
-    project.create_raw_tables()
-
-    def columns(path):
-        return rows(
-            path,
-            """select table_name, column_name, data_type
-            from information_schema.columns
-            where table_schema = 'raw' and table_name <> 'loaded_files'
-            order by table_name, ordinal_position""",
-        )
-
-    assert columns(database) == columns(project.database)
 
 
 def test_every_file_is_loaded_exactly_once(landing_zone, database):
@@ -392,34 +357,3 @@ def test_tables_with_other_rows_are_refused(folder, database):
         load(folder, database)
 
     assert rows(database, "select count(*) from raw.raw_events") == [(1,)]
-
-
-def test_dbt_seed_keeps_loaded_tables(landing_zone, project):
-    load(landing_zone, project.database)
-    loaded = fingerprint(project.database)
-
-    for arguments in (["seed"], ["seed", "--full-refresh"]):
-        finished = project.dbt(*arguments)
-        assert "Left alone" in finished.output
-        assert fingerprint(project.database) == loaded
-
-
-def test_seeds_are_loaded_as_written(project, landing_zone):
-    project.dbt("seed", "--select", "tag:raw")
-
-    for table in RAW_TABLES:
-        path = ROOT / "seeds" / f"{table.name}.csv"
-        with path.open(encoding="utf-8", newline="") as file:
-            written = [
-                tuple(field or None for field in row) for row in csv.reader(file)
-            ][1:]
-        found = project.query(
-            f"select columns(*)::varchar from raw.{table.name} order by rowid"
-        )
-        numbers = list(table.columns.values()).count("double")
-        if not numbers:
-            assert found == written
-        assert len(found) == len(written)
-
-    with pytest.raises(LoadError, match="holds rows that no load wrote"):
-        load(landing_zone, project.database)
