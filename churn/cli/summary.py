@@ -117,8 +117,9 @@ def _show_accounts(summary: Summary) -> None:
     if summary.as_of_date is None:
         print_text("No account has been scored yet.")
         return
+    count = len(summary.riskiest)
     print_text(
-        f"The {len(summary.riskiest)} accounts most likely to leave, as of "
+        f"The {count} account{'s' if count != 1 else ''} most likely to leave, as of "
         f"{summary.as_of_date}"
     )
     for number, account in enumerate(summary.riskiest, start=1):
