@@ -145,3 +145,25 @@ def test_progress_outside_a_terminal_is_a_line_for_each_tenth(
     lines = captured.err.splitlines()
     assert lines[:2] == ["   files: 10 of 100", "   files: 20 of 100"]
     assert lines[10:] == ["   first", "   second [red]", "   days: 1 of 1"]
+
+
+class Terminal(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_results_beside_a_bar_go_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as in `churn run > results.txt` at a terminal."""
+    results, terminal = io.StringIO(), Terminal()
+    monkeypatch.setattr(sys, "stdout", results)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with ProgressDisplay() as display:
+        display.update("files", 1, 2, "item")
+        print_text("a result")
+        display.message("a message [red]")
+    assert results.getvalue() == "a result\n"
+    assert "a message [red]" in terminal.getvalue()
+    assert "files" in terminal.getvalue()
