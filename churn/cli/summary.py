@@ -134,7 +134,9 @@ def _show_accounts(summary: Summary) -> None:
         if account.reasons:
             print_text(f"why: {'; '.join(map(safe_text, account.reasons))}", None, 3, 5)
         if account.offer:
-            print_text(f"offer: {safe_text(account.offer)}", None, 3, 7)
+            because = account.offer_because
+            evidence = f" ({safe_text(because)})" if because else ""
+            print_text(f"offer: {safe_text(account.offer)}{evidence}", None, 3, 7)
 
 
 def _freshness(summary: Summary) -> list[tuple[str, str]]:
