@@ -125,7 +125,7 @@ class Project:
             variables=_resolve_variables(settings, package_dir),
             package_dir=package_dir,
             settings=settings,
-            given_database=None if database is None else Path(database).absolute(),
+            given_database=None if database is None else _absolute(database),
         )
 
     @property
@@ -164,7 +164,7 @@ class Project:
                 f"The target `{self.target}` is the database {path}, and this command "
                 "reads a DuckDB file: name one with --database."
             )
-        return self.work_dir / Path(path).expanduser()
+        return _absolute(self.work_dir / Path(path).expanduser())
 
     @property
     def target_path(self) -> Path:
@@ -385,7 +385,7 @@ def _is_package(folder: Path) -> bool:
 def _find_project_dir(given: Path | str | None, has_database: bool) -> Path:
     given = given or _dbt_environment("PROJECT_DIR")
     if given:
-        folder = Path(given).absolute()
+        folder = _absolute(given)
         if (folder / PROJECT_FILE).is_file():
             return folder
         raise UserError(
@@ -409,9 +409,7 @@ def _find_profile(
 ) -> tuple[Path, Mapping[str, Any]]:
     """Return the path of ``profiles.yml`` and the profile in it."""
     folders = (
-        [Path(given).absolute()]
-        if given
-        else [Path.cwd(), project_dir, Path.home() / ".dbt"]
+        [_absolute(given)] if given else [Path.cwd(), project_dir, Path.home() / ".dbt"]
     )
     paths = [folder / PROFILES_FILE for folder in dict.fromkeys(folders)]
     existing = [path for path in paths if path.is_file()]
@@ -485,6 +483,11 @@ def _resolve_variables(settings: Mapping[str, Any], package: Path) -> Mapping[st
         resolved |= {k: v for k, v in variables.items() if k != PACKAGE_NAME}
         resolved |= specific
     return resolved
+
+
+def _absolute(path: Path | str) -> Path:
+    """Return an absolute path without ``..``, for messages; links are kept."""
+    return Path(os.path.abspath(path))
 
 
 def _dbt_environment(name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,9 @@ def command(project: Project) -> int:
     from churn.cli.output import print_text
     from churn.onboarding.check import problems, read_project
 
-    found = list(problems(read_project(project.project_dir), project.database))
+    # Paths of files in variables are relative to the folder in which dbt runs.
+    with contextlib.chdir(project.work_dir):
+        found = list(problems(read_project(project.project_dir), project.database))
     for problem in found:
         print_text(f"- {problem}")
     if not found:

@@ -198,6 +198,8 @@ class ProgressDisplay:
                 TextColumn("{task.fields[item]}", markup=False),
                 console=self._console,
                 transient=True,
+                # Print results above the bar, unless they go into a file.
+                redirect_stdout=sys.stdout.isatty(),
                 # Steps differ in length, so look at more than the last ones.
                 speed_estimate_period=600,
             )

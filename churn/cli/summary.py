@@ -117,8 +117,9 @@ def _show_accounts(summary: Summary) -> None:
     if summary.as_of_date is None:
         print_text("No account has been scored yet.")
         return
+    count = len(summary.riskiest)
     print_text(
-        f"The {len(summary.riskiest)} accounts most likely to leave, as of "
+        f"The {count} account{'s' if count != 1 else ''} most likely to leave, as of "
         f"{summary.as_of_date}"
     )
     for number, account in enumerate(summary.riskiest, start=1):
@@ -133,7 +134,9 @@ def _show_accounts(summary: Summary) -> None:
         if account.reasons:
             print_text(f"why: {'; '.join(map(safe_text, account.reasons))}", None, 3, 5)
         if account.offer:
-            print_text(f"offer: {safe_text(account.offer)}", None, 3, 7)
+            because = account.offer_because
+            evidence = f" ({safe_text(because)})" if because else ""
+            print_text(f"offer: {safe_text(account.offer)}{evidence}", None, 3, 7)
 
 
 def _freshness(summary: Summary) -> list[tuple[str, str]]:

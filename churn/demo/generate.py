@@ -123,7 +123,7 @@ def _write_days(
             for file, rows in ((broken_file, broken), (hazard_file, hazard)):
                 if rows:
                     file.write(compress("\n".join([*rows, ""]).encode()))
-            report_progress(f"days ({records:,} records)", done, len(days))
+            report_progress("days", done, len(days))
     return records
 
 

@@ -98,6 +98,7 @@ class RiskyAccount:
         currency: The currency of the revenue, if the CRM has one.
         reasons: Reasons in words, the most important first.
         offer: The recommended offer.
+        offer_because: The evidence for it, in words.
     """
 
     account_id: str
@@ -108,6 +109,7 @@ class RiskyAccount:
     currency: str | None
     reasons: Sequence[str]
     offer: str | None
+    offer_because: str | None
 
     @property
     def money(self) -> str | None:
@@ -272,4 +274,5 @@ def _risky_account(score: Mapping[str, Any]) -> RiskyAccount:
             if score.get(name)
         ],
         offer=score.get("recommended_offer"),
+        offer_because=score.get("offer_because"),
     )

@@ -7,7 +7,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from churn.cli.output import (
@@ -17,6 +17,9 @@ from churn.cli.output import (
     print_text,
     safe_text,
 )
+
+# Other programs can slow a test down.
+UNTIMED = settings(deadline=None)
 
 # All code points, with more of those that terminals act on.
 HOSTILE = st.text(
@@ -33,6 +36,7 @@ DIRECTION_MARKS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e") | set(
 )
 
 
+@UNTIMED
 @given(HOSTILE)
 def test_safe_text_has_no_character_that_a_terminal_acts_on(value: str) -> None:
     text = safe_text(value)
@@ -43,6 +47,7 @@ def test_safe_text_has_no_character_that_a_terminal_acts_on(value: str) -> None:
     text.encode("utf-8")
 
 
+@UNTIMED
 @given(HOSTILE, st.integers(0, 40))
 def test_safe_text_is_idempotent_and_bounded(value: str, limit: int) -> None:
     text = safe_text(value, limit)
@@ -50,6 +55,7 @@ def test_safe_text_is_idempotent_and_bounded(value: str, limit: int) -> None:
     assert safe_text(text, limit) == text
 
 
+@UNTIMED
 @given(HOSTILE, HOSTILE)
 def test_values_that_differ_in_hidden_characters_stay_different(
     one: str, two: str
@@ -65,6 +71,7 @@ def test_values_that_differ_in_hidden_characters_stay_different(
         assert safe_text(one) != safe_text(two)
 
 
+@UNTIMED
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=100))
 def test_plain_text_is_unchanged(value: str) -> None:
     assert safe_text(value) == value
@@ -90,6 +97,7 @@ def test_examples(value: object, text: str) -> None:
     assert safe_text(value) == text
 
 
+@UNTIMED
 @given(HOSTILE, HOSTILE)
 def test_rich_interprets_no_markup_and_writes_no_escape(one: str, two: str) -> None:
     stream = io.StringIO()
@@ -106,6 +114,7 @@ def test_rich_interprets_no_markup_and_writes_no_escape(one: str, two: str) -> N
     assert not DIRECTION_MARKS & set(printed)
 
 
+@UNTIMED
 @given(st.text(st.sampled_from("abc[]/:*!{}%"), max_size=30))
 def test_markup_is_printed_as_it_is(value: str) -> None:
     stream = io.StringIO()
@@ -145,3 +154,25 @@ def test_progress_outside_a_terminal_is_a_line_for_each_tenth(
     lines = captured.err.splitlines()
     assert lines[:2] == ["   files: 10 of 100", "   files: 20 of 100"]
     assert lines[10:] == ["   first", "   second [red]", "   days: 1 of 1"]
+
+
+class Terminal(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_results_beside_a_bar_go_to_stdout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as in `churn run > results.txt` at a terminal."""
+    results, terminal = io.StringIO(), Terminal()
+    monkeypatch.setattr(sys, "stdout", results)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with ProgressDisplay() as display:
+        display.update("files", 1, 2, "item")
+        print_text("a result")
+        display.message("a message [red]")
+    assert results.getvalue() == "a result\n"
+    assert "a message [red]" in terminal.getvalue()
+    assert "files" in terminal.getvalue()
