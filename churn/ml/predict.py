@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 
 from churn.engine_io import map_batches
 from churn.ml.features import Feature, UnknownFeatureError
+from churn.ml.model import ChurnModel
 from churn.ml.reasons import MAX_REASONS, explain
 from churn.ml.registry import model_of, select_model
-from churn.ml.train import ChurnModel
 
 DEFAULT_OFFER = "default"
 

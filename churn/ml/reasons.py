@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from churn.ml.features import Columns, Feature
-from churn.ml.train import ChurnModel
+from churn.ml.model import ChurnModel
 
 MAX_REASONS = 3
 # Minimum contribution of a reason, in log-odds.
