@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-# Maximum rows to fit a baseline to. It has at most two weights per feature, so more
-# rows do not improve it.
-LOGISTIC_MAX_ROWS = 20_000
+# Maximum rows to fit a baseline or a linear part to. It has at most two weights per
+# feature, so more rows do not improve it.
+LOGISTIC_MAX_ROWS = 50_000
 
 
 def as_slice(part: np.ndarray) -> slice | np.ndarray:

@@ -29,6 +29,11 @@ PREDICTOR_NAMES = {
     "recency_rule": "days since last visit",
     "prevalence": "constant probability",
 }
+# What the metrics of each split method are measured on.
+HELD_OUT = {
+    "rolling_origins": "on successive dates, which also selected the model",
+    "account_folds": "on other accounts, but the same dates",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,7 +143,15 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
     """Yield the metrics of the champion and its baselines on the test rows."""
     champion = connection.execute(
         """
-        select model_version, train_rows, test_from, test_to
+        select
+            model_version,
+            model_kind,
+            fit_rows,
+            split_method,
+            quality_warning,
+            coalesce(test_from, validation_from),
+            coalesce(test_to, validation_to),
+            case when test_rows > 0 then 'test' else 'validation' end
         from churn_models
         where is_champion
         """
@@ -151,22 +164,26 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
         )
         return
 
-    version, train_rows, test_from, test_to = champion
-    yield labelled("Model", f"{version}, trained on {train_rows:,} rows")
+    version, kind, fit_rows, split_method, warning, first_date, last_date, part = (
+        champion
+    )
+    kind_words = (kind or "trees").replace("_", " ")
+    yield labelled("Model", f"{version}, {kind_words}, fitted to {fit_rows:,} rows")
     measured = connection.execute(
         """
         select predictor, metric, value, lower_bound, upper_bound
         from churn_model_metrics
-        where model_version = ? and split = 'test'
+        where model_version = ? and split = ?
         """,
-        [version],
+        [version, part],
     ).fetchall()
     if not measured:
         yield labelled("", "not evaluated: too little history for held-out rows")
         return
 
     values = {(row[0], row[1]): row[2:] for row in measured}
-    yield labelled("", f"on held-out time, {test_from} to {test_to}:")
+    held_out = HELD_OUT.get(split_method, "on held-out time")
+    yield labelled("", f"{held_out}, {dates[0]} to {dates[1]}:")
     metrics = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "log_loss": "log loss"}
     yield labelled(
         "",
@@ -186,6 +203,8 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
         _, low, high = values[predictor, "roc_auc"]
         interval = f"   {low:.3f} to {high:.3f}" if low is not None else ""
         yield labelled("", f"  {name:<22}{cells}{interval}")
+    if warning:
+        yield labelled("WARNING", warning)
 
 
 def riskiest(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[str]:
@@ -205,6 +224,11 @@ def riskiest(connection: duckdb.DuckDBPyConnection, accounts: int) -> Iterable[s
         yield "No account has been scored yet."
         return
 
+    [count, band, bands] = connection.execute(
+        "select count(*), min(risk_band), count(distinct risk_band) from churn_scores"
+    ).fetchone()
+    if count > 1 and bands == 1:
+        yield labelled("WARNING", f"All {count:,} accounts are in the band {band}.")
     yield f"The {len(scores)} accounts most likely to leave, as of {scores[0][2]}"
     for number, score in enumerate(scores, start=1):
         account_id, company, _, probability, band, revenue, *texts = score

@@ -23,7 +23,7 @@
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'training_engine': ['local', 'spark'],
-        'monotone_constraints': [true, false],
+        'monotone_constraints': ['auto', 'always', 'never'],
         'has_contacts': [true, false],
         'has_invoices': [true, false],
         'has_support_calls': [true, false],
