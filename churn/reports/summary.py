@@ -164,9 +164,7 @@ def model(connection: duckdb.DuckDBPyConnection) -> Iterable[str]:
         )
         return
 
-    version, kind, fit_rows, split_method, warning, first_date, last_date, part = (
-        champion
-    )
+    version, kind, fit_rows, split_method, warning, *dates, part = champion
     kind_words = (kind or "trees").replace("_", " ")
     yield labelled("Model", f"{version}, {kind_words}, fitted to {fit_rows:,} rows")
     measured = connection.execute(
