@@ -213,7 +213,7 @@ _PLAIN_WORDS = tuple(
     for pattern, words in (
         (r"\bonly 0(?:\.0)? ", "no "),
         (r"\blooked at 0 ", "looked at no "),
-        (r"^0(?:\.0)?%? of ", "none of "),
+        (r"^(?:about )?0(?:\.0)?%? of ", "none of "),
         (r"^[+-]?0(?:\.0)? ", "no "),
         (r"\b(?:changed by [+-]0) euros", "unchanged"),
         (r"^(\w+) 0 times ", r"never \1 "),
@@ -228,6 +228,7 @@ _PLAIN_WORDS = tuple(
 
 def _in_plain_words(phrase: str) -> str:
     """Use words for none and all, and the singular after 1."""
+    phrase = phrase.replace("about under ", "under ")
     if "1 " in phrase:
         phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
         phrase = re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
