@@ -1,15 +1,15 @@
 """The trained model: plain data that predicts, and explains its margins.
 
-A margin (log-odds before calibration) is the sum of a linear part and of trees. Both
-are optional: a model can be a logistic regression, trees, or trees boosted from the
-margins of a logistic regression. This module does not import scikit-learn, because
-scoring processes need only NumPy and XGBoost.
+A margin (log-odds before calibration) is the weighted sum of a linear part and of
+trees. Both are optional: a model can be a logistic regression, trees, trees boosted from
+the margins of a logistic regression, or the average of both. This module does not import
+scikit-learn, because scoring processes need only NumPy and XGBoost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,7 @@ class LinearPart:
     Attributes:
         intercept: The margin of a row whose contributions are all zero.
         slopes, lows, highs, offsets, missing: One number per feature.
+        tree_weight: Weight of the trees beside this part.
     """
 
     intercept: float
@@ -59,6 +60,26 @@ class LinearPart:
     highs: Sequence[float]
     offsets: Sequence[float]
     missing: Sequence[float]
+    tree_weight: float = 1.0
+
+    def averaged_with_trees(self, tree_intercept: float) -> LinearPart:
+        """Return the linear part of the average with trees.
+
+        Args:
+            tree_intercept: The margin that the trees were boosted from.
+        """
+
+        def half(numbers: Sequence[float]) -> list[float]:
+            return [number / 2 for number in numbers]
+
+        return replace(
+            self,
+            intercept=(self.intercept + tree_intercept) / 2,
+            slopes=half(self.slopes),
+            offsets=half(self.offsets),
+            missing=half(self.missing),
+            tree_weight=0.5,
+        )
 
     def contribution(self, position: int, values: np.ndarray) -> np.ndarray:
         """Return what the values of one feature add to the margin."""
@@ -96,7 +117,7 @@ class ChurnModel:
         calibration: Maps margins to probabilities.
         feature_medians: The median of each feature in the training rows, encoded
             as in the matrix; ``None`` if all values are missing.
-        linear: The margins that the trees were boosted from, or ``None``.
+        linear: The linear part of the margins, or ``None``.
         threads: XGBoost threads for prediction.
     """
 
@@ -134,12 +155,15 @@ class ChurnModel:
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
         """Return the log-odds of each row before calibration, of shape (n_rows,)."""
-        base = None if self.linear is None else self.linear.margins(matrix)
-        if self.booster is None:
-            return np.zeros(len(matrix)) if base is None else base
-        return self.booster.inplace_predict(
-            matrix, predict_type="margin", base_margin=base
-        )
+        if self.linear is None:
+            return self.booster.inplace_predict(matrix, predict_type="margin")
+        margins = self.linear.margins(matrix)
+        if self.booster is not None:
+            trees = self.booster.inplace_predict(
+                matrix, predict_type="margin", base_margin=_zeros(matrix)
+            )
+            margins += self.linear.tree_weight * trees
+        return margins
 
     def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
         """Return the calibrated probability of each row, of shape (n_rows,)."""
@@ -166,13 +190,18 @@ class ChurnModel:
                 matrix, feature_names=self.feature_names, nthread=self.threads
             )
             if self.linear is not None:
-                # Zero margins keep the bias of the trees out of the last column.
-                data.set_base_margin(np.zeros(len(matrix), dtype=np.float32))
+                data.set_base_margin(_zeros(matrix))
             contributions = self.booster.predict(data, pred_contribs=True)
         if self.linear is not None:
+            contributions *= self.linear.tree_weight
             contributions[:, -1] += self.linear.intercept
             for position in range(size):
                 contributions[:, position] += self.linear.contribution(
                     position, matrix[:, position]
                 )
         return contributions
+
+
+def _zeros(matrix: np.ndarray) -> np.ndarray:
+    """Return a base margin of 0 for each row, because the linear part has its own."""
+    return np.zeros(len(matrix), dtype=np.float32)

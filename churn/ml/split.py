@@ -16,9 +16,9 @@ import numpy as np
 
 # A held-out part grows from `MIN_HELD_OUT_DAYS` until this many accounts churned in
 # it, to at most `MAX_HELD_OUT_SHARE` of the history. The standard error of a ROC AUC
-# is then about 0.02.
-EVENTS_WANTED = 150
-MAX_HELD_OUT_SHARE = 0.25
+# is then about 0.025.
+EVENTS_WANTED = 100
+MAX_HELD_OUT_SHARE = 0.15
 # Two weekly dates.
 MIN_HELD_OUT_DAYS = 14
 MIN_TRAINING_DAYS = 28

@@ -1,9 +1,9 @@
 """Select, train and calibrate a churn model.
 
-The candidates are a logistic regression, trees, trees with monotone constraints, and
-trees boosted from the margins of the logistic regression. They are compared on rows
-that they were not fitted to, and the model is more than a logistic regression only if
-trees predict these rows better.
+The candidates are a logistic regression, trees, trees with monotone constraints, trees
+boosted from the margins of the logistic regression, and the average of the logistic
+regression and trees. They are compared on rows that they were not fitted to, and the
+model is more than a logistic regression only if trees predict these rows better.
 
 The same rows, settings and library versions give the same model, byte for byte:
 rows and features are sorted first, and seeds and thread counts are fixed.
@@ -43,12 +43,13 @@ LOGISTIC = "logistic_regression"
 CONSTRAINED = "constrained_trees"
 TREES = "trees"
 BOOSTED = "boosted_regression"
+AVERAGED = "averaged"
 
 # Values of the variable `monotone_constraints`, and the candidates of each.
 CANDIDATES = {
-    "auto": (LOGISTIC, CONSTRAINED, TREES, BOOSTED),
+    "auto": (LOGISTIC, CONSTRAINED, TREES, BOOSTED, AVERAGED),
     "always": (CONSTRAINED,),
-    "never": (LOGISTIC, TREES, BOOSTED),
+    "never": (LOGISTIC, TREES, BOOSTED, AVERAGED),
 }
 # Share of bootstrap draws of accounts in which trees must have a lower loss than the
 # logistic regression.
@@ -248,7 +249,7 @@ def train(
         bins=fit_bins(summary_rows, names),
         training_data=data,
         parameters={
-            **trainer.parameters(selected.kind, selected.trial),
+            **trainer.parameters(selected.trial, selected.is_constrained),
             "rounds": selected.rounds,
             "ridge": selected.ridge,
         },
@@ -321,9 +322,11 @@ class _Selected:
         trial: Parameters of `SEARCH_SPACE`; empty without trees.
         rounds: Boosting rounds.
         ridge: Penalty of the logistic regression.
+        margins: The margins of the validation rows of each fold.
         calibration: Fitted to the validation rows of all folds.
         out_of_fold: Calibrated probability of each validation row.
         losses: Their log losses.
+        is_constrained: Whether the trees have monotone constraints.
         reason: Why this candidate was selected.
     """
 
@@ -331,9 +334,11 @@ class _Selected:
     trial: Mapping[str, Any]
     rounds: int
     ridge: float
+    margins: Sequence[np.ndarray]
     calibration: Calibration
     out_of_fold: np.ndarray
     losses: np.ndarray
+    is_constrained: bool = False
     reason: str = ""
 
     @property
@@ -372,10 +377,12 @@ class _Trainer:
         signs = ",".join(str(sign_of.get(name, 0)) for name in names)
         self.constraints = {"monotone_constraints": f"({signs})"} if sign_of else {}
 
-    def parameters(self, kind: str, trial: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the XGBoost parameters of a candidate."""
-        constraints = self.constraints if kind == CONSTRAINED else {}
-        return {**self.fixed, **constraints, **trial} if kind != LOGISTIC else {}
+    def parameters(
+        self, trial: Mapping[str, Any], is_constrained: bool
+    ) -> dict[str, Any]:
+        """Return the XGBoost parameters of a candidate; none without trees."""
+        constraints = self.constraints if is_constrained else {}
+        return {**self.fixed, **constraints, **trial} if trial else {}
 
     def fit(
         self, part: np.ndarray, selected: _Selected
@@ -383,13 +390,17 @@ class _Trainer:
         """Fit the selected candidate to some rows."""
         import xgboost as xgb
 
-        linear = None
-        if selected.kind in (LOGISTIC, BOOSTED):
+        linear, margins = None, None
+        if selected.kind not in (TREES, CONSTRAINED):
             linear = self.fit_linear(part, selected.ridge)
         if selected.kind == LOGISTIC:
             return linear, None
-        parameters = self.parameters(selected.kind, selected.trial)
-        margins = None if linear is None else linear.margins(self.rows(part))
+        if selected.kind == BOOSTED:
+            margins = linear.margins(self.rows(part))
+        if selected.kind == AVERAGED:
+            margins = self.constant_margins(part)
+            linear = linear.averaged_with_trees(float(margins[0]))
+        parameters = self.parameters(selected.trial, selected.is_constrained)
         if self.settings.engine == "spark":
             booster = train_on_spark(
                 self.matrix,
@@ -417,22 +428,32 @@ class _Trainer:
         if not self.constraints:
             kinds = [kind for kind in kinds if kind != CONSTRAINED] or [TREES]
         if not split.folds:
-            kind, none = kinds[-1 if len(kinds) == 1 else 0], np.array([])
-            rounds = 0 if kind == LOGISTIC else FIXED_ROUNDS
-            trial = {} if kind == LOGISTIC else FIRST_TRIAL
-            return _Selected(
-                kind, trial, rounds, RIDGES[-1], Calibration(), none, none,
-                "No rows are held out, so the simplest candidate is used.",
+            none = np.array([])
+            unmeasured = _Selected(
+                LOGISTIC, {}, 0, RIDGES[-1], (), Calibration(), none, none,
+                reason="No rows are held out to compare candidates.",
             )  # fmt: skip
-        folds = _FoldFits(self, split)
-        logistic = folds.logistic()
-        first = [folds.trees(kind, FIRST_TRIAL) for kind in kinds if kind != LOGISTIC]
-        best = min(first, key=lambda candidate: candidate.loss)
-        for trial in self.trials():
-            best = min(
-                best, folds.trees(best.kind, trial), key=lambda tried: tried.loss
+            if LOGISTIC in kinds:
+                return unmeasured
+            return replace(
+                unmeasured,
+                kind=kinds[0],
+                trial=FIRST_TRIAL,
+                rounds=FIXED_ROUNDS,
+                is_constrained=kinds[0] == CONSTRAINED,
             )
-        return self.decide(best, logistic if LOGISTIC in kinds else None, split)
+        folds = _FoldFits(self, split)
+        tried = [
+            folds.trees(kind, FIRST_TRIAL)
+            for kind in kinds
+            if kind in (CONSTRAINED, TREES, BOOSTED)
+        ]
+        # The search goes on with the trees that do not need the logistic regression.
+        tried += [folds.trees(_best(tried[:2]).kind, trial) for trial in self.trials()]
+        if AVERAGED in kinds:
+            tried += [folds.averaged(fit) for fit in tried if fit.kind != BOOSTED]
+        logistic = folds.logistic() if LOGISTIC in kinds else None
+        return self.decide(_best(tried), logistic, split)
 
     def decide(
         self, best: _Selected, logistic: _Selected | None, split: Split
@@ -473,6 +494,11 @@ class _Trainer:
         """Fit a logistic regression to a sample of some rows."""
         rows, weights = downsample(part, self.labels, self.settings.seed)
         return fit_linear(ridge, self.matrix[rows], self.labels[rows], weights)
+
+    def constant_margins(self, part: np.ndarray) -> np.ndarray:
+        """Return the log-odds of churn in some rows, for each of them."""
+        share = float(self.labels[part].mean())
+        return np.full(len(part), np.log(share / (1 - share)))
 
     def rows(self, part: np.ndarray) -> np.ndarray:
         """Return the matrix of some rows, as a view if they are contiguous."""
@@ -529,13 +555,18 @@ class _FoldFits:
         """Fit trees to each fold and measure them after the best number of rounds."""
         import xgboost as xgb
 
+        is_constrained = kind == CONSTRAINED
+        parameters = self.trainer.parameters(trial, is_constrained)
         boosters, curves = [], []
         for number, (training, validation) in enumerate(self.data):
-            self._set_margins(kind, number)
+            for data, margins in zip(
+                (training, validation), self._base_margins(kind, number), strict=True
+            ):
+                data.set_base_margin(margins)
             history: dict[str, Any] = {}
             boosters.append(
                 xgb.train(
-                    self.trainer.parameters(kind, trial),
+                    parameters,
                     training,
                     num_boost_round=MAX_BOOST_ROUNDS,
                     evals=[(validation, "validation")],
@@ -553,18 +584,26 @@ class _FoldFits:
             booster.predict(data, output_margin=True, iteration_range=(0, rounds))
             for booster, (_, data) in zip(boosters, self.data, strict=True)
         ]
-        return self._measured(kind, trial, rounds, margins)
+        return self._measured(kind, trial, rounds, margins, is_constrained)
 
-    def _set_margins(self, kind: str, number: int) -> None:
-        """Set or reset the margins that the trees of a fold are boosted from."""
-        training, validation = self.data[number]
+    def averaged(self, trees: _Selected) -> _Selected:
+        """Return the measured average of the logistic regression and some trees."""
+        margins = [
+            (line + tree) / 2
+            for line, tree in zip(self.margins, trees.margins, strict=True)
+        ]
+        return self._measured(
+            AVERAGED, trees.trial, trees.rounds, margins, trees.is_constrained
+        )
+
+    def _base_margins(self, kind: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the margins to boost from, of the rows of both parts of a fold."""
+        fold, trainer = self.folds[number], self.trainer
         if kind == BOOSTED:
-            rows = self.trainer.rows(self.folds[number].train)
-            training.set_base_margin(self.linears[number].margins(rows))
-            validation.set_base_margin(self.margins[number])
-        else:
-            training.set_base_margin(np.array([]))
-            validation.set_base_margin(np.array([]))
+            fitted = self.linears[number].margins(trainer.rows(fold.train))
+            return fitted, self.margins[number]
+        constant = trainer.constant_margins(fold.train)
+        return constant, np.full(len(fold.validation), constant[0])
 
     def _measured(
         self,
@@ -572,17 +611,31 @@ class _FoldFits:
         trial: Mapping[str, Any],
         rounds: int,
         margins: Sequence[np.ndarray],
+        is_constrained: bool = False,
     ) -> _Selected:
         probabilities, losses = self._losses(margins)
         calibration = calibrate(np.concatenate(margins), np.concatenate(self.labels))
         return _Selected(
-            kind, trial, rounds, self.ridge, calibration, probabilities, losses
+            kind,
+            trial,
+            rounds,
+            self.ridge,
+            margins,
+            calibration,
+            probabilities,
+            losses,
+            is_constrained,
         )
 
     def _losses(self, margins: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the calibrated probabilities and log losses of all folds' rows."""
         probabilities = np.concatenate(cross_calibrate(margins, self.labels))
         return probabilities, log_losses(np.concatenate(self.labels), probabilities)
+
+
+def _best(tried: Sequence[_Selected]) -> _Selected:
+    """Return the candidate with the lowest loss, the first of equal ones."""
+    return min(tried, key=lambda candidate: candidate.loss)
 
 
 def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None]:

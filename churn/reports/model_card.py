@@ -58,6 +58,7 @@ KINDS = {
     "trees": "gradient-boosted trees",
     "constrained_trees": "gradient-boosted trees with monotone constraints",
     "boosted_regression": "a logistic regression, corrected by gradient-boosted trees",
+    "averaged": "the average of a logistic regression and gradient-boosted trees",
 }
 # Maximum rows in the contribution charts; more rows do not change them visibly.
 MAX_EXPLAINED_ROWS = 4000

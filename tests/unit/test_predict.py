@@ -177,10 +177,13 @@ def phrase_of(feature: Feature, model, account: pd.Series) -> str:
         return feature.missing
     number = model.codes.get(feature.name, {}).get(value, value)
     is_low = number < model.feature_medians[feature.name]
-    phrase = (feature.low if is_low else feature.high).format(
-        value=value, visits_prior_28d=account["visits_prior_28d"]
-    )
-    return re.sub(r"\b1 visits", "1 visit", phrase.replace("only 0 ", "no "))
+    template = feature.low if is_low else feature.high
+    phrase = template.format(value=value, visits_prior_28d=account["visits_prior_28d"])
+    usual = ""
+    if feature.name != "plan" and "_prior_" not in template:
+        form = "{:.6f}" if feature.name == "noise" else "{:.0f}"
+        usual = f" (usually {form.format(model.feature_medians[feature.name])})"
+    return re.sub(r"\b1 visits", "1 visit", phrase.replace("only 0 ", "no ")) + usual
 
 
 def test_phrases_handle_missing_values_and_the_singular() -> None:

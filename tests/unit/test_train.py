@@ -15,6 +15,7 @@ from churn.ml.model import Calibration
 from churn.ml.registry import as_row, model_of
 from churn.ml.split import BY_ACCOUNT, ROLLING, TEST, TRAIN_ONLY, split_rows
 from churn.ml.train import (
+    AVERAGED,
     BOOSTED,
     CANDIDATES,
     CONSTRAINED,
@@ -28,6 +29,7 @@ from churn.ml.train import (
 )
 from tests.support.planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
+KINDS = [LOGISTIC, CONSTRAINED, TREES, BOOSTED, AVERAGED]
 SETTINGS = TrainingSettings(gap_days=HORIZON_AND_GRACE, seed=3, search_trials=3)
 
 
@@ -41,10 +43,12 @@ def result(rows: pd.DataFrame) -> TrainingResult:
     return train(rows, FEATURES, SETTINGS)
 
 
-@pytest.fixture(scope="module", params=[LOGISTIC, CONSTRAINED, TREES, BOOSTED])
+@pytest.fixture(scope="module", params=KINDS)
 def of_each_kind(request: pytest.FixtureRequest, rows: pd.DataFrame) -> TrainingResult:
     """A model of each kind of candidate, as the registry stores it."""
-    kinds = dict.fromkeys(CANDIDATES, (request.param,))
+    # The average needs trees to average with.
+    kinds = (TREES, AVERAGED) if request.param == AVERAGED else (request.param,)
+    kinds = dict.fromkeys(CANDIDATES, kinds)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("churn.ml.train.CANDIDATES", kinds)
         trained = train(rows, FEATURES, replace(SETTINGS, search_trials=1))
