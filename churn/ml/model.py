@@ -1,9 +1,9 @@
 """The trained model: plain data that predicts, and explains its margins.
 
 A margin (log-odds before calibration) is the weighted sum of a linear part and of
-trees. Both are optional: a model can be a logistic regression, trees, trees boosted from
-the margins of a logistic regression, or the average of both. This module does not import
-scikit-learn, because scoring processes need only NumPy and XGBoost.
+trees. Both are optional: a model can be a logistic regression, trees, trees boosted
+from the margins of a logistic regression, or the average of both. This module does not
+import scikit-learn, because scoring processes need only NumPy and XGBoost.
 """
 
 from __future__ import annotations

@@ -33,6 +33,9 @@ ROLLING = "rolling_origins"
 BY_ACCOUNT = "account_folds"
 TRAIN_ONLY = "train_only"
 
+# Folds with more rows hold a sample of the accounts, so that the search stays cheap.
+MAX_FOLD_ROWS = 300_000
+
 _NONE = np.array([], dtype=int)
 
 
@@ -99,7 +102,7 @@ def split_rows(
     Args:
         days: The as-of date of each row.
         labels: Whether each row churned.
-        accounts: The account of each row.
+        accounts: The number of each row's account.
         gap_days: Days from an as-of date until its label is complete.
         horizon_days: Days in which the outcome of a label happens.
         seed: Seed of the account folds.
@@ -162,6 +165,14 @@ class _Rows:
                 return length
         return max(longest, MIN_HELD_OUT_DAYS)
 
+    def sampled(self, fold: Fold) -> Fold:
+        """Return a fold with every n-th account, so that it is small enough."""
+        step = -(-len(fold.train) // MAX_FOLD_ROWS)
+        parts = (fold.train, fold.validation)
+        if step <= 1:
+            return fold
+        return Fold(*(part[self.accounts[part] % step == 0] for part in parts))
+
     def folds(self, until: int, gap: int) -> Iterator[Fold]:
         """Yield folds of successive held-out dates, the newest last.
 
@@ -187,7 +198,7 @@ class _Rows:
                 for fold in folds
                 for part in (fold.train, fold.validation)
             ):
-                yield from folds
+                yield from map(self.sampled, folds)
                 return
 
     def account_folds(self, seed: int) -> Iterator[Fold]:
