@@ -87,6 +87,20 @@ def test_bands_offers_and_revenue(scores: pd.DataFrame) -> None:
     )
 
 
+def test_bands_follow_from_bounds_costs_or_the_churn_rate() -> None:
+    assert RiskBands.choose(0.03, 0.1, 0.3) == RiskBands(0.1, 0.3)
+    assert RiskBands.choose(0.03, offer_cost=50, customer_value=500) == (
+        RiskBands(0.05, 0.1)
+    )
+    rare, common = RiskBands.choose(0.03), RiskBands.choose(0.4)
+    assert rare.medium_from == pytest.approx(0.044, abs=0.001)
+    assert rare.high_from == pytest.approx(0.110, abs=0.001)
+    assert rare.high_from < common.high_from < 1
+    for given in ({"medium_from": 0.9}, {"high_from": 0.01}):
+        bands = RiskBands.choose(0.03, **given)
+        assert 0 < bands.medium_from < bands.high_from < 1
+
+
 def test_single_rows_and_unpickled_scorers_give_equal_scores(
     batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
 ) -> None:

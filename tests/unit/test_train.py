@@ -17,7 +17,6 @@ from churn.ml.split import BY_ACCOUNT, ROLLING, TEST, TRAIN_ONLY, split_rows
 from churn.ml.train import (
     AVERAGED,
     BOOSTED,
-    CANDIDATES,
     CONSTRAINED,
     LOGISTIC,
     TREES,
@@ -46,13 +45,16 @@ def result(rows: pd.DataFrame) -> TrainingResult:
 @pytest.fixture(scope="module", params=KINDS)
 def of_each_kind(request: pytest.FixtureRequest, rows: pd.DataFrame) -> TrainingResult:
     """A model of each kind of candidate, as the registry stores it."""
-    # The average needs trees to average with.
-    kinds = (TREES, AVERAGED) if request.param == AVERAGED else (request.param,)
-    kinds = dict.fromkeys(CANDIDATES, kinds)
+    kind = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("churn.ml.train.CANDIDATES", kinds)
+        patch.setattr(
+            "churn.ml.train._best",
+            lambda tried: next((fit for fit in tried if fit.kind == kind), tried[0]),
+        )
+        share = 1.1 if kind == LOGISTIC else 0.0
+        patch.setattr("churn.ml.train.BETTER_CONFIDENCE", share)
         trained = train(rows, FEATURES, replace(SETTINGS, search_trials=1))
-    assert trained.kind == request.param
+    assert trained.kind == kind
     trained.model = model_of(as_row(trained, True, "", HORIZON_AND_GRACE))
     return trained
 
