@@ -448,10 +448,11 @@ class _Trainer:
             for kind in kinds
             if kind in (CONSTRAINED, TREES, BOOSTED)
         ]
-        # The search goes on with the trees that do not need the logistic regression.
-        tried += [folds.trees(_best(tried[:2]).kind, trial) for trial in self.trials()]
+        plain = [fit for fit in tried if fit.kind != BOOSTED] or tried
+        plain += [folds.trees(_best(plain).kind, trial) for trial in self.trials()]
+        tried += plain
         if AVERAGED in kinds:
-            tried += [folds.averaged(fit) for fit in tried if fit.kind != BOOSTED]
+            tried += [folds.averaged(fit) for fit in plain]
         logistic = folds.logistic() if LOGISTIC in kinds else None
         return self.decide(_best(tried), logistic, split)
 

@@ -11,7 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from churn.ml.features import Columns, Feature, UnknownFeatureError, read_features
+from churn.ml.features import (
+    ATTRIBUTE,
+    Columns,
+    Feature,
+    UnknownFeatureError,
+    read_features,
+)
 from churn.ml.predict import (
     SCORES_SCHEMA,
     RiskBands,
@@ -20,7 +26,13 @@ from churn.ml.predict import (
     score_batch,
     scorer_from,
 )
-from churn.ml.reasons import IN_FAVOUR, MAX_REASONS, MIN_CONTRIBUTION, explain
+from churn.ml.reasons import (
+    IN_FAVOUR,
+    MAX_REASONS,
+    MIN_BEHAVIOUR_CONTRIBUTION,
+    MIN_CONTRIBUTION,
+    explain,
+)
 from churn.ml.registry import REGISTRY_SCHEMA, train_and_register
 from churn.ml.train import TrainingSettings
 from tests.support.planted import FEATURES, HORIZON_AND_GRACE, planted_rows
@@ -160,7 +172,7 @@ def test_reasons_state_the_value_and_its_side(
     assert scores["reason_1"].notna().all()
 
 
-def test_reasons_are_the_strongest_contributions(
+def test_reasons_are_the_strongest_behaviours_then_attributes(
     accounts: pd.DataFrame, batch: pa.RecordBatch, scorer: Scorer
 ) -> None:
     """Compare with a simple implementation, account by account."""
@@ -169,14 +181,20 @@ def test_reasons_are_the_strongest_contributions(
     contributions = model.contributions(model.matrix(batch))[:, :-1]
     explained = explain(model, batch, FEATURES)
     for row, reasons in enumerate(explained):
-        expected: list[str | None] = []
         themes = set()
+        useful, others = [], []
         for position in np.argsort(-contributions[row], kind="stable"):
             feature = described[model.feature_names[position]]
             strength = contributions[row, position]
             if strength >= MIN_CONTRIBUTION and feature.theme not in themes:
                 themes.add(feature.theme)
-                expected.append(phrase_of(feature, model, accounts.iloc[row]))
+                is_useful = (
+                    feature.kind != ATTRIBUTE and strength >= MIN_BEHAVIOUR_CONTRIBUTION
+                )
+                (useful if is_useful else others).append(feature)
+        expected = [
+            phrase_of(feature, model, accounts.iloc[row]) for feature in useful + others
+        ]
         if not expected:
             weakest = described[model.feature_names[contributions[row].argmin()]]
             expected = [IN_FAVOUR + phrase_of(weakest, model, accounts.iloc[row])]
@@ -220,7 +238,9 @@ def test_phrases_handle_missing_values_and_the_singular() -> None:
             "before": pa.array([before], pa.int64()),
         }
         columns = Columns(pa.RecordBatch.from_pydict(row))
-        return feature.phrases(columns, median)[0]
+        text, _, usual = feature.phrases(columns, median)[0].partition(" (usually ")
+        assert usual == ("" if value is None or np.isnan(value) else f"{median:.0f})")
+        return text
 
     assert phrase(3) == "3 support calls, 2 before"
     assert phrase(1) == "1 support call, 2 before"
