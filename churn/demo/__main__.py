@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         start=options.start,
         dialect=options.dialect,
+        is_reversed=options.reversed,
     )
     started = time.monotonic()
     try:
@@ -108,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=["dates", "flags"],
         default="dates",
         help="how the CRM marks cancellations and restarts (default dates)",
+    )
+    parser.add_argument(
+        "--reversed",
+        action="store_true",
+        help="unhappy accounts behave as happy ones do otherwise",
     )
     parser.add_argument(
         "--seeds", action="store_true", help="write the small company as dbt seeds"
