@@ -10,7 +10,7 @@ LOGISTIC_MAX_ROWS = 50_000
 
 
 def as_slice(part: np.ndarray) -> slice | np.ndarray:
-    """Return row numbers as a slice (a view, no copy) if they are contiguous."""
+    """Return ascending row numbers as a slice (no copy) if they are contiguous."""
     if len(part) and part[-1] - part[0] + 1 == len(part):
         return slice(int(part[0]), int(part[-1]) + 1)
     return part

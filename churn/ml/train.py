@@ -61,7 +61,7 @@ EARLY_STOPPING_ROUNDS = 30
 # Number of rounds if there are no validation rows to stop training.
 FIXED_ROUNDS = 40
 # Ridge penalties of the logistic regression; the validation rows select one.
-RIDGES = (10.0, 100.0, 1000.0)
+RIDGES = (100.0, 1000.0, 10_000.0)
 # Maximum rows for feature quantiles.
 SUMMARY_MAX_ROWS = 50_000
 # Below this many matrix cells, a second thread costs more time than it saves.
@@ -168,6 +168,8 @@ def fingerprint_training(
         "search_space": SEARCH_SPACE,
         "candidates": CANDIDATES,
         "rounds": [MAX_BOOST_ROUNDS, EARLY_STOPPING_ROUNDS, FIXED_ROUNDS],
+        "ridges": RIDGES,
+        "confidence": BETTER_CONFIDENCE,
         "libraries": [xgboost.__version__, sklearn.__version__],
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
@@ -430,7 +432,7 @@ class _Trainer:
         if not split.folds:
             none = np.array([])
             unmeasured = _Selected(
-                LOGISTIC, {}, 0, RIDGES[-1], (), Calibration(), none, none,
+                LOGISTIC, {}, 0, RIDGES[0], (), Calibration(), none, none,
                 reason="No rows are held out to compare candidates.",
             )  # fmt: skip
             if LOGISTIC in kinds:
