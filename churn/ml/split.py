@@ -24,7 +24,7 @@ MIN_HELD_OUT_DAYS = 14
 MIN_TRAINING_DAYS = 28
 # Minimum churned (and retained) accounts of a part, for rounds and calibration.
 MIN_EVENTS = 5
-# Folds that select the model: more if each holds few events.
+# Maximum folds that select the model: more if each holds few events.
 MAX_FOLDS = 3
 ACCOUNT_FOLDS = 5
 
@@ -127,9 +127,7 @@ def split_rows(
     folds = tuple(rows.account_folds(seed))
     if folds:
         return Split(BY_ACCOUNT, problem, folds, everything, _NONE)
-    problem += (
-        f", and fewer than {MIN_EVENTS * ACCOUNT_FOLDS} accounts churned or stayed"
-    )
+    problem += f", and fewer than {MIN_EVENTS} accounts churned or stayed"
     return Split(TRAIN_ONLY, problem, (), everything, _NONE)
 
 
@@ -205,8 +203,11 @@ class _Rows:
         """Yield folds in which each account is either fitted or held out."""
         from sklearn.model_selection import StratifiedGroupKFold
 
-        if self.events(np.arange(len(self.labels))) < MIN_EVENTS * ACCOUNT_FOLDS:
+        events = self.events(np.arange(len(self.labels)))
+        if events < MIN_EVENTS:
             return
-        splitter = StratifiedGroupKFold(ACCOUNT_FOLDS, shuffle=True, random_state=seed)
+        # At least two events in each fold.
+        folds = min(ACCOUNT_FOLDS, events // 2)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         for train, validation in splitter.split(self.days, self.labels, self.accounts):
             yield Fold(train, validation)

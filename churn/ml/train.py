@@ -432,7 +432,7 @@ class _Trainer:
         if not split.folds:
             none = np.array([])
             unmeasured = _Selected(
-                LOGISTIC, {}, 0, RIDGES[0], (), Calibration(), none, none,
+                LOGISTIC, {}, 0, RIDGES[1], (), Calibration(), none, none,
                 reason="No rows are held out to compare candidates.",
             )  # fmt: skip
             if LOGISTIC in kinds:

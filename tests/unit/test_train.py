@@ -216,7 +216,7 @@ def test_more_events_need_fewer_days_and_folds() -> None:
 
 @pytest.mark.parametrize(
     ("weeks", "accounts", "method"),
-    [(44, 250, TEST), (20, 250, ROLLING), (7, 250, BY_ACCOUNT), (7, 15, TRAIN_ONLY)],
+    [(44, 250, TEST), (20, 250, ROLLING), (7, 250, BY_ACCOUNT), (7, 4, TRAIN_ONLY)],
 )
 def test_a_short_history_is_split_otherwise(
     weeks: int, accounts: int, method: str
