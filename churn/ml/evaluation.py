@@ -118,11 +118,11 @@ def evaluate_model(
         )
         for name, estimate in zip(predictions[part], estimates, strict=True):
             metrics[name][part] = estimate
-    part = next((name for name in ("test", "validation") if name in parts), None)
-    if part is None:
+    held_out = next((name for name in ("test", "validation") if name in parts), None)
+    if held_out is None:
         none = np.array([])
         return Evaluation(metrics, None, none.astype(int), none, {}, None)
-    rows, by_predictor = parts[part], predictions[part]
+    rows, by_predictor = parts[held_out], predictions[held_out]
     differences = {
         name: compare(
             labels[rows],
@@ -136,11 +136,11 @@ def evaluate_model(
     }
     return Evaluation(
         metrics,
-        part,
+        held_out,
         rows,
         by_predictor[MODEL],
         differences,
-        find_quality_problem(metrics[MODEL][part], differences),
+        find_quality_problem(metrics[MODEL][held_out], differences),
     )
 
 

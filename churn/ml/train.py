@@ -393,14 +393,15 @@ class _Trainer:
         """Fit the selected candidate to some rows."""
         import xgboost as xgb
 
-        linear, margins = None, None
+        linear: LinearPart | None = None
+        margins: np.ndarray | None = None
         if selected.kind not in (TREES, CONSTRAINED):
             linear = self.fit_linear(part, selected.ridge)
         if selected.kind == LOGISTIC:
             return linear, None
-        if selected.kind == BOOSTED:
+        if linear is not None and selected.kind == BOOSTED:
             margins = linear.margins(self.rows(part))
-        if selected.kind == AVERAGED:
+        if linear is not None and selected.kind == AVERAGED:
             margins = self.constant_margins(part)
             linear = linear.averaged_with_trees(float(margins[0]))
         parameters = self.parameters(selected.trial, selected.is_constrained)
@@ -427,7 +428,7 @@ class _Trainer:
         The trees must be better than the logistic regression in a paired bootstrap
         of accounts, because they are the more complex model.
         """
-        kinds = CANDIDATES[self.settings.monotone_constraints]
+        kinds = list(CANDIDATES[self.settings.monotone_constraints])
         if not self.constraints:
             kinds = [kind for kind in kinds if kind != CONSTRAINED] or [TREES]
         if not split.folds:
