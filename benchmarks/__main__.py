@@ -16,9 +16,9 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks import clickstream, incremental, labels, model, tools
+from benchmarks import clickstream, incremental, labels, model, tools, worth
 
-BENCHMARKS = ["clickstream", "tools", "incremental", "labels", "model"]
+BENCHMARKS = ["clickstream", "tools", "incremental", "labels", "model", "worth"]
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PICTURE = Path(__file__).parent / "tools.png"
 VERSIONS = ["dbt-core", "dbt-duckdb", "xgboost-cpu", "polars", "pandas", "pyspark"]
@@ -95,6 +95,13 @@ def measure_selected() -> bool:
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="rows of the model benchmark"
     )
+    parser.add_argument(
+        "--companies",
+        type=int,
+        default=1000,
+        help="accounts of each demo company of the benchmark of worth",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2, 3, 4])
     parser.add_argument(
         "--batches-kept",
         type=int,
@@ -209,6 +216,12 @@ def measure_selected() -> bool:
                 f"{figure.floor:>6.1f} {figure.unit:<3}"
                 f"{figure.ratio:>7.2f}{figure.bound:>8.2f}"
             )
+    if "worth" in selected:
+        print(f"\nWorth of the model, demo companies of {options.companies:,} accounts")
+        measured = list(
+            worth.measure(options.companies, options.seeds, options.scratch)
+        )
+        print("\n".join(worth.report(measured)))
 
     return options.write
 

@@ -126,14 +126,22 @@ def measure(rows: int) -> Iterator[Ratio]:
         write_rows(folder, rows)
         trained = _step("train", folder)
         bare = _step("bare_train", folder)
+        compared = _step("train_all", folder)
         matrix = rows * FEATURES * 4 / 1e6
         for unit in UNITS:
             yield Ratio(
-                f"training without search, {trained['rounds']} rounds",
+                f"training one candidate, {trained['rounds']} rounds",
                 trained[unit],
                 bare[unit],
                 unit,
                 1.25,
+            )
+            yield Ratio(
+                "training and comparing all candidates",
+                compared[unit],
+                bare[unit],
+                unit,
+                3.0,
             )
         yield Ratio(
             "training, peak memory relative to the matrix",
@@ -204,17 +212,36 @@ def write_rows(folder: Path, rows: int) -> None:
 
 
 def train_step(folder: Path) -> dict[str, Any]:
-    """Train as ``churn_models`` does, from a DuckDB table to a registry row."""
+    """Train one candidate as ``churn_models`` does, apart from the search."""
     search = dict.fromkeys(UNITS, 0.0)
-    search_parameters = train._search
+    select = train._Trainer.select
 
-    def timed_search(*arguments: Any) -> Any:
+    def timed_select(*arguments: Any) -> Any:
         watch = Stopwatch()
-        result = search_parameters(*arguments)
+        result = select(*arguments)
         search.update(watch.read())
         return result
 
-    train._search = timed_search
+    train._Trainer.select = timed_select
+    measured, peak, written = _train(folder, "always")
+    written.to_pickle(folder / "registry.pickle")
+    parameters = json.loads(champion_of(written)["parameters"])
+    return {
+        **{unit: measured[unit] - search[unit] for unit in UNITS},
+        "rounds": parameters["rounds"],
+        "peak_megabytes": peak,
+    }
+
+
+def train_all_step(folder: Path) -> dict[str, Any]:
+    """Train and compare all candidates, from a DuckDB table to a registry row."""
+    return _train(folder, "auto")[0]
+
+
+def _train(
+    folder: Path, constraints: str
+) -> tuple[dict[str, float], float, pd.DataFrame]:
+    """Return the time, the peak memory in megabytes, and the registry."""
     with _connect(folder) as connection:
         # Read the table once, so that DuckDB's cache is not measured.
         for _ in as_batches(connection.table("rows")):
@@ -225,18 +252,16 @@ def train_step(folder: Path) -> dict[str, Any]:
             connection.table("rows"),
             DESCRIBED,
             None,
-            TrainingSettings(GAP_DAYS, seed=3, search_trials=1, threads=THREADS),
+            TrainingSettings(
+                GAP_DAYS,
+                seed=3,
+                search_trials=1,
+                monotone_constraints=constraints,
+                threads=THREADS,
+            ),
         )
-        elapsed = watch.read()
-    peak = _peak_megabytes() - before
-    written = registry.to_pandas()
-    written.to_pickle(folder / "registry.pickle")
-    parameters = json.loads(champion_of(written)["parameters"])
-    return {
-        **{unit: elapsed[unit] - search[unit] for unit in UNITS},
-        "rounds": parameters["rounds"],
-        "peak_megabytes": peak,
-    }
+        measured = watch.read()
+    return measured, _peak_megabytes() - before, registry.to_pandas()
 
 
 def bare_train_step(folder: Path) -> dict[str, Any]:
@@ -255,16 +280,14 @@ def bare_train_step(folder: Path) -> dict[str, Any]:
     parameters = {
         name: value
         for name, value in registered.items()
-        if name not in ("rounds", "churned_weight", "validation_log_loss")
+        if name not in ("rounds", "ridge")
     }
     assert set(SEARCH_SPACE) <= set(parameters)
     labels = training_data.labels[fit_rows]
-    weights = np.where(labels > 0, registered["churned_weight"], 1.0)
     watch = Stopwatch()
     data = xgb.DMatrix(
         training_data.matrix[fit_rows],
         label=labels,
-        weight=weights,
         nthread=parameters["nthread"],
     )
     xgb.train(parameters, data, num_boost_round=registered["rounds"])
@@ -371,6 +394,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.model")
     steps = {
         "train": train_step,
+        "train_all": train_all_step,
         "bare_train": bare_train_step,
         "score": score_step,
         "bare_contributions": bare_contributions_step,

@@ -67,6 +67,12 @@ FIRST_START, LAST_START = date(2011, 1, 1), date(2100, 1, 1)
     help="How the CRM marks cancellations and restarts.",
 )
 @click.option(
+    "--reversed",
+    "is_reversed",
+    is_flag=True,
+    help="Let unhappy accounts behave as happy ones do otherwise.",
+)
+@click.option(
     "--seeds",
     is_flag=True,
     help="Write the small company of the repository as dbt seeds instead.",
@@ -80,6 +86,7 @@ def command(
     start: date,
     workers: int | None,
     dialect: str,
+    is_reversed: bool,
     seeds: bool,
 ) -> None:
     """Generate the raw data of a demo company.
@@ -104,7 +111,12 @@ def command(
     from churn.demo.settings import Settings
 
     settings = Settings(
-        accounts=accounts, days=days, seed=seed, start=start, dialect=dialect
+        accounts=accounts,
+        days=days,
+        seed=seed,
+        start=start,
+        dialect=dialect,
+        is_reversed=is_reversed,
     )
     started = time.monotonic()
     with ProgressDisplay() as display:

@@ -84,12 +84,12 @@ def _show_model(model: ModelMetrics | None) -> None:
         )
         print_fields([("Model", text)])
         return
-    text = f"{model.version}, trained on {model.train_rows:,} rows"
+    text = f"{model.version}, {model.kind}, fitted to {model.fit_rows:,} rows"
     if not model.metrics:
         text += "; not evaluated: too little history for held-out rows"
         print_fields([("Model", text)])
         return
-    text += f"; on held-out time, {model.test_from} to {model.test_to}:"
+    text += f"; {model.measured_on}, {model.measured_from} to {model.measured_to}:"
     print_fields([("Model", text)])
     rows = []
     for predictor, name in PREDICTOR_NAMES.items():
@@ -109,6 +109,8 @@ def _show_model(model: ModelMetrics | None) -> None:
         )
     headers = ["", *METRIC_NAMES.values(), "95 % of ROC AUC"]
     print_table(headers, rows, right=(1, 2, 3), indent=12)
+    if model.warning:
+        print_fields([("WARNING", model.warning)])
 
 
 def _show_accounts(summary: Summary) -> None:
@@ -117,6 +119,8 @@ def _show_accounts(summary: Summary) -> None:
     if summary.as_of_date is None:
         print_text("No account has been scored yet.")
         return
+    if summary.only_band:
+        print_text(f"WARNING: all accounts are in the band {summary.only_band}.")
     count = len(summary.riskiest)
     print_text(
         f"The {count} account{'s' if count != 1 else ''} most likely to leave, as of "

@@ -273,8 +273,9 @@ def _invoices_due(
         return []
     random = settings.stream("invoices", day)
     draw = random.random((3, len(accounts)))
-    mood = lifecycle.mood[day][accounts].astype(np.float64)
-    considers = lifecycle.considers[day][accounts]
+    mood, considers = (
+        state[accounts] for state in lifecycle.visible_state(settings, day)
+    )
     late = 1.0 / (1.0 + np.exp(3.2 - 1.2 * mood - 2.0 * considers))
     failed = 1.0 / (1.0 + np.exp(4.2 - 0.7 * mood - 0.6 * considers))
     plan, seats = attributes(company, lifecycle, issued)
@@ -315,10 +316,10 @@ def write_calls(
     loaded_ms = settings.start_ms + (day + 1) * DAY_MS
     loaded_at = _timestamp(loaded_ms + int((hour + 0.8 * draws[1]) * 3_600_000))
 
-    mood = lifecycle.mood[day].astype(np.float64)
+    mood, considers = lifecycle.visible_state(settings, day)
     size = np.sqrt(company.user_count / 3.0)
     rate = 0.014 * np.exp(0.8 * mood) * size
-    rate *= np.where(lifecycle.considers[day], 7.0, 1.0)
+    rate *= np.where(considers, 7.0, 1.0)
     rate *= np.where(lifecycle.state[day] == OPEN, 1.0, 0.08)
     rate *= company.signup_day <= day
     account = np.repeat(np.arange(company.accounts), random.poisson(rate))
@@ -326,7 +327,7 @@ def write_calls(
     if not count:
         return
     caller_mood = mood[account]
-    considers = lifecycle.considers[day][account]
+    considers = considers[account]
     weights = np.stack(
         [
             np.where(considers, 1.8, 0.8),

@@ -93,6 +93,20 @@ class Lifecycle:
             },
         )
 
+    def visible_state(
+        self, settings: Settings, day: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mood and the consideration that behaviour shows on a day.
+
+        In a reversed company, unhappy accounts use the app more, click, pay on time and
+        do not call, and more so if they consider leaving.
+        """
+        mood = self.mood[day].astype(np.float64)
+        considers = self.considers[day]
+        if settings.is_reversed:
+            return -mood - 2.0 * considers, np.zeros_like(considers)
+        return mood, considers
+
 
 def simulate_lifecycle(
     settings: Settings,

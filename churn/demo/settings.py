@@ -27,6 +27,8 @@ class Settings:
         activity: Factor on the number of visits; 1 gives about 0.8 events per account
             and day.
         dirt: Factor on the share of dirty records.
+        is_reversed: Whether unhappy accounts behave as happy ones do otherwise. The
+            true hazard is the same.
     """
 
     accounts: int
@@ -36,6 +38,7 @@ class Settings:
     dialect: str = "dates"
     activity: float = 1.0
     dirt: float = 1.0
+    is_reversed: bool = False
 
     @property
     def start_day(self) -> np.datetime64:

@@ -90,8 +90,7 @@ def simulate_visits(
 ) -> Events:
     """Simulate all visits of one day."""
     random = settings.stream("visits", day)
-    mood = lifecycle.mood[day].astype(np.float64)
-    considers = lifecycle.considers[day]
+    mood, considers = lifecycle.visible_state(settings, day)
     state = lifecycle.state[day]
 
     # -- Visits --------------------------------------------------------------

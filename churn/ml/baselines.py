@@ -1,216 +1,137 @@
 """Baselines that a model must beat: prevalence, a recency rule, a linear model.
 
-Each baseline is fitted to the training rows and predicts probabilities.
+scikit-learn fits them. It is imported only when a model is trained, because the import
+takes a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize
 
-# Rows that are standardised at once, so that a long matrix is not copied completely.
-_BLOCK_ROWS = 20_000
+from churn.ml.model import LinearPart
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 RECENCY_FEATURE = "days_since_last_visit"
+# Standardised values are clipped, because later data can be far outside the range of
+# the training rows.
+MAX_STANDARD_DEVIATIONS = 5.0
 
 
-@dataclass
-class Prevalence:
-    """Predicts the churned share of the training rows for every row."""
-
-    share: float = 0.0
-
-    def fit(
-        self,
-        matrix: np.ndarray,  # noqa: ARG002 - same signature as the other baselines
-        labels: np.ndarray,
-        weights: np.ndarray | None = None,
-    ) -> Prevalence:
-        """Compute the weighted share of churned rows."""
-        self.share = float(np.average(labels, weights=weights))
-        return self
-
-    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the same probability for each row, of shape (n_rows,)."""
-        return np.full(len(matrix), self.share)
-
-
-class LogisticRegression:
-    """Ridge-penalised logistic regression on standardised features.
+def logistic_regression(ridge: float) -> Pipeline:
+    """Return an unfitted ridge-penalised logistic regression.
 
     A missing value is replaced by the training median and marked in an indicator
-    column. The ridge penalty keeps weights finite for collinear windows and
-    separable data.
+    column. The penalty keeps weights finite for collinear windows and separable data.
 
     Args:
-        ridge: Weight of the squared coefficients, in rows.
+        ridge: Weight of the squared coefficients of standardised features, in rows.
     """
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    def __init__(self, ridge: float = 10.0) -> None:
-        self.ridge = ridge
-
-    def fit(
-        self,
-        matrix: np.ndarray,
-        labels: np.ndarray,
-        weights: np.ndarray | None = None,
-    ) -> LogisticRegression:
-        """Fit to a matrix of shape (n_rows, n_features), with optional row weights."""
-        [fitted] = self.fit_each([self.ridge], matrix, labels, weights)
-        self._weights = fitted._weights
-        return self
-
-    def fit_each(
-        self,
-        ridges: Sequence[float],
-        matrix: np.ndarray,
-        labels: np.ndarray,
-        weights: np.ndarray | None = None,
-    ) -> list[LogisticRegression]:
-        """Fit with several penalties, each starting from the previous solution.
-
-        Args:
-            ridges: The penalties, in ascending or descending order.
-            matrix: Of shape (n_rows, n_features).
-            labels: Whether each row churned, of shape (n_rows,).
-            weights: Row weights; ``None`` for equal weights.
-
-        Returns:
-            A fitted regression for each penalty.
-        """
-        matrix = np.asarray(matrix, dtype=float)
-        missing = np.isnan(matrix)
-        has_values = ~missing.all(axis=0)
-        self._median = np.zeros(matrix.shape[1])
-        self._median[has_values] = np.nanmedian(matrix[:, has_values], axis=0)
-        self._has_gaps = missing.any(axis=0) & has_values
-        columns = self._fill(matrix)
-        self._mean = columns.mean(axis=0)
-        spread = columns.std(axis=0)
-        self._spread = np.where(spread > 1e-9, spread, 1.0)
-        self._varies = spread > 1e-9
-        design = self._design(matrix)
-        labels = np.asarray(labels, dtype=float)
-        weights = np.ones(len(labels)) if weights is None else weights
-        start = np.zeros(design.shape[1])
-        share = np.clip(np.average(labels, weights=weights), 1e-6, 1 - 1e-6)
-        start[0] = np.log(share / (1 - share))
-        fitted = []
-        for ridge in ridges:
-            start = _fit_line(design, labels, weights, ridge, start)
-            line = copy(self)
-            line.ridge, line._weights = ridge, start
-            fitted.append(line)
-        return fitted
-
-    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the probability of each row, of shape (n_rows,)."""
-        blocks = np.array_split(matrix, len(matrix) // _BLOCK_ROWS + 1)
-        return np.concatenate(
-            [
-                sigmoid(self._design(np.asarray(block, dtype=float)) @ self._weights)
-                for block in blocks
-            ]
-        )
-
-    def _fill(self, matrix: np.ndarray) -> np.ndarray:
-        missing = np.isnan(matrix)
-        filled = np.where(missing, self._median, matrix)
-        return np.hstack([filled, missing[:, self._has_gaps]])
-
-    def _design(self, matrix: np.ndarray) -> np.ndarray:
-        scaled = self._fill(matrix)[:, self._varies]
-        scaled -= self._mean[self._varies]
-        scaled /= self._spread[self._varies]
-        # Later data can be far outside the range of the training rows.
-        np.clip(scaled, -5, 5, out=scaled)
-        return np.hstack([np.ones((len(matrix), 1)), scaled])
-
-
-class RecencyRule:
-    """Predicts churn from the days since the last visit only.
-
-    Args:
-        position: The matrix column with the days since the last visit; ``None`` if
-            there is none.
-    """
-
-    def __init__(self, position: int | None) -> None:
-        self.position = position
-        self._regression = LogisticRegression(ridge=1.0)
-
-    def fit(
-        self,
-        matrix: np.ndarray,
-        labels: np.ndarray,
-        weights: np.ndarray | None = None,
-    ) -> RecencyRule:
-        """Fit a logistic regression on the days since the last visit."""
-        days = self._days(matrix)
-        self._longest = float(np.nanmax(days)) if not np.isnan(days).all() else 0.0
-        self._regression.fit(self._filled(days), labels, weights)
-        return self
-
-    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the probability of each row, of shape (n_rows,)."""
-        return self._regression.predict_proba(self._filled(self._days(matrix)))
-
-    def _days(self, matrix: np.ndarray) -> np.ndarray:
-        if self.position is None:
-            return np.zeros(len(matrix))
-        return np.asarray(matrix[:, self.position], dtype=float)
-
-    def _filled(self, days: np.ndarray) -> np.ndarray:
-        # An account without visits ranks after the longest absence.
-        return np.where(np.isnan(days), self._longest + 1, days)[:, None]
-
-
-def sigmoid(margins: np.ndarray) -> np.ndarray:
-    """Return the probability of each log-odds."""
-    return 1 / (1 + np.exp(-np.clip(margins, -50, 50)))
-
-
-def _fit_line(
-    design: np.ndarray,
-    labels: np.ndarray,
-    row_weights: np.ndarray,
-    ridge: float,
-    start: np.ndarray,
-) -> np.ndarray:
-    """Return the ridge-penalised logistic weights; the intercept is not penalised.
-
-    Uses Newton steps within a trust region, which cannot overshoot if few rows
-    have large weights.
-    """
-    penalty = np.full(design.shape[1], ridge)
-    penalty[0] = 0.0
-    # Divide by the total weight, so that the tolerance does not depend on row count.
-    total = row_weights.sum()
-
-    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        margins = design @ weights
-        losses = np.logaddexp(0.0, margins) - labels * margins
-        gradient = design.T @ (row_weights * (sigmoid(margins) - labels))
-        return (
-            (row_weights @ losses + penalty @ weights**2 / 2) / total,
-            (gradient + penalty * weights) / total,
-        )
-
-    def curvature(weights: np.ndarray) -> np.ndarray:
-        probabilities = sigmoid(design @ weights)
-        bends = row_weights * probabilities * (1 - probabilities)
-        return ((design * bends[:, None]).T @ design + np.diag(penalty)) / total
-
-    solution = minimize(
-        loss,
-        start,
-        jac=True,
-        hess=curvature,
-        method="trust-exact",
-        options={"gtol": 1e-8},
+    bounds = {"a_min": -MAX_STANDARD_DEVIATIONS, "a_max": MAX_STANDARD_DEVIATIONS}
+    return make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+        StandardScaler(),
+        FunctionTransformer(np.clip, kw_args=bounds),
+        LogisticRegression(C=1 / ridge, solver="newton-cholesky"),
     )
-    return solution.x
+
+
+def fit_linear(
+    ridge: float,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> LinearPart:
+    """Fit `logistic_regression` and return it as one clipped line per feature.
+
+    Args:
+        ridge: The penalty.
+        matrix: Of shape (n_rows, n_features).
+        labels: Whether each row churned, of shape (n_rows,).
+        weights: Row weights; ``None`` for equal weights.
+    """
+    pipeline = logistic_regression(ridge)
+    pipeline.fit(
+        np.asarray(matrix, dtype=float),
+        labels > 0,
+        logisticregression__sample_weight=weights,
+    )
+    imputer, scaler, _, regression = (step for _, step in pipeline.steps)
+    weight, intercept = regression.coef_[0], float(regression.intercept_[0])
+    size = matrix.shape[1]
+    center, scale = scaler.mean_[:size], scaler.scale_[:size]
+    reach = MAX_STANDARD_DEVIATIONS * scale
+    slope = weight[:size] / scale
+    offset = -slope * center
+    fill = np.clip(imputer.statistics_, center - reach, center + reach)
+    missing = slope * fill + offset
+    # The imputer adds an indicator for each feature that has missing values.
+    for column, position in enumerate(imputer.indicator_.features_, start=size):
+        present, absent = weight[column] * np.clip(
+            (np.array([0.0, 1.0]) - scaler.mean_[column]) / scaler.scale_[column],
+            -MAX_STANDARD_DEVIATIONS,
+            MAX_STANDARD_DEVIATIONS,
+        )
+        offset[position] += present
+        missing[position] += absent
+    return LinearPart(
+        intercept=intercept,
+        slopes=slope.tolist(),
+        lows=(center - reach).tolist(),
+        highs=(center + reach).tolist(),
+        offsets=offset.tolist(),
+        missing=missing.tolist(),
+    )
+
+
+def fit_simple_baselines(
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    recency: int | None,
+) -> dict[str, Any]:
+    """Fit the baselines that look at one feature at most.
+
+    Args:
+        matrix: Of shape (n_rows, n_features).
+        labels: Whether each row churned.
+        weights: Row weights.
+        recency: Position of the days since the last visit, or ``None``.
+
+    Returns:
+        Predictors with ``predict_proba``, as in scikit-learn: ``prevalence``, the
+        churned share of the rows, and ``recency_rule``, a logistic regression on the
+        days since the last visit. An account without visits ranks after the longest
+        absence.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.dummy import DummyClassifier
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    longest = SimpleImputer(
+        strategy=lambda days: np.max(days, initial=0.0) + 1, keep_empty_features=True
+    )
+    rule: Any = DummyClassifier(strategy="prior")
+    if recency is not None:
+        rule = make_pipeline(
+            ColumnTransformer([("days", longest, [recency])]),
+            StandardScaler(),
+            LogisticRegression(),
+        )
+        rule.fit(matrix, labels > 0, logisticregression__sample_weight=weights)
+    else:
+        rule.fit(matrix, labels > 0, sample_weight=weights)
+    prevalence = DummyClassifier(strategy="prior")
+    prevalence.fit(matrix, labels > 0, sample_weight=weights)
+    return {"prevalence": prevalence, "recency_rule": rule}

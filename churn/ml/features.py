@@ -18,6 +18,8 @@ import pyarrow.compute as pc
 # Monthly revenue of an account. Text features are ranked by it.
 PRICE_COLUMN = "monthly_recurring_revenue"
 
+# The kind of a feature that an account cannot change by what it does.
+ATTRIBUTE = "attribute"
 RAISES_RISK = "raises"
 LOWERS_RISK = "lowers"
 
@@ -44,6 +46,7 @@ class Feature:
         missing: The phrase for a missing value.
         monotone_direction: ``raises`` or ``lowers`` if the direction of the effect
             on risk is beyond doubt, else ``None``.
+        kind: ``behaviour`` or `ATTRIBUTE`.
     """
 
     name: str
@@ -53,11 +56,14 @@ class Feature:
     low: str
     missing: str | None = None
     monotone_direction: str | None = None
+    kind: str = "behaviour"
 
     def phrases(self, columns: Columns, median: float | None) -> np.ndarray:
         """Put the values of some accounts into words.
 
-        Each distinct phrase is formatted once and then copied.
+        Each distinct phrase is formatted once and then copied. The usual value, which
+        is the median, follows in brackets, except where the phrase names an earlier
+        value to compare with.
 
         Args:
             columns: The accounts' columns.
@@ -83,7 +89,16 @@ class Feature:
             chosen = np.flatnonzero(is_used)
             if len(chosen):
                 texts[chosen] = self._format(phrase, columns, chosen)
+                texts[chosen] += self.usual(phrase, median)
         return texts
+
+    def usual(self, phrase: str, median: float | None) -> str:
+        """Return the usual value in brackets, or nothing if a phrase needs none."""
+        form = next((f for _, n, f, _ in Formatter().parse(phrase) if n == "value"), "")
+        compares = any("_prior_" in name for name in _fields(phrase))
+        if median is None or not form or form.startswith("+") or compares:
+            return ""
+        return f" (usually {_Number(median):{form}})"
 
     def _format(self, phrase: str, columns: Columns, chosen: np.ndarray) -> np.ndarray:
         """Format a phrase with the values of the chosen accounts."""
@@ -213,7 +228,7 @@ _PLAIN_WORDS = tuple(
     for pattern, words in (
         (r"\bonly 0(?:\.0)? ", "no "),
         (r"\blooked at 0 ", "looked at no "),
-        (r"^0(?:\.0)?%? of ", "none of "),
+        (r"^(?:about )?0(?:\.0)?%? of ", "none of "),
         (r"^[+-]?0(?:\.0)? ", "no "),
         (r"\b(?:changed by [+-]0) euros", "unchanged"),
         (r"^(\w+) 0 times ", r"never \1 "),
@@ -228,6 +243,7 @@ _PLAIN_WORDS = tuple(
 
 def _in_plain_words(phrase: str) -> str:
     """Use words for none and all, and the singular after 1."""
+    phrase = phrase.replace("about under ", "under ")
     if "1 " in phrase:
         phrase = re.sub(r"(?<![\d.,])1 ((?:\w+ )?\w+?)ies\b", r"1 \1y", phrase)
         phrase = re.sub(r"(?<![\d.,])1 ((?:page |support )?\w+?)s\b", r"1 \1", phrase)
@@ -254,6 +270,7 @@ def read_features(dictionary: pd.DataFrame) -> list[Feature]:
                 low=texts["low_phrase"],
                 missing=texts.get("missing_phrase"),
                 monotone_direction=texts.get("monotone_direction"),
+                kind=texts.get("kind", "behaviour"),
             )
         )
     return features

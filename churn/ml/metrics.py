@@ -1,4 +1,10 @@
-"""Metrics of predicted probabilities, with bootstrap intervals by account."""
+"""Metrics of predicted probabilities, with bootstrap intervals by account.
+
+scikit-learn has point metrics but no intervals, and SciPy's bootstrap resamples rows.
+Rows of one account are correlated, so this module resamples accounts. All metrics of
+all draws come from one set of sums, and so does the value, so that value and interval
+agree. The tests compare them with scikit-learn's.
+"""
 
 from __future__ import annotations
 
@@ -189,16 +195,6 @@ def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Return the logarithmic loss of each row."""
     bounded = np.clip(probabilities, _MIN_PROBABILITY, 1 - _MIN_PROBABILITY)
     return -np.where(np.asarray(labels) > 0, np.log(bounded), np.log1p(-bounded))
-
-
-def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Return the mean logarithmic loss."""
-    return float(log_losses(labels, probabilities).mean())
-
-
-def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """Return the probability that a churned row scores higher than another row."""
-    return evaluate(labels, scores, draws=0)["roc_auc"].value
 
 
 def _measure(

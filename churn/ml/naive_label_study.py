@@ -19,7 +19,7 @@ import pandas as pd
 from churn.ml.dataset import ACCOUNT, AS_OF_DATE, LABEL, sort_rows
 from churn.ml.features import Feature, read_features
 from churn.ml.metrics import Estimate, compare, evaluate
-from churn.ml.split import THREE_WAY
+from churn.ml.split import TEST
 from churn.ml.train import (
     TrainingResult,
     TrainingSettings,
@@ -153,7 +153,8 @@ class Settings:
                 gap_days=horizon_days + int(variables["churn_grace_days"]),
                 seed=int(variables["model_seed"]),
                 search_trials=int(variables["search_trials"]),
-                monotone_constraints=bool(variables["monotone_constraints"]),
+                horizon_days=horizon_days,
+                monotone_constraints=variables["monotone_constraints"],
             ),
         )
 
@@ -272,7 +273,7 @@ def compare_labels(
         return problem
     rows = sort_rows(rows)
     true_result = train(rows, features, settings)
-    if true_result.split.method != THREE_WAY:
+    if true_result.split.method != TEST:
         return true_result.split.reason
     test = rows.iloc[true_result.split.test]
     days = pd.to_datetime(test[AS_OF_DATE])

@@ -12,7 +12,7 @@ Ranks need all scores, so `churn_scores` computes them in SQL.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,11 +24,14 @@ import pyarrow.compute as pc
 
 from churn.engine_io import map_batches
 from churn.ml.features import Feature, UnknownFeatureError
+from churn.ml.model import ChurnModel
 from churn.ml.reasons import MAX_REASONS, explain
 from churn.ml.registry import model_of, select_model
-from churn.ml.train import ChurnModel
 
 DEFAULT_OFFER = "default"
+# Odds of churn from which an account is in a band, relative to those of all accounts.
+MEDIUM_ODDS_RATIO, HIGH_ODDS_RATIO = 1.5, 4.0
+MAX_BAND_BOUND = 0.99
 
 FRESHNESS = (
     "clickstream_data_through",
@@ -69,6 +72,41 @@ class RiskBands:
     medium_from: float
     high_from: float
 
+    @classmethod
+    def choose(
+        cls,
+        churn_rate: float,
+        medium_from: float | None = None,
+        high_from: float | None = None,
+        offer_cost: float | None = None,
+        customer_value: float | None = None,
+    ) -> RiskBands:
+        """Return the given bounds, or bounds from costs or from the churn rate.
+
+        An offer pays for itself from the probability ``offer_cost / customer_value``
+        on, the high band. Without costs, the bounds are multiples of the odds of
+        churn in the training rows, so a model that does not separate the accounts
+        calls none of them high.
+
+        Args:
+            churn_rate: Share of the training rows that churned.
+            medium_from: Lower bound of the medium band; ``None`` to choose one.
+            high_from: Lower bound of the high band; ``None`` to choose one.
+            offer_cost: Cost of an offer.
+            customer_value: What a customer is worth who stays because of an offer,
+                times the share of offers that make one stay.
+        """
+        if high_from is None and offer_cost and customer_value:
+            high_from = min(offer_cost / customer_value, MAX_BAND_BOUND)
+            medium_from = high_from / 2 if medium_from is None else medium_from
+        if high_from is None:
+            high_from = _with_odds(churn_rate, HIGH_ODDS_RATIO)
+            if medium_from is not None:
+                high_from = max(high_from, min(2 * medium_from, (1 + medium_from) / 2))
+        if medium_from is None:
+            medium_from = min(_with_odds(churn_rate, MEDIUM_ODDS_RATIO), high_from / 2)
+        return cls(medium_from, high_from)
+
     def of(self, probabilities: np.ndarray) -> np.ndarray:
         """Return ``low``, ``medium`` or ``high`` for each probability."""
         return np.select(
@@ -76,6 +114,12 @@ class RiskBands:
             ["high", "medium"],
             "low",
         )
+
+
+def _with_odds(share: float, ratio: float) -> float:
+    """Return the probability whose odds are a multiple of those of a share."""
+    odds = ratio * share / (1 - share)
+    return odds / (1 + odds)
 
 
 @dataclass(frozen=True)
@@ -112,7 +156,7 @@ def scorer_from(
     registry: pd.DataFrame,
     features: Sequence[Feature],
     offers: pd.DataFrame,
-    bands: RiskBands,
+    bands: RiskBands | Mapping[str, float | None],
     pinned_version: str | None = None,
     threads: int | None = None,
 ) -> Scorer | None:
@@ -123,7 +167,7 @@ def scorer_from(
         features: The features with their phrases.
         offers: ``product_category`` and ``offer``, with one row for the category
             ``default``.
-        bands: The bounds of the risk bands.
+        bands: Bounds, or arguments of `RiskBands.choose` after the churn rate.
         pinned_version: Version to score with instead of the champion.
         threads: XGBoost threads in each scoring process; by default all cores of
             this machine.
@@ -143,7 +187,11 @@ def scorer_from(
         model_version=registered["model_version"],
         features=tuple(features),
         offers=dict(zip(offers["product_category"], offers["offer"], strict=True)),
-        bands=bands,
+        bands=bands
+        if isinstance(bands, RiskBands)
+        else RiskBands.choose(
+            registered["train_churned_rows"] / registered["train_rows"], **bands
+        ),
         scored_at=datetime.now(UTC).replace(tzinfo=None),
     )
 

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from churn.ml.features import Columns, Feature
-from churn.ml.train import ChurnModel
+from churn.ml.features import ATTRIBUTE, Columns, Feature
+from churn.ml.model import ChurnModel
 
 MAX_REASONS = 3
 # Minimum contribution of a reason, in log-odds.
 MIN_CONTRIBUTION = 0.01
+# Minimum contribution of a behaviour that is named before all attributes.
+MIN_BEHAVIOUR_CONTRIBUTION = 0.05
 IN_FAVOUR = "in its favour: "
 
 _NOTHING = -1
@@ -24,7 +26,11 @@ def explain(
     features: Sequence[Feature],
     matrix: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return the reasons of each row's score, strongest first.
+    """Return the reasons of each row's score, the most useful first.
+
+    A reason is useful if it names what the account does or what changed, because that
+    is what a salesperson can talk about. Such reasons come first if they add at least
+    `MIN_BEHAVIOUR_CONTRIBUTION`, then the account's attributes, each strongest first.
 
     The SHAP contribution of a feature ranks the reasons. The wording (high or low)
     compares the row's value with the median of the training rows, so it always
@@ -55,7 +61,11 @@ def explain(
     ]
     # One row per feature: the loop below iterates over features.
     contributions = np.ascontiguousarray(model.contributions(matrix)[:, :-1].T)
-    selected = _strongest(contributions, [feature.theme for feature in model_features])
+    selected = _strongest(
+        contributions,
+        [feature.theme for feature in model_features],
+        np.array([feature.kind != ATTRIBUTE for feature in model_features]),
+    )
     has_no_risk_reason = selected[:, 0] == _NOTHING
     selected[has_no_risk_reason, 0] = contributions[:, has_no_risk_reason].argmin(
         axis=0
@@ -80,16 +90,19 @@ def explain(
     return reasons
 
 
-def _strongest(contributions: np.ndarray, themes: Sequence[str]) -> np.ndarray:
+def _strongest(
+    contributions: np.ndarray, themes: Sequence[str], is_behaviour: np.ndarray
+) -> np.ndarray:
     """Select the features that raise each row's risk most, one per theme.
 
     Args:
         contributions: Of shape (n_features, n_rows).
         themes: The theme of each feature.
+        is_behaviour: Whether each feature is a behaviour.
 
     Returns:
-        Feature indexes of shape (n_rows, `MAX_REASONS`), strongest first; -1 after
-        the last reason. The first of equal contributions wins.
+        Feature indexes of shape (n_rows, `MAX_REASONS`), best first; -1 after the last
+        reason. The first of equal contributions wins.
     """
     number_of_theme = {theme: i for i, theme in enumerate(dict.fromkeys(themes))}
     shape = (len(number_of_theme), contributions.shape[1])
@@ -100,6 +113,9 @@ def _strongest(contributions: np.ndarray, themes: Sequence[str]) -> np.ndarray:
         is_stronger = contributions[position] > best[number]
         best[number][is_stronger] = contributions[position][is_stronger]
         strongest_feature[number][is_stronger] = position
+    # Rank behaviours above every attribute.
+    is_first = is_behaviour[strongest_feature] & (best >= MIN_BEHAVIOUR_CONTRIBUTION)
+    best[is_first] += 1 + max(contributions.max(initial=0.0), 0.0)
     rows = np.arange(shape[1])
     selected = np.full((shape[1], MAX_REASONS), _NOTHING)
     for rank in range(min(MAX_REASONS, len(number_of_theme))):

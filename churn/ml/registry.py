@@ -1,26 +1,30 @@
-"""Model registry: row schema, champion selection and promotion."""
+"""Model registry: row schema, champion selection and promotion.
+
+The registry is a table of the warehouse, so that scoring, BI tools and rollback need no
+other service. A registry library such as MLflow would add a server and a store of its
+own, and runs on none of the engines.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import xgboost as xgb
 
 from churn.engine_io import column_names
 from churn.ml.dataset import read_training_data
+from churn.ml.evaluation import MODEL
 from churn.ml.features import Feature, UnknownFeatureError
 from churn.ml.metrics import METRICS, Estimate, draw_means, log_losses
+from churn.ml.model import Calibration, ChurnModel, LinearPart
 from churn.ml.train import (
-    MODEL,
-    Calibration,
-    ChurnModel,
     TrainingResult,
     TrainingSettings,
     find_training_problem,
@@ -41,6 +45,9 @@ REGISTRY_SCHEMA = pa.schema(
         ("is_champion", pa.bool_()),
         ("was_promoted", pa.bool_()),
         ("promotion_reason", pa.string()),
+        ("model_kind", pa.string()),
+        ("selection_reason", pa.string()),
+        ("quality_warning", pa.string()),
         ("split_method", pa.string()),
         ("split_reason", pa.string()),
         ("fit_rows", pa.int64()),
@@ -60,12 +67,15 @@ REGISTRY_SCHEMA = pa.schema(
         ],
         ("metrics", pa.string()),
         ("baselines", pa.string()),
+        ("baseline_differences", pa.string()),
         ("parameters", pa.string()),
+        ("constraint_tests", pa.string()),
         ("feature_names", pa.string()),
         ("feature_medians", pa.string()),
         ("drift_bins", pa.string()),
         ("category_codes", pa.string()),
         ("calibration", pa.string()),
+        ("linear_part", pa.string()),
         ("data_fingerprint", pa.string()),
         ("training_fingerprint", pa.string()),
         ("library_versions", pa.string()),
@@ -159,32 +169,33 @@ def compare_with_champion(
 ) -> tuple[bool, str]:
     """Decide whether a new model replaces the champion, and return the reason.
 
-    Both models predict the newest rows that neither the trees nor the calibration
-    of the challenger used. The paired difference in log loss is bootstrapped by
-    account. The challenger is rejected if its log loss is higher in at least
-    `WORSE_CONFIDENCE` of the draws.
+    Both models predict the rows that evaluate the challenger, as far as they are newer
+    than the rows that the champion has seen. The paired difference in log loss is
+    bootstrapped by account. The challenger is rejected if its log loss is higher in at
+    least `WORSE_CONFIDENCE` of the draws.
     """
     if champion is None:
         return True, "The first model."
-    parts = challenger.split.parts()
     version = champion["model_version"]
-    held_out = "test" if "test" in parts else "validation"
-    if held_out not in parts:
+    evaluation, training_data = challenger.evaluation, challenger.training_data
+    is_new = np.ones(len(evaluation.rows), dtype=bool)
+    if not pd.isna(champion["fit_end_date"]):
+        fit_end = np.datetime64(pd.Timestamp(champion["fit_end_date"]), "D")
+        is_new = training_data.days[evaluation.rows] > fit_end
+    if not is_new.any():
         return True, (
-            f"No held-out rows to compare with {version}: it was trained on newer data."
+            f"No held-out rows that are new to {version}: it was trained on newer data."
         )
-    part_rows = parts[held_out]
-    training_data, model = challenger.training_data, challenger.model
+    part_rows = evaluation.rows[is_new]
     try:
-        champion_model = model_of(champion, model.threads)
+        champion_model = model_of(champion, challenger.model.threads)
         champion_matrix = training_data.matrix_of(
             part_rows, champion_model.feature_names, champion_model.codes
         )
     except UnknownFeatureError as error:
         return True, f"{version} cannot be compared: {error}."
     labels = training_data.labels[part_rows]
-    matrix = training_data.matrix_of(part_rows, model.feature_names, model.codes)
-    new = log_losses(labels, model.predict_proba(matrix))
+    new = log_losses(labels, evaluation.probabilities[is_new])
     old = log_losses(labels, champion_model.predict_proba(champion_matrix))
     draws = draw_means(
         new - old, training_data.accounts[part_rows], settings.draws, settings.seed
@@ -193,7 +204,7 @@ def compare_with_champion(
     is_worse = share_worse >= WORSE_CONFIDENCE
     return not is_worse, (
         f"Log loss {new.mean():.5f} against {old.mean():.5f} of {version} on "
-        f"{len(part_rows)} {held_out} rows, higher in {share_worse:.0%} of "
+        f"{len(part_rows)} {evaluation.part} rows, higher in {share_worse:.0%} of "
         f"{len(draws)} draws of accounts: {'worse' if is_worse else 'not worse'}."
     )
 
@@ -235,12 +246,15 @@ def select_model(
 
 def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
     """Build the model stored in a registry row, to run on ``threads`` threads."""
+    # Models of an older version have no such column.
+    linear = row.get("linear_part")
     return ChurnModel(
         booster_json=row["model"],
         feature_names=json.loads(row["feature_names"]),
         codes=json.loads(row["category_codes"]),
         calibration=Calibration(**json.loads(row["calibration"])),
         feature_medians=json.loads(row["feature_medians"]),
+        linear=LinearPart(**json.loads(linear)) if isinstance(linear, str) else None,
         threads=threads,
     )
 
@@ -253,7 +267,7 @@ def as_row(
     days, labels = result.training_data.days, result.training_data.labels
     newest = str(days.max())
     # Validation rows chose parameters and calibration, so they count as seen.
-    seen_rows = np.concatenate([result.fit_rows, split.validation])
+    seen_rows = np.concatenate([split.fit, split.validation])
     fit_end_date = days[seen_rows].max().item()
     row: dict[str, Any] = {
         # The newest date in the data, and a fingerprint that makes the name unique.
@@ -262,9 +276,12 @@ def as_row(
         "is_champion": is_champion,
         "was_promoted": is_champion,
         "promotion_reason": reason,
+        "model_kind": result.kind,
+        "selection_reason": result.selection_reason,
+        "quality_warning": result.evaluation.warning,
         "split_method": split.method,
         "split_reason": split.reason,
-        "fit_rows": len(result.fit_rows),
+        "fit_rows": len(split.fit),
         "fit_end_date": fit_end_date,
         "labels_complete_date": fit_end_date + timedelta(days=gap_days),
     }
@@ -282,27 +299,18 @@ def as_row(
     row |= {
         "metrics": _json(model_metrics),
         "baselines": _json({k: v for k, v in result.metrics.items() if k != MODEL}),
+        "baseline_differences": _json(result.evaluation.differences),
         "parameters": _json(result.parameters),
+        "constraint_tests": _json([asdict(test) for test in result.constraint_tests]),
         "feature_names": _json(model.feature_names),
         "feature_medians": _json(model.feature_medians),
         "drift_bins": _json(result.bins),
         "category_codes": _json(model.codes),
-        "calibration": _json(
-            {
-                "slope": model.calibration.slope,
-                "intercept": model.calibration.intercept,
-            }
-        ),
+        "calibration": _json(asdict(model.calibration)),
+        "linear_part": _json(asdict(model.linear)) if model.linear else None,
         "data_fingerprint": result.data_fingerprint,
         "training_fingerprint": result.training_fingerprint,
-        "library_versions": _json(
-            {
-                "xgboost": xgb.__version__,
-                "numpy": np.__version__,
-                "pandas": pd.__version__,
-                "python": platform.python_version(),
-            }
-        ),
+        "library_versions": _json(_library_versions()),
         "training_seconds": result.seconds,
         "search_seconds": result.search_seconds,
         "model": model.booster_json,
@@ -348,6 +356,15 @@ def metrics_table(registry: pd.DataFrame) -> pa.Table:
                         }
                     )
     return pa.Table.from_pylist(rows, schema=METRICS_SCHEMA)
+
+
+def _library_versions() -> dict[str, str]:
+    import sklearn
+    import xgboost
+
+    libraries = (np, pd, sklearn, xgboost)
+    versions = {library.__name__: library.__version__ for library in libraries}
+    return {"python": platform.python_version(), **versions}
 
 
 def _json(value: Any) -> str:

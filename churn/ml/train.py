@@ -1,10 +1,15 @@
-"""Train, calibrate and evaluate the XGBoost churn model.
+"""Select, train and calibrate a churn model.
+
+The candidates are a logistic regression, trees, trees with monotone constraints, trees
+boosted from the margins of the logistic regression, and the average of the logistic
+regression and trees. They are compared on rows that they were not fitted to, and the
+model is more than a logistic regression only if trees predict these rows better.
 
 The same rows, settings and library versions give the same model, byte for byte:
 rows and features are sorted first, and seeds and thread counts are fixed.
 
-The rows are held once, as one matrix sorted by date. The parts of a split are
-contiguous row ranges, so they are passed as views.
+The rows are held once, as one matrix sorted by date. Ranges of dates are passed as
+views.
 """
 
 from __future__ import annotations
@@ -13,49 +18,59 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import xgboost as xgb
 
-from churn.ml.baselines import (
-    RECENCY_FEATURE,
-    LogisticRegression,
-    Prevalence,
-    RecencyRule,
-    sigmoid,
-)
+from churn.ml.baselines import fit_linear
+from churn.ml.constraints import ConstraintTest, check_directions
 from churn.ml.dataset import TrainingData, read_training_data
 from churn.ml.drift import fit_bins
-from churn.ml.features import LOWERS_RISK, RAISES_RISK, Feature, as_matrix
-from churn.ml.metrics import Estimate, evaluate_each, log_loss
-from churn.ml.split import Split, split_by_time
+from churn.ml.evaluation import Evaluation, evaluate_model
+from churn.ml.features import Feature
+from churn.ml.metrics import draw_means, log_losses
+from churn.ml.model import Calibration, ChurnModel, LinearPart, sigmoid
+from churn.ml.sampling import as_slice, downsample, stride_sample
+from churn.ml.split import Split, split_rows
 from churn.ml.train_on_spark import train_on_spark
 
-MODEL = "model"
+if TYPE_CHECKING:
+    import xgboost as xgb
+
+# The candidates, simplest first.
+LOGISTIC = "logistic_regression"
+CONSTRAINED = "constrained_trees"
+TREES = "trees"
+BOOSTED = "boosted_regression"
+AVERAGED = "averaged"
+
+# Values of the variable `monotone_constraints`, and the candidates of each.
+CANDIDATES = {
+    "auto": (LOGISTIC, CONSTRAINED, TREES, BOOSTED, AVERAGED),
+    "always": (CONSTRAINED,),
+    "never": (LOGISTIC, TREES, BOOSTED, AVERAGED),
+}
+# Share of bootstrap draws of accounts in which a model with trees must have a lower
+# loss than the logistic regression, and any other candidate than the average.
+BETTER_CONFIDENCE = 0.8
+BEST_CONFIDENCE = 0.95
+
 MAX_BOOST_ROUNDS = 600
-# Ridge penalties of the logistic baseline; the validation rows select one.
-RIDGES = (10.0, 100.0, 1000.0)
 # Training stops after this many rounds without a lower validation loss.
 EARLY_STOPPING_ROUNDS = 30
 # Number of rounds if there are no validation rows to stop training.
 FIXED_ROUNDS = 40
-# Maximum rows to fit a baseline to. It has at most two weights per feature, so more
-# rows do not improve it.
-LOGISTIC_MAX_ROWS = 20_000
-# Maximum rows for feature quantiles and for metrics of the training part.
+# Ridge penalties of the logistic regression; the validation rows select one.
+RIDGES = (100.0, 1000.0, 10_000.0)
+# Maximum rows for feature quantiles.
 SUMMARY_MAX_ROWS = 50_000
 # Below this many matrix cells, a second thread costs more time than it saves.
 _MIN_CELLS_FOR_THREADS = 5_000_000
 
-# The first trial of every search. It is conservative, because the weekly rows of one
-# account are correlated. Windows of 7, 28 and 90 days are correlated too, so each
-# split samples few features, which averages over them.
+# The first parameters of every search. They are conservative, because the weekly rows
+# of one account are correlated. Windows of 7, 28 and 90 days are correlated too, so
+# each split samples few features, which averages over them.
 FIRST_TRIAL = {
     "max_depth": 3,
     "eta": 0.06,
@@ -81,9 +96,12 @@ class TrainingSettings:
     Attributes:
         gap_days: Days from an as-of date until its label is complete.
         seed: Seed of every random draw.
+        horizon_days: Days in which the outcome of a label happens; ``None`` for
+            half of ``gap_days``.
         search_trials: Number of parameter sets to try, at least 1.
-        monotone_constraints: Whether to constrain features that have a
-            ``monotone_direction``.
+        monotone_constraints: ``auto`` (trees with and without constraints compete,
+            and directions that the rows contradict are dropped), ``always`` or
+            ``never``.
         device: ``cpu`` or ``cuda``.
         engine: Where the final trees are fitted: ``local`` (this process) or
             ``spark`` (XGBoost's Spark estimator). The search always runs locally.
@@ -93,83 +111,13 @@ class TrainingSettings:
 
     gap_days: int
     seed: int
+    horizon_days: int | None = None
     search_trials: int = 6
-    monotone_constraints: bool = True
+    monotone_constraints: str = "auto"
     device: str = "cpu"
     engine: str = "local"
     threads: int = 2
     draws: int = 200
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Platt scaling: a line from margins to calibrated log-odds."""
-
-    slope: float = 1.0
-    intercept: float = 0.0
-
-    def apply(self, margins: np.ndarray) -> np.ndarray:
-        """Return the calibrated probability of each margin."""
-        return sigmoid(self.slope * np.asarray(margins, dtype=float) + self.intercept)
-
-
-@dataclass
-class ChurnModel:
-    """A trained model and everything that prediction needs.
-
-    Attributes:
-        booster_json: The trees in XGBoost's JSON format.
-        feature_names: The features, in the order of the trees.
-        codes: The number of each value of each text feature.
-        calibration: Maps margins to probabilities.
-        feature_medians: The median of each feature in the training rows, encoded
-            as in the matrix; ``None`` if all values are missing.
-        threads: XGBoost threads for prediction.
-    """
-
-    booster_json: str
-    feature_names: list[str]
-    codes: dict[str, dict[str, float]]
-    calibration: Calibration
-    feature_medians: dict[str, float | None]
-    threads: int = 1
-
-    @cached_property
-    def booster(self) -> xgb.Booster:
-        """Load the trees from their JSON, once."""
-        booster = xgb.Booster({"nthread": self.threads})
-        booster.load_model(bytearray(self.booster_json.encode()))
-        return booster
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle, without the loaded booster."""
-        return {k: v for k, v in self.__dict__.items() if k != "booster"}
-
-    def matrix(self, rows: pd.DataFrame | pa.RecordBatch) -> np.ndarray:
-        """Return the features of ``rows``, of shape (n_rows, n_features)."""
-        return as_matrix(rows, self.feature_names, self.codes)
-
-    def margins(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the log-odds of each row before calibration, of shape (n_rows,)."""
-        return self.booster.inplace_predict(matrix, predict_type="margin")
-
-    def predict_proba(self, matrix: np.ndarray) -> np.ndarray:
-        """Return the calibrated probability of each row, of shape (n_rows,)."""
-        if len(matrix) == 0:
-            return np.array([])
-        return self.calibration.apply(self.margins(matrix))
-
-    def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """Return each feature's contribution to each row's margin, by TreeSHAP.
-
-        Returns:
-            An array of shape (n_rows, n_features + 1). The last column is the bias,
-            equal for all rows. Each row sums to its margin.
-        """
-        data = xgb.DMatrix(
-            matrix, feature_names=self.feature_names, nthread=self.threads
-        )
-        return self.booster.predict(data, pred_contribs=True)
 
 
 @dataclass
@@ -177,16 +125,23 @@ class TrainingResult:
     """A trained model, the data it was trained on and its evaluation."""
 
     model: ChurnModel
+    kind: str
+    selection_reason: str
     split: Split
-    fit_rows: np.ndarray
     bins: dict[str, dict[str, list[float]]]
     training_data: TrainingData
     parameters: dict[str, Any]
-    metrics: dict[str, dict[str, dict[str, Estimate]]]
+    constraint_tests: list[ConstraintTest]
+    evaluation: Evaluation
     data_fingerprint: str
     training_fingerprint: str
     seconds: float
     search_seconds: float
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Return the metrics by predictor, part of the split and metric."""
+        return self.evaluation.metrics
 
 
 def find_training_problem(labels: np.ndarray) -> str | None:
@@ -203,14 +158,20 @@ def fingerprint_training(
     data_fingerprint: str, features: Sequence[Feature], settings: TrainingSettings
 ) -> str:
     """Return a digest of all inputs of a training run; equal digests, equal models."""
+    import sklearn
+    import xgboost
+
     inputs = {
         "data": data_fingerprint,
         "features": sorted((f.name, f.monotone_direction) for f in features),
         "settings": asdict(settings),
         "first_trial": FIRST_TRIAL,
         "search_space": SEARCH_SPACE,
+        "candidates": CANDIDATES,
         "rounds": [MAX_BOOST_ROUNDS, EARLY_STOPPING_ROUNDS, FIXED_ROUNDS],
-        "xgboost": xgb.__version__,
+        "ridges": RIDGES,
+        "confidence": [BETTER_CONFIDENCE, BEST_CONFIDENCE],
+        "libraries": [xgboost.__version__, sklearn.__version__],
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -221,13 +182,12 @@ def train(
     settings: TrainingSettings,
     data_fingerprint: str | None = None,
 ) -> TrainingResult:
-    """Train, calibrate and evaluate a model.
+    """Select, train, calibrate and evaluate a model.
 
-    The validation rows select parameters, rounds and calibration. The trees are
-    then refitted on all rows whose labels were complete when the test rows start,
-    and evaluated on the test rows. The refitted model is returned, which is the
-    model that was evaluated. Without test rows, the model selected on the
-    validation rows is returned.
+    The folds of the split select candidate, parameters, rounds and calibration. The
+    selected model is then fitted to all rows whose labels were complete when the test
+    rows start, and evaluated on the test rows. Without test rows, it is fitted to all
+    rows, and the folds evaluate the procedure.
 
     Args:
         rows: Observed labels with their features: `TrainingData`, or input of
@@ -240,72 +200,64 @@ def train(
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
     names = [feature.name for feature in features]
-    training_data = (
-        rows if isinstance(rows, TrainingData) else read_training_data(rows, names)
+    data = rows if isinstance(rows, TrainingData) else read_training_data(rows, names)
+    split = split_rows(
+        data.days,
+        data.labels,
+        data.accounts,
+        settings.gap_days,
+        settings.horizon_days or settings.gap_days // 2,
+        settings.seed,
     )
-    labels = training_data.labels
-    split = split_by_time(training_data.days, labels, settings.gap_days)
-    codes = training_data.fit_codes(split.train, names)
-    training_data.encode(codes)
-    matrix = training_data.matrix
-    if names != training_data.names:
-        columns = [training_data.names.index(name) for name in names]
+    codes = data.fit_codes(split.fit, names)
+    data.encode(codes)
+    matrix = data.matrix
+    if names != data.names:
+        columns = [data.names.index(name) for name in names]
         matrix = np.ascontiguousarray(matrix[:, columns])
-    fixed = _fixed_parameters(matrix, features, settings)
+    tests = check_directions(matrix, data.labels, data.accounts, split.fit, features)
+    trainer = _Trainer(matrix, data, names, tests, settings)
 
     search_started = time.perf_counter()
-    bins = None
-    if len(split.validation):
-        selected, bins = _search(matrix, labels, split, names, fixed, settings)
-    else:
-        selected = _fit(
-            matrix, labels, split.train, names, fixed, _DEFAULT_CHOICES, settings.engine
-        )
+    selected = trainer.select(split)
     search_seconds = time.perf_counter() - search_started
 
-    def as_model(fit: _Fit) -> ChurnModel:
-        return ChurnModel(
-            booster_json=fit.booster.save_raw("json").decode(),
-            feature_names=names,
-            codes=codes,
-            calibration=fit.calibration,
-            feature_medians={},
-            threads=fixed["nthread"],
-        )
-
-    selected_model = model = as_model(selected)
-    fit_rows = split.train
-    if len(split.test):
-        fit_rows = split.before_test
-        refit = _fit(
-            matrix,
-            labels,
-            fit_rows,
-            names,
-            fixed,
-            selected.choices,
-            settings.engine,
-            like=bins,
-        )
-        model = as_model(replace(refit, calibration=selected.calibration))
-    summary_rows = matrix[_as_slice(_stride_sample(fit_rows, SUMMARY_MAX_ROWS))]
-    model.feature_medians = _medians(summary_rows, names)
-    metrics = _evaluate_all(
-        {"train": selected_model, "validation": selected_model, "test": model},
-        training_data,
-        matrix,
-        split,
-        settings,
+    linear, booster = trainer.fit(split.fit, selected)
+    summary_rows = matrix[as_slice(stride_sample(split.fit, SUMMARY_MAX_ROWS))]
+    model = ChurnModel(
+        booster_json=booster.save_raw("json").decode() if booster else "",
+        feature_names=names,
+        codes=codes,
+        calibration=selected.calibration,
+        feature_medians=_medians(summary_rows, names),
+        linear=linear,
+        threads=trainer.fixed["nthread"],
     )
-    data_fingerprint = data_fingerprint or training_data.fingerprint(names)
+    evaluation = evaluate_model(
+        model,
+        matrix,
+        data,
+        split,
+        selected.out_of_fold,
+        selected.ridge,
+        settings.draws,
+        settings.seed,
+    )
+    data_fingerprint = data_fingerprint or data.fingerprint(names)
     return TrainingResult(
         model=model,
+        kind=selected.kind,
+        selection_reason=selected.reason,
         split=split,
-        fit_rows=fit_rows,
         bins=fit_bins(summary_rows, names),
-        training_data=training_data,
-        parameters={**fixed, **selected.choices},
-        metrics=metrics,
+        training_data=data,
+        parameters={
+            **trainer.parameters(selected.trial, selected.is_constrained),
+            "rounds": selected.rounds,
+            "ridge": selected.ridge,
+        },
+        constraint_tests=tests,
+        evaluation=evaluation,
         data_fingerprint=data_fingerprint,
         training_fingerprint=fingerprint_training(data_fingerprint, features, settings),
         seconds=time.perf_counter() - started,
@@ -314,11 +266,12 @@ def train(
 
 
 def calibrate(margins: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Fit Platt scaling on rows that the trees were not fitted to.
+    """Fit Platt scaling on rows that the model was not fitted to.
 
     Targets are smoothed as in Platt (1999), "Probabilistic outputs for support
     vector machines". A ridge penalty pulls the slope towards 1, so that few churned
-    rows cannot make it steep, flat or negative.
+    rows cannot make it steep, flat or negative. scikit-learn's calibration has no such
+    penalty.
     """
     margins = np.asarray(margins, dtype=float)
     labels = np.asarray(labels, dtype=float)
@@ -340,169 +293,373 @@ def calibrate(margins: np.ndarray, labels: np.ndarray) -> Calibration:
     return Calibration(slope=max(float(line[1]), 0.05), intercept=float(line[0]))
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """Trees, their calibration and the parameters they were fitted with."""
+def cross_calibrate(
+    margins: Sequence[np.ndarray], labels: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Calibrate the margins of each fold on the other folds; a single fold on itself.
 
-    booster: xgb.Booster
-    calibration: Calibration
-    choices: dict[str, Any]
-
-
-# Parameters if there are no validation rows to select them.
-_DEFAULT_CHOICES = {**FIRST_TRIAL, "rounds": FIXED_ROUNDS, "churned_weight": 1.0}
-
-
-def _fixed_parameters(
-    matrix: np.ndarray, features: Sequence[Feature], settings: TrainingSettings
-) -> dict[str, Any]:
-    """Return the XGBoost parameters that the search does not change."""
-    fixed: dict[str, Any] = {
-        "objective": "binary:logistic",
-        "eval_metric": "logloss",
-        "tree_method": "hist",
-        "device": settings.device,
-        # Sums depend on the thread count, so derive it from the data size only.
-        "nthread": 1 if matrix.size < _MIN_CELLS_FOR_THREADS else settings.threads,
-        "seed": settings.seed,
-    }
-    if settings.monotone_constraints:
-        sign_of_direction = {RAISES_RISK: 1, LOWERS_RISK: -1}
-        constraints = [
-            sign_of_direction.get(feature.monotone_direction, 0) for feature in features
-        ]
-        if any(constraints):
-            signs = ",".join(str(sign) for sign in constraints)
-            fixed["monotone_constraints"] = f"({signs})"
-    return fixed
-
-
-def _search(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    split: Split,
-    names: Sequence[str],
-    fixed: Mapping[str, Any],
-    settings: TrainingSettings,
-) -> tuple[_Fit, xgb.QuantileDMatrix]:
-    """Find the trial with the lowest calibrated log loss on the validation rows.
+    Args:
+        margins: The margins of the validation rows of each fold.
+        labels: Their labels.
 
     Returns:
-        The best fit, and a one-row matrix that holds the histogram bins of all
-        trials.
+        The probabilities of each fold.
     """
-    training = _data(matrix, labels, split.train, names, fixed)
-    validation = _data(matrix, labels, split.validation, names, fixed, like=training)
-
-    def attempt(trial: Mapping[str, Any], churned_weight: float = 1.0) -> _Fit:
-        for data, part in ((training, split.train), (validation, split.validation)):
-            data.set_weight(np.where(labels[part] > 0, churned_weight, 1.0))
-        booster = xgb.train(
-            {**fixed, **trial},
-            training,
-            num_boost_round=MAX_BOOST_ROUNDS,
-            evals=[(validation, "validation")],
-            early_stopping_rounds=EARLY_STOPPING_ROUNDS,
-            verbose_eval=False,
+    probabilities = []
+    for number in range(len(margins)):
+        others = [n for n in range(len(margins)) if n != number] or [number]
+        line = calibrate(
+            np.concatenate([margins[n] for n in others]),
+            np.concatenate([labels[n] for n in others]),
         )
-        booster = booster[: booster.best_iteration + 1]
-        margins = booster.predict(validation, output_margin=True)
-        calibration = calibrate(margins, labels[split.validation])
-        loss = log_loss(labels[split.validation], calibration.apply(margins))
-        choices = {
-            **trial,
-            "rounds": booster.num_boosted_rounds(),
-            "churned_weight": churned_weight,
-            "validation_log_loss": loss,
+        probabilities.append(line.apply(margins[number]))
+    return probabilities
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """A candidate with its parameters, measured on the folds.
+
+    Attributes:
+        kind: One of the candidates.
+        trial: Parameters of `SEARCH_SPACE`; empty without trees.
+        rounds: Boosting rounds.
+        ridge: Penalty of the logistic regression.
+        margins: The margins of the validation rows of each fold.
+        calibration: Fitted to the validation rows of all folds.
+        out_of_fold: Calibrated probability of each validation row.
+        losses: Their log losses.
+        is_constrained: Whether the trees have monotone constraints.
+        reason: Why this candidate was selected.
+    """
+
+    kind: str
+    trial: Mapping[str, Any]
+    rounds: int
+    ridge: float
+    margins: Sequence[np.ndarray]
+    calibration: Calibration
+    out_of_fold: np.ndarray
+    losses: np.ndarray
+    is_constrained: bool = False
+    reason: str = ""
+
+    @property
+    def loss(self) -> float:
+        """Return the mean log loss."""
+        return float(self.losses.mean())
+
+
+class _Trainer:
+    """Fits candidates to rows of one matrix."""
+
+    def __init__(
+        self,
+        matrix: np.ndarray,
+        data: TrainingData,
+        names: Sequence[str],
+        tests: Sequence[ConstraintTest],
+        settings: TrainingSettings,
+    ) -> None:
+        self.matrix, self.labels, self.accounts = matrix, data.labels, data.accounts
+        self.names, self.settings = list(names), settings
+        self.fixed: dict[str, Any] = {
+            "objective": "binary:logistic",
+            "eval_metric": "logloss",
+            "tree_method": "hist",
+            "device": settings.device,
+            # Sums depend on the thread count, so derive it from the data size only.
+            "nthread": 1 if matrix.size < _MIN_CELLS_FOR_THREADS else settings.threads,
+            "seed": settings.seed,
         }
-        return _Fit(booster, calibration, choices)
+        sign_of = {
+            test.feature: test.sign
+            for test in tests
+            if test.is_kept or settings.monotone_constraints == "always"
+        }
+        signs = ",".join(str(sign_of.get(name, 0)) for name in names)
+        self.constraints = {"monotone_constraints": f"({signs})"} if sign_of else {}
 
-    def loss_of(fit: _Fit) -> float:
-        return fit.choices["validation_log_loss"]
+    def parameters(
+        self, trial: Mapping[str, Any], is_constrained: bool
+    ) -> dict[str, Any]:
+        """Return the XGBoost parameters of a candidate; none without trees."""
+        constraints = self.constraints if is_constrained else {}
+        return {**self.fixed, **constraints, **trial} if trial else {}
 
-    best = min(map(attempt, _trials(settings)), key=loss_of)
-    # Keep a class weight only if it lowers the calibrated loss of the best trial.
-    stayed_per_churned = (1 - labels[split.train]).sum() / labels[split.train].sum()
-    weighted = attempt(
-        {name: best.choices[name] for name in SEARCH_SPACE},
-        churned_weight=round(float(stayed_per_churned) ** 0.5, 4),
-    )
-    # One row carries the bins, so the memory of the other rows can be freed.
-    bins = _data(matrix, labels, split.train[:1], names, fixed, like=training)
-    return min(best, weighted, key=loss_of), bins
+    def fit(
+        self, part: np.ndarray, selected: _Selected
+    ) -> tuple[LinearPart | None, xgb.Booster | None]:
+        """Fit the selected candidate to some rows."""
+        import xgboost as xgb
 
+        linear: LinearPart | None = None
+        margins: np.ndarray | None = None
+        if selected.kind not in (TREES, CONSTRAINED):
+            linear = self.fit_linear(part, selected.ridge)
+        if selected.kind == LOGISTIC:
+            return linear, None
+        if linear is not None and selected.kind == BOOSTED:
+            margins = linear.margins(self.rows(part))
+        if linear is not None and selected.kind == AVERAGED:
+            margins = self.constant_margins(part)
+            linear = linear.averaged_with_trees(float(margins[0]))
+        parameters = self.parameters(selected.trial, selected.is_constrained)
+        if self.settings.engine == "spark":
+            booster = train_on_spark(
+                self.matrix,
+                self.labels,
+                part,
+                self.names,
+                parameters,
+                selected.rounds,
+                margins,
+            )
+        else:
+            data = self.data(part)
+            if margins is not None:
+                data.set_base_margin(margins)
+            booster = xgb.train(parameters, data, num_boost_round=selected.rounds)
+        return linear, booster
 
-def _fit(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    part: np.ndarray,
-    names: Sequence[str],
-    fixed: Mapping[str, Any],
-    choices: Mapping[str, Any],
-    engine: str,
-    like: xgb.DMatrix | None = None,
-) -> _Fit:
-    """Fit trees to the rows of ``part`` with given parameters.
+    def select(self, split: Split) -> _Selected:
+        """Return the candidate that predicts the validation rows best.
 
-    ``like`` supplies histogram bins, which is faster than computing new ones.
-    """
-    if engine == "spark":
-        booster = train_on_spark(
-            matrix,
-            labels,
-            part,
-            names,
-            {**fixed, **{name: choices[name] for name in SEARCH_SPACE}},
-            choices["rounds"],
-            choices["churned_weight"],
+        The trees must be better than the logistic regression in a paired bootstrap
+        of accounts, because they are the more complex model.
+        """
+        kinds = list(CANDIDATES[self.settings.monotone_constraints])
+        if not self.constraints:
+            kinds = [kind for kind in kinds if kind != CONSTRAINED] or [TREES]
+        if not split.folds:
+            none = np.array([])
+            unmeasured = _Selected(
+                LOGISTIC, {}, 0, RIDGES[1], (), Calibration(), none, none,
+                reason="No rows are held out to compare candidates.",
+            )  # fmt: skip
+            if LOGISTIC in kinds:
+                return unmeasured
+            return replace(
+                unmeasured,
+                kind=kinds[0],
+                trial=FIRST_TRIAL,
+                rounds=FIXED_ROUNDS,
+                is_constrained=kinds[0] == CONSTRAINED,
+            )
+        folds = _FoldFits(self, split)
+        tried = [
+            folds.trees(kind, FIRST_TRIAL)
+            for kind in kinds
+            if kind in (CONSTRAINED, TREES, BOOSTED)
+        ]
+        plain = [fit for fit in tried if fit.kind != BOOSTED] or tried
+        plain += [folds.trees(_best(plain).kind, trial) for trial in self.trials()]
+        tried += plain
+        if AVERAGED in kinds:
+            tried += [folds.averaged(fit) for fit in plain]
+        logistic = folds.logistic() if LOGISTIC in kinds else None
+        return self.decide(tried, logistic, split)
+
+    def decide(
+        self, tried: Sequence[_Selected], logistic: _Selected | None, split: Split
+    ) -> _Selected:
+        """Return the average, or what is better than it in the paired test.
+
+        The train rows of the folds are fewer than those of the final fit, which favours
+        trees over the logistic regression, so a lower loss alone is not enough.
+        """
+        accounts = self.accounts[split.validation]
+
+        def share_lower(one: _Selected, other: _Selected) -> float:
+            """Return the share of draws of accounts in which one's loss is lower."""
+            losses = one.losses - other.losses
+            draws = self.settings.draws, self.settings.seed
+            return float((draw_means(losses, accounts, *draws) < 0).mean())
+
+        selected = _best([fit for fit in tried if fit.kind == AVERAGED] or tried)
+        best = _best(tried)
+        if share_lower(best, selected) >= BEST_CONFIDENCE:
+            selected = best
+        # The best of each kind.
+        losses = {fit.kind: fit.loss for fit in sorted(tried, key=_loss, reverse=True)}
+        decision = "."
+        if logistic is not None:
+            losses[LOGISTIC] = logistic.loss
+            share = share_lower(selected, logistic)
+            decision = (
+                f". That of {selected.kind} is lower than that of {LOGISTIC} in "
+                f"{share:.0%} of {self.settings.draws} draws of accounts."
+            )
+            if share < BETTER_CONFIDENCE:
+                selected = logistic
+        compared = ", ".join(f"{loss:.5f} of {kind}" for kind, loss in losses.items())
+        rows = f"Log loss on {len(accounts):,} validation rows: "
+        return replace(selected, reason=rows + compared + decision)
+
+    def trials(self) -> list[dict[str, Any]]:
+        """Return the parameter sets to try after `FIRST_TRIAL`."""
+        if self.settings.search_trials < 2:
+            return []
+        from sklearn.model_selection import ParameterSampler
+
+        return list(
+            ParameterSampler(
+                SEARCH_SPACE,
+                self.settings.search_trials - 1,
+                random_state=self.settings.seed,
+            )
         )
-        return _Fit(booster, Calibration(), dict(choices))
-    data = _data(matrix, labels, part, names, fixed, like)
-    data.set_weight(np.where(labels[part] > 0, choices["churned_weight"], 1.0))
-    booster = xgb.train(
-        {**fixed, **{name: choices[name] for name in SEARCH_SPACE}},
-        data,
-        num_boost_round=choices["rounds"],
-    )
-    return _Fit(booster, Calibration(), dict(choices))
 
+    def fit_linear(self, part: np.ndarray, ridge: float) -> LinearPart:
+        """Fit a logistic regression to a sample of some rows."""
+        rows, weights = downsample(part, self.labels, self.settings.seed)
+        return fit_linear(ridge, self.matrix[rows], self.labels[rows], weights)
 
-def _as_slice(part: np.ndarray) -> slice | np.ndarray:
-    """Return row numbers as a slice (a view, no copy) if they are contiguous."""
-    if len(part) and part[-1] - part[0] + 1 == len(part):
-        return slice(int(part[0]), int(part[-1]) + 1)
-    return part
+    def constant_margins(self, part: np.ndarray) -> np.ndarray:
+        """Return the log-odds of churn in some rows, for each of them."""
+        share = float(self.labels[part].mean())
+        return np.full(len(part), np.log(share / (1 - share)))
 
+    def rows(self, part: np.ndarray) -> np.ndarray:
+        """Return the matrix of some rows, as a view if they are contiguous."""
+        return self.matrix[as_slice(part)]
 
-def _data(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    part: np.ndarray,
-    names: Sequence[str],
-    fixed: Mapping[str, Any],
-    like: xgb.DMatrix | None = None,
-) -> xgb.QuantileDMatrix:
-    return xgb.QuantileDMatrix(
-        matrix[_as_slice(part)],
-        label=labels[part],
-        feature_names=list(names),
-        nthread=fixed["nthread"],
-        ref=like,
-    )
+    def data(
+        self, part: np.ndarray, like: xgb.DMatrix | None = None
+    ) -> xgb.QuantileDMatrix:
+        """Return some rows with labels; ``like`` supplies histogram bins."""
+        import xgboost as xgb
 
-
-def _trials(settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Return the parameter sets to try: `FIRST_TRIAL`, then seeded random draws."""
-    generator = np.random.default_rng(settings.seed)
-    trials = [dict(FIRST_TRIAL)]
-    while len(trials) < settings.search_trials:
-        trials.append(
-            {
-                name: values[int(generator.integers(len(values)))]
-                for name, values in SEARCH_SPACE.items()
-            }
+        return xgb.QuantileDMatrix(
+            self.rows(part),
+            label=self.labels[part],
+            feature_names=self.names,
+            nthread=self.fixed["nthread"],
+            ref=like,
         )
-    return trials
+
+
+class _FoldFits:
+    """Fits candidates to the train rows of folds, and measures them on the others."""
+
+    def __init__(self, trainer: _Trainer, split: Split) -> None:
+        self.trainer, self.folds = trainer, split.folds
+        self.labels = [trainer.labels[fold.validation] for fold in split.folds]
+        self.data = []
+        for fold in split.folds:
+            training = trainer.data(fold.train)
+            self.data.append((training, trainer.data(fold.validation, like=training)))
+        linear_by_ridge = {
+            ridge: [trainer.fit_linear(fold.train, ridge) for fold in split.folds]
+            for ridge in RIDGES
+        }
+        margins_by_ridge = {
+            ridge: [
+                linear.margins(trainer.rows(fold.validation))
+                for linear, fold in zip(linears, split.folds, strict=True)
+            ]
+            for ridge, linears in linear_by_ridge.items()
+        }
+        self.ridge = min(
+            RIDGES,
+            key=lambda ridge: np.mean(self._losses(margins_by_ridge[ridge])[1]),
+        )
+        self.linears = linear_by_ridge[self.ridge]
+        self.margins = margins_by_ridge[self.ridge]
+
+    def logistic(self) -> _Selected:
+        """Return the measured logistic regression."""
+        return self._measured(LOGISTIC, {}, 0, self.margins)
+
+    def trees(self, kind: str, trial: Mapping[str, Any]) -> _Selected:
+        """Fit trees to each fold and measure them after the best number of rounds."""
+        import xgboost as xgb
+
+        is_constrained = kind == CONSTRAINED
+        parameters = self.trainer.parameters(trial, is_constrained)
+        boosters, curves = [], []
+        for number, (training, validation) in enumerate(self.data):
+            for data, margins in zip(
+                (training, validation), self._base_margins(kind, number), strict=True
+            ):
+                data.set_base_margin(margins)
+            history: dict[str, Any] = {}
+            boosters.append(
+                xgb.train(
+                    parameters,
+                    training,
+                    num_boost_round=MAX_BOOST_ROUNDS,
+                    evals=[(validation, "validation")],
+                    early_stopping_rounds=EARLY_STOPPING_ROUNDS,
+                    evals_result=history,
+                    verbose_eval=False,
+                )
+            )
+            curves.append(history["validation"]["logloss"])
+        shortest = min(map(len, curves))
+        weights = [len(labels) for labels in self.labels]
+        curve = np.average([c[:shortest] for c in curves], axis=0, weights=weights)
+        rounds = int(curve.argmin()) + 1
+        margins = [
+            booster.predict(data, output_margin=True, iteration_range=(0, rounds))
+            for booster, (_, data) in zip(boosters, self.data, strict=True)
+        ]
+        return self._measured(kind, trial, rounds, margins, is_constrained)
+
+    def averaged(self, trees: _Selected) -> _Selected:
+        """Return the measured average of the logistic regression and some trees."""
+        margins = [
+            (line + tree) / 2
+            for line, tree in zip(self.margins, trees.margins, strict=True)
+        ]
+        return self._measured(
+            AVERAGED, trees.trial, trees.rounds, margins, trees.is_constrained
+        )
+
+    def _base_margins(self, kind: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the margins to boost from, of the rows of both parts of a fold."""
+        fold, trainer = self.folds[number], self.trainer
+        if kind == BOOSTED:
+            fitted = self.linears[number].margins(trainer.rows(fold.train))
+            return fitted, self.margins[number]
+        constant = trainer.constant_margins(fold.train)
+        return constant, np.full(len(fold.validation), constant[0])
+
+    def _measured(
+        self,
+        kind: str,
+        trial: Mapping[str, Any],
+        rounds: int,
+        margins: Sequence[np.ndarray],
+        is_constrained: bool = False,
+    ) -> _Selected:
+        probabilities, losses = self._losses(margins)
+        calibration = calibrate(np.concatenate(margins), np.concatenate(self.labels))
+        return _Selected(
+            kind,
+            trial,
+            rounds,
+            self.ridge,
+            margins,
+            calibration,
+            probabilities,
+            losses,
+            is_constrained,
+        )
+
+    def _losses(self, margins: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the calibrated probabilities and log losses of all folds' rows."""
+        probabilities = np.concatenate(cross_calibrate(margins, self.labels))
+        return probabilities, log_losses(np.concatenate(self.labels), probabilities)
+
+
+def _best(tried: Sequence[_Selected]) -> _Selected:
+    """Return the candidate with the lowest loss, the first of equal ones."""
+    return min(tried, key=_loss)
+
+
+def _loss(candidate: _Selected) -> float:
+    return candidate.loss
 
 
 def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None]:
@@ -512,110 +669,3 @@ def _medians(matrix: np.ndarray, names: Sequence[str]) -> dict[str, float | None
         present = present[~np.isnan(present)]
         medians[name] = float(np.median(present)) if len(present) else None
     return medians
-
-
-def _evaluate_all(
-    models: Mapping[str, ChurnModel],
-    training_data: TrainingData,
-    matrix: np.ndarray,
-    split: Split,
-    settings: TrainingSettings,
-) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Evaluate the model and its baselines on each part of the split.
-
-    For the test rows, all predictors were fitted to the same rows before them; for
-    the other parts, to the training rows. Metrics of the training part use a
-    sample and have no intervals: they only reveal overfitting.
-    """
-    labels = training_data.labels
-    names = models["train"].feature_names
-    recency = names.index(RECENCY_FEATURE) if RECENCY_FEATURE in names else None
-
-    def fitted(baseline: Any, part: np.ndarray) -> Any:
-        rows, weights = _downsample(part, labels, settings.seed)
-        return baseline.fit(matrix[rows], labels[rows], weights)
-
-    rows, weights = _downsample(split.train, labels, settings.seed)
-    lines = LogisticRegression().fit_each(RIDGES, matrix[rows], labels[rows], weights)
-    line = lines[0]
-    if len(split.validation):
-        # Select its penalty on the same rows as the model's parameters.
-        sample = _stride_sample(split.validation, LOGISTIC_MAX_ROWS)
-        line = min(
-            lines,
-            key=lambda line: log_loss(
-                labels[sample], line.predict_proba(matrix[sample])
-            ),
-        )
-
-    def baselines(part: np.ndarray, logistic: LogisticRegression) -> dict[str, Any]:
-        return {
-            "prevalence": fitted(Prevalence(), part),
-            "recency_rule": fitted(RecencyRule(recency), part),
-            "logistic_regression": logistic,
-        }
-
-    early_baselines = test_baselines = baselines(split.train, line)
-    if len(split.test):
-        refit = fitted(LogisticRegression(line.ridge), split.before_test)
-        test_baselines = baselines(split.before_test, refit)
-
-    def evaluated(part: str, part_rows: np.ndarray) -> dict[str, dict[str, Estimate]]:
-        if part == "train":
-            part_rows = _stride_sample(part_rows, SUMMARY_MAX_ROWS)
-        predictors = {
-            MODEL: models[part],
-            **(test_baselines if part == "test" else early_baselines),
-        }
-        rows = matrix[_as_slice(part_rows)]
-        estimates = evaluate_each(
-            labels[part_rows],
-            [predictor.predict_proba(rows) for predictor in predictors.values()],
-            accounts=training_data.accounts[part_rows],
-            revenue=training_data.revenue[part_rows],
-            draws=0 if part == "train" else settings.draws,
-            seed=settings.seed,
-        )
-        return dict(zip(predictors, estimates, strict=True))
-
-    parts = split.parts()
-    with ThreadPoolExecutor(settings.threads) as threads:
-        part_metrics = list(threads.map(evaluated, parts, parts.values()))
-    return {
-        name: {
-            part: estimates[name]
-            for part, estimates in zip(parts, part_metrics, strict=True)
-        }
-        for name in part_metrics[0]
-    }
-
-
-def _stride_sample(part: np.ndarray, most: int) -> np.ndarray:
-    """Return every n-th row number, so that at most ``most`` remain."""
-    return part[:: max(1, -(-len(part) // most))]
-
-
-def _downsample(
-    part: np.ndarray, labels: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sample at most `LOGISTIC_MAX_ROWS` rows and return them with their weights.
-
-    Churned rows are rare and carry most information, so they make up to half of the
-    sample. The weights restore the original class balance.
-    """
-    if len(part) <= LOGISTIC_MAX_ROWS:
-        return part, np.ones(len(part))
-    generator = np.random.default_rng(seed)
-    is_churned = labels[part] > 0
-    outcomes = part[is_churned], part[~is_churned]
-    minority_rows = min(len(rows) for rows in outcomes)
-    max_rows = max(LOGISTIC_MAX_ROWS // 2, LOGISTIC_MAX_ROWS - minority_rows)
-    kept = [
-        np.sort(generator.choice(rows, min(len(rows), max_rows), replace=False))
-        for rows in outcomes
-    ]
-    weights = [
-        np.full(len(sampled), len(rows) / len(sampled))
-        for sampled, rows in zip(kept, outcomes, strict=True)
-    ]
-    return np.concatenate(kept), np.concatenate(weights)

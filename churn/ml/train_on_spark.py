@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import xgboost as xgb
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 # XGBoost's estimators use scikit-learn's names for these parameters.
 _NAMES = {"eta": "learning_rate", "lambda": "reg_lambda", "seed": "random_state"}
 
 # Parameters that the estimator sets itself or receives as arguments.
-_EXCLUDED = ("objective", "eval_metric", "nthread", "rounds", "churned_weight")
+_EXCLUDED = ("objective", "eval_metric", "nthread")
 
 
 class NoSparkSessionError(RuntimeError):
@@ -27,7 +29,7 @@ def train_on_spark(
     names: Sequence[str],
     parameters: Mapping[str, Any],
     rounds: int,
-    churned_weight: float,
+    base_margins: np.ndarray | None = None,
 ) -> xgb.Booster:
     """Fit trees to the rows of ``part``, distributed over all Spark slots.
 
@@ -41,7 +43,7 @@ def train_on_spark(
         names: The feature names.
         parameters: XGBoost parameters, named as in `xgboost.train`.
         rounds: Number of trees.
-        churned_weight: Weight of a churned row; others have weight 1.
+        base_margins: Margins of the rows of ``part`` to boost from, or ``None``.
 
     Raises:
         NoSparkSessionError: dbt's target is not Spark in this process.
@@ -55,7 +57,7 @@ def train_on_spark(
         {
             **{name: matrix[part, number] for number, name in enumerate(columns)},
             "label": labels[part].astype(np.float64),
-            "weight": np.where(labels[part] > 0, churned_weight, 1.0),
+            **({} if base_margins is None else {"base_margin": base_margins}),
         }
     )
     estimator_parameters = {
@@ -66,7 +68,7 @@ def train_on_spark(
     estimator = SparkXGBClassifier(
         features_col=columns,
         label_col="label",
-        weight_col="weight",
+        base_margin_col=None if base_margins is None else "base_margin",
         num_workers=workers,
         n_estimators=rounds,
         missing=np.nan,

@@ -20,10 +20,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from churn.config import use_schemas
+from churn.ml.evaluation import MODEL
 from churn.ml.metrics import TOP_SHARES
+from churn.ml.model import ChurnModel
 from churn.ml.oracle import Oracle, measure_oracle
 from churn.ml.registry import model_of, select_model
-from churn.ml.train import MODEL, ChurnModel
 from churn.reports import charts
 from churn.reports.charts import Curve, Node, percent, plain
 
@@ -48,6 +49,13 @@ METRICS = {
         f"captured_revenue_at_{s * 100:.0f}": f"captured revenue at {s:.0%}"
         for s in TOP_SHARES
     },
+}
+KINDS = {
+    "logistic_regression": "a logistic regression",
+    "trees": "gradient-boosted trees",
+    "constrained_trees": "gradient-boosted trees with monotone constraints",
+    "boosted_regression": "a logistic regression, corrected by gradient-boosted trees",
+    "averaged": "the average of a logistic regression and gradient-boosted trees",
 }
 # Maximum rows in the contribution charts; more rows do not change them visibly.
 MAX_EXPLAINED_ROWS = 4000
@@ -133,8 +141,12 @@ def _page(
     feature_dictionary = feature_dictionary.set_index("feature")
     labels = feature_dictionary["label"].to_dict()
     held_out = _held_out(connection, row, model)
+    # Other rows are not held out from the final model, only from its folds.
+    is_test = held_out.part == "test"
     oracle = (
-        measure_oracle(held_out.rows, held_out.probabilities, truth) if truth else None
+        measure_oracle(held_out.rows, held_out.probabilities, truth)
+        if truth and is_test
+        else None
     )
     contributions, explained = _contributions(model, held_out.matrix)
     environment = jinja2.Environment(
@@ -149,7 +161,11 @@ def _page(
         parameters=json.loads(row["parameters"]),
         libraries=json.loads(row["library_versions"]),
         features=len(model.feature_names),
-        constrained=int(feature_dictionary["monotone_direction"].notna().sum()),
+        kind=KINDS.get(row["model_kind"], "gradient-boosted trees"),
+        constraint_tests=[
+            {**test, "label": labels.get(test["feature"], test["feature"])}
+            for test in json.loads(row["constraint_tests"] or "[]")
+        ],
         accounts=_accounts(connection),
         spans=_svg(_spans, connection, row),
         part=held_out.part,
@@ -161,14 +177,14 @@ def _page(
             for metric in ("roc_auc", "pr_auc")
         ],
         oracle=oracle,
-        gain=_svg(_gain_chart, held_out, oracle),
-        calibration=_svg(_calibration_chart, held_out),
+        gain=_svg(_gain_chart, held_out, oracle) if is_test else None,
+        calibration=_svg(_calibration_chart, held_out) if is_test else None,
         importance=_svg(_importance_chart, model, contributions, labels),
         effects=_effects(model, explained, contributions, labels),
         drift=_drift(connection, row, labels),
         outcomes=_outcomes(connection, row),
         trees=_trees(model, labels),
-        rounds=model.booster.num_boosted_rounds(),
+        rounds=model.rounds,
         registry=_registry_rows(registry),
     )
 
@@ -514,8 +530,10 @@ def _outcomes(
 
 
 def _trees(model: ChurnModel, labels: dict[str, str]) -> list[Markup]:
-    """Draw the first trees of the model."""
-    first_trees = model.booster[: min(MAX_TREES, model.booster.num_boosted_rounds())]
+    """Draw the first trees of the model; none if it has only a linear part."""
+    if model.booster is None:
+        return []
+    first_trees = model.booster[: min(MAX_TREES, model.rounds)]
     trees = first_trees.get_dump(dump_format="json", with_stats=True)
     # XGBoost writes a split as `value < threshold`.
     texts = {

@@ -23,6 +23,12 @@ PREDICTOR_NAMES = {
 }
 METRIC_NAMES = {"roc_auc": "ROC AUC", "pr_auc": "PR AUC", "log_loss": "log loss"}
 
+# What the metrics of each split method are measured on.
+HELD_OUT = {
+    "rolling_origins": "on successive dates, which also selected the model",
+    "account_folds": "on other accounts, but the same dates",
+}
+
 # Columns of churn_scores by source, with the variable that says if a company has it.
 _SOURCES = {
     "clickstream": ("clickstream_data_through", None),
@@ -70,17 +76,23 @@ class ModelMetrics:
 
     Attributes:
         version: The model version.
-        train_rows: Rows that it was trained on.
-        test_from: First as-of date of the held-out rows.
-        test_to: Last as-of date of the held-out rows.
+        kind: The kind of model, such as ``trees``.
+        fit_rows: Rows that it was fitted to.
+        measured_on: What the metrics are measured on, in words.
+        measured_from: First as-of date of the held-out rows.
+        measured_to: Last as-of date of the held-out rows.
+        warning: Why the model should not be relied on; ``None`` if it can be.
         metrics: Estimate, lower and upper bound by predictor and metric; empty if
             there was too little history for held-out rows.
     """
 
     version: str
-    train_rows: int
-    test_from: date | None
-    test_to: date | None
+    kind: str
+    fit_rows: int
+    measured_on: str
+    measured_from: date | None
+    measured_to: date | None
+    warning: str | None
     metrics: Mapping[tuple[str, str], tuple[float | None, float | None, float | None]]
 
 
@@ -131,6 +143,7 @@ class Summary:
         riskiest: The accounts most likely to leave.
         data_through: Latest date by source; ``None`` if nothing has arrived.
         is_stale: Whether a source was not loaded in time.
+        only_band: The risk band of all accounts; ``None`` if there are several.
     """
 
     records: RecordCounts
@@ -140,6 +153,7 @@ class Summary:
     riskiest: Sequence[RiskyAccount]
     data_through: Mapping[str, date | None]
     is_stale: bool
+    only_band: str | None
 
 
 def summarize(
@@ -180,6 +194,7 @@ def summarize(
                 if switch is None or variables.get(switch, True)
             },
             is_stale=bool(newest["is_stale"]),
+            only_band=_only_band(connection),
         )
     except duckdb.CatalogException as error:
         raise UserError(
@@ -232,7 +247,15 @@ def _model(connection: duckdb.DuckDBPyConnection) -> ModelMetrics | None:
     champions = _rows(
         connection,
         """
-        select model_version, train_rows, test_from, test_to
+        select
+            model_version,
+            coalesce(model_kind, 'trees') as model_kind,
+            fit_rows,
+            split_method,
+            quality_warning,
+            coalesce(test_from, validation_from) as measured_from,
+            coalesce(test_to, validation_to) as measured_to,
+            case when test_rows > 0 then 'test' else 'validation' end as split
         from churn_models
         where is_champion
         """,
@@ -244,20 +267,33 @@ def _model(connection: duckdb.DuckDBPyConnection) -> ModelMetrics | None:
         """
         select predictor, metric, value, lower_bound, upper_bound
         from churn_model_metrics
-        where model_version = ? and split = 'test'
+        where model_version = ? and split = ?
         """,
-        [champion["model_version"]],
+        [champion["model_version"], champion["split"]],
     ).fetchall()
     return ModelMetrics(
         version=champion["model_version"],
-        train_rows=champion["train_rows"],
-        test_from=champion["test_from"],
-        test_to=champion["test_to"],
+        kind=champion["model_kind"].replace("_", " "),
+        fit_rows=champion["fit_rows"],
+        measured_on=HELD_OUT.get(champion["split_method"], "on held-out time"),
+        measured_from=champion["measured_from"],
+        measured_to=champion["measured_to"],
+        warning=champion["quality_warning"],
         metrics={
             (predictor, metric): (value, low, high)
             for predictor, metric, value, low, high in measured
         },
     )
+
+
+def _only_band(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the risk band of all accounts, or ``None`` if there are several."""
+    (bands,) = _rows(
+        connection,
+        """select count(*) as accounts, count(distinct risk_band) as bands,
+            min(risk_band) as band from churn_scores""",
+    )
+    return bands["band"] if bands["accounts"] > 1 and bands["bands"] == 1 else None
 
 
 def _risky_account(score: Mapping[str, Any]) -> RiskyAccount:

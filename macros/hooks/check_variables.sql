@@ -23,7 +23,7 @@
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'training_engine': ['local', 'spark'],
-        'monotone_constraints': [true, false],
+        'monotone_constraints': ['auto', 'always', 'never'],
         'has_contacts': [true, false],
         'has_invoices': [true, false],
         'has_support_calls': [true, false],
@@ -122,9 +122,25 @@
         ) }}
     {%- endif -%}
 
+    {%- for name in [
+        'medium_risk_from', 'high_risk_from', 'offer_cost', 'customer_value',
+    ] -%}
+        {%- set value = var(name) -%}
+        {%- set most = 1 if 'risk' in name else none -%}
+        {%- if value is not none and (
+              value is not number or value is boolean or value <= 0
+              or (most is not none and value >= most)
+        ) -%}
+            {{ refuse_variable(
+                name, value,
+                'null or a probability between 0 and 1' if most
+                else 'null or a number above 0'
+            ) }}
+        {%- endif -%}
+    {%- endfor -%}
+
     {%- set medium, high = var('medium_risk_from'), var('high_risk_from') -%}
-    {%- if medium is not number or high is not number
-          or not 0 < medium < high < 1 -%}
+    {%- if medium is not none and high is not none and medium >= high -%}
         {{ refuse_variable(
             'medium_risk_from` and `high_risk_from', medium ~ '` and `' ~ high,
             'two probabilities with 0 < medium_risk_from < high_risk_from < 1'

@@ -32,7 +32,7 @@ def tables(project: DbtProject) -> set[str]:
         ("cancellation_source", "colours"),
         ("as_of_date", "2025-02-30"),
         ("accepted_batch_dates", ["3 March"]),
-        ("high_risk_from", 0.01),
+        ("high_risk_from", 1.5),
     ],
 )
 def test_an_invalid_variable_is_named(

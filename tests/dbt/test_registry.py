@@ -142,7 +142,18 @@ def test_metrics_table_has_one_row_per_metric(registry: pd.DataFrame) -> None:
     assert metrics_table(registry.head(0)).schema == METRICS_SCHEMA
 
 
-NEWER = ["fit_rows", "fit_end_date", "labels_complete_date", "drift_bins"]
+NEWER = [
+    "fit_rows",
+    "fit_end_date",
+    "labels_complete_date",
+    "drift_bins",
+    "model_kind",
+    "selection_reason",
+    "quality_warning",
+    "baseline_differences",
+    "constraint_tests",
+    "linear_part",
+]
 
 
 def test_a_registry_of_an_older_version_is_extended(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ import dbt_local_python.spark as local_spark
 from churn.engine_io import as_batches, as_frame
 from churn.ml.dataset import read_training_data
 from churn.ml.features import read_features
+from churn.ml.model import LinearPart
 from churn.ml.predict import RiskBands, Scorer, score, scorer_from
 from churn.ml.train_on_spark import train_on_spark
 from tests.dbt.test_labels_oracle import expected
@@ -270,7 +272,14 @@ def trained_by_spark(built) -> Scorer:
     engine = built.engine
     registry = f"{engine.schema}.churn_models"
     before = engine.rows(f"select * from {registry}")
-    engine.dbt("run", "--select", "churn_models", training_engine="spark")
+    engine.dbt(
+        "run",
+        "--select",
+        "churn_models",
+        training_engine="spark",
+        # Only trees are fitted on Spark.
+        monotone_constraints="always",
+    )
     after = engine.rows(f"select * from {registry}")
     versions = [set(rows["model_version"].to_pylist()) for rows in (before, after)]
     assert after.schema.equals(before.schema)
@@ -286,11 +295,30 @@ def trained_by_spark(built) -> Scorer:
     )
 
 
-def test_executors_score_like_this_process(built, trained_by_spark) -> None:
+@pytest.mark.parametrize("has_linear_part", [False, True])
+def test_executors_score_like_this_process(
+    built, trained_by_spark, has_linear_part: bool
+) -> None:
+    scorer = trained_by_spark
+    assert scorer.model.rounds > 0
+    if has_linear_part:
+        draw = np.random.default_rng(20250301)
+        size = len(scorer.model.feature_names)
+        slopes, offsets, missing = draw.normal(0, 0.1, (3, size))
+        linear = LinearPart(
+            -3.0,
+            slopes.tolist(),
+            [0.0] * size,
+            [5.0] * size,
+            offsets.tolist(),
+            missing.tolist(),
+            tree_weight=0.5,
+        )
+        scorer = replace(scorer, model=replace(scorer.model, linear=linear))
     table = built.engine.relation("int_accounts_to_score")
     accounts = built.engine.rows(f"select * from {table}")
-    local = score(accounts, trained_by_spark).read_all()
-    score(built.engine.session.table(table), trained_by_spark).createOrReplaceTempView(
+    local = score(accounts, scorer).read_all()
+    score(built.engine.session.table(table), scorer).createOrReplaceTempView(
         "scored_by_executors"
     )
     remote = built.engine.rows("select * from scored_by_executors")
@@ -306,7 +334,8 @@ def test_executors_score_like_this_process(built, trained_by_spark) -> None:
 
 
 @pytest.mark.usefixtures("built")
-def test_trees_of_spark_rank_like_local_trees() -> None:
+@pytest.mark.parametrize("is_boosted_from_margins", [False, True])
+def test_trees_of_spark_rank_like_local_trees(is_boosted_from_margins: bool) -> None:
     """With the same parameters, both give similar predictions for training rows."""
     draw = np.random.default_rng(20250301)
     matrix = draw.random((2_000, 5), dtype=np.float32)
@@ -314,15 +343,11 @@ def test_trees_of_spark_rank_like_local_trees() -> None:
     labels = (draw.random(2_000) < matrix[:, 0] ** 2).astype(np.float32)
     parameters = {"eta": 0.1, "max_depth": 3, "seed": 1, "tree_method": "hist"}
     names = [f"column {number}" for number in range(5)]
+    margins = 3 * matrix[:, 0] - 2 if is_boosted_from_margins else None
     spread = train_on_spark(
-        matrix, labels, np.arange(2_000), names, parameters, 30, churned_weight=2.0
+        matrix, labels, np.arange(2_000), names, parameters, 30, margins
     )
-    data = xgb.DMatrix(
-        matrix,
-        labels,
-        weight=np.where(labels > 0, 2.0, 1.0),
-        feature_names=names,
-    )
+    data = xgb.DMatrix(matrix, labels, base_margin=margins, feature_names=names)
     local = xgb.train({**parameters, "objective": "binary:logistic"}, data, 30)
     assert spread.num_boosted_rounds() == local.num_boosted_rounds() == 30
     assert spread.predict(data) == pytest.approx(local.predict(data), abs=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from churn.ml.features import Feature
+from churn.ml.features import ATTRIBUTE, Feature
 
 HORIZON_AND_GRACE = 60
 
@@ -46,6 +46,7 @@ FEATURES = [
         theme="contract",
         high="on the {value} plan",
         low="on the {value} plan",
+        kind=ATTRIBUTE,
     ),
 ]
 

@@ -11,7 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from churn.ml.features import Columns, Feature, UnknownFeatureError, read_features
+from churn.ml.features import (
+    ATTRIBUTE,
+    Columns,
+    Feature,
+    UnknownFeatureError,
+    read_features,
+)
 from churn.ml.predict import (
     SCORES_SCHEMA,
     RiskBands,
@@ -20,7 +26,13 @@ from churn.ml.predict import (
     score_batch,
     scorer_from,
 )
-from churn.ml.reasons import IN_FAVOUR, MAX_REASONS, MIN_CONTRIBUTION, explain
+from churn.ml.reasons import (
+    IN_FAVOUR,
+    MAX_REASONS,
+    MIN_BEHAVIOUR_CONTRIBUTION,
+    MIN_CONTRIBUTION,
+    explain,
+)
 from churn.ml.registry import REGISTRY_SCHEMA, train_and_register
 from churn.ml.train import TrainingSettings
 from tests.support.planted import FEATURES, HORIZON_AND_GRACE, planted_rows
@@ -87,6 +99,20 @@ def test_bands_offers_and_revenue(scores: pd.DataFrame) -> None:
     )
 
 
+def test_bands_follow_from_bounds_costs_or_the_churn_rate() -> None:
+    assert RiskBands.choose(0.03, 0.1, 0.3) == RiskBands(0.1, 0.3)
+    assert RiskBands.choose(0.03, offer_cost=50, customer_value=500) == (
+        RiskBands(0.05, 0.1)
+    )
+    rare, common = RiskBands.choose(0.03), RiskBands.choose(0.4)
+    assert rare.medium_from == pytest.approx(0.044, abs=0.001)
+    assert rare.high_from == pytest.approx(0.110, abs=0.001)
+    assert rare.high_from < common.high_from < 1
+    for given in ({"medium_from": 0.9}, {"high_from": 0.01}):
+        bands = RiskBands.choose(0.03, **given)
+        assert 0 < bands.medium_from < bands.high_from < 1
+
+
 def test_single_rows_and_unpickled_scorers_give_equal_scores(
     batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
 ) -> None:
@@ -146,7 +172,7 @@ def test_reasons_state_the_value_and_its_side(
     assert scores["reason_1"].notna().all()
 
 
-def test_reasons_are_the_strongest_contributions(
+def test_reasons_are_the_strongest_behaviours_then_attributes(
     accounts: pd.DataFrame, batch: pa.RecordBatch, scorer: Scorer
 ) -> None:
     """Compare with a simple implementation, account by account."""
@@ -155,14 +181,20 @@ def test_reasons_are_the_strongest_contributions(
     contributions = model.contributions(model.matrix(batch))[:, :-1]
     explained = explain(model, batch, FEATURES)
     for row, reasons in enumerate(explained):
-        expected: list[str | None] = []
         themes = set()
+        useful, others = [], []
         for position in np.argsort(-contributions[row], kind="stable"):
             feature = described[model.feature_names[position]]
             strength = contributions[row, position]
             if strength >= MIN_CONTRIBUTION and feature.theme not in themes:
                 themes.add(feature.theme)
-                expected.append(phrase_of(feature, model, accounts.iloc[row]))
+                is_useful = (
+                    feature.kind != ATTRIBUTE and strength >= MIN_BEHAVIOUR_CONTRIBUTION
+                )
+                (useful if is_useful else others).append(feature)
+        expected = [
+            phrase_of(feature, model, accounts.iloc[row]) for feature in useful + others
+        ]
         if not expected:
             weakest = described[model.feature_names[contributions[row].argmin()]]
             expected = [IN_FAVOUR + phrase_of(weakest, model, accounts.iloc[row])]
@@ -177,10 +209,13 @@ def phrase_of(feature: Feature, model, account: pd.Series) -> str:
         return feature.missing
     number = model.codes.get(feature.name, {}).get(value, value)
     is_low = number < model.feature_medians[feature.name]
-    phrase = (feature.low if is_low else feature.high).format(
-        value=value, visits_prior_28d=account["visits_prior_28d"]
-    )
-    return re.sub(r"\b1 visits", "1 visit", phrase.replace("only 0 ", "no "))
+    template = feature.low if is_low else feature.high
+    phrase = template.format(value=value, visits_prior_28d=account["visits_prior_28d"])
+    usual = ""
+    if feature.name != "plan" and "_prior_" not in template:
+        form = "{:.6f}" if feature.name == "noise" else "{:.0f}"
+        usual = f" (usually {form.format(model.feature_medians[feature.name])})"
+    return re.sub(r"\b1 visits", "1 visit", phrase.replace("only 0 ", "no ")) + usual
 
 
 def test_phrases_handle_missing_values_and_the_singular() -> None:
@@ -203,7 +238,9 @@ def test_phrases_handle_missing_values_and_the_singular() -> None:
             "before": pa.array([before], pa.int64()),
         }
         columns = Columns(pa.RecordBatch.from_pydict(row))
-        return feature.phrases(columns, median)[0]
+        text, _, usual = feature.phrases(columns, median)[0].partition(" (usually ")
+        assert usual == ("" if value is None or np.isnan(value) else f"{median:.0f})")
+        return text
 
     assert phrase(3) == "3 support calls, 2 before"
     assert phrase(1) == "1 support call, 2 before"

@@ -97,6 +97,11 @@ def test_a_reason_never_contradicts_its_value(name: str) -> None:
             value if field == "value" else account[field]
             for field, _ in fields(feature.high) + fields(feature.low)
         }
+        reason, _, usual = reason.partition(" (usually ")
+        if usual:
+            assert float(usual.strip(")%").replace(",", "").split()[-1]) == (
+                pytest.approx(median * (100 if "%" in usual else 1), abs=1)
+            ), usual
         # "Only" means below the median, and below the number compared with.
         if "only " in reason:
             assert value < median, reason
@@ -154,37 +159,37 @@ def test_a_reason_never_contradicts_its_value(name: str) -> None:
             "billing_call_share_90d",
             {"billing_call_share_90d": 0.0, "support_calls_90d": 1},
             0.0,
-            "1 support call in the last 90 days, none about billing",
+            "1 support call in the last 90 days, none about billing (usually 0%)",
         ),
         (
             "billing_call_share_90d",
             {"billing_call_share_90d": 1.0, "support_calls_90d": 1},
             0.0,
-            "1 support call in the last 90 days, about billing",
+            "1 support call in the last 90 days, about billing (usually 0%)",
         ),
         (
             "billing_call_share_90d",
             {"billing_call_share_90d": 1.0, "support_calls_90d": 3},
             0.0,
-            "3 support calls in the last 90 days, all about billing",
+            "3 support calls in the last 90 days, all about billing (usually 0%)",
         ),
         (
             "late_invoices_90d",
             {"late_invoices_90d": 0, "invoices_90d": 3},
             0,
-            "none of 3 invoices late in the last 90 days",
+            "none of 3 invoices late in the last 90 days (usually 0)",
         ),
         (
             "newer_cohorts_gone_share",
             {"newer_cohorts_gone_share": 0.003},
             0.1,
-            "under 1% of newer signups have already left",
+            "under 1% of newer signups have already left (usually 10%)",
         ),
         (
             "earlier_pauses",
             {"earlier_pauses": 0},
             0,
-            "never paused before",
+            "never paused before (usually 0)",
         ),
     ],
 )

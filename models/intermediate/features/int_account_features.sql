@@ -133,8 +133,8 @@ features as (
         support.support_calls_90d,
         support.support_calls_prior_28d,
         support.support_calls_trend_28d,
-        support.support_call_seconds_28d,
-        support.support_call_seconds_90d,
+        support.support_call_minutes_28d,
+        support.support_call_minutes_90d,
         support.days_since_last_call,
         support.cancellation_question_calls_90d,
         {% for topic in support_topics() -%}

@@ -62,10 +62,10 @@ call_counts as (
         {{ sum_in_window('1', 28) }} as support_calls_28d,
         {{ sum_in_window('1', 28, skipped=28) }} as support_calls_prior_28d,
         {{ sum_in_window('1', 90) }} as support_calls_90d,
-        {{ sum_in_window('duration_seconds', 28) }}
-            as support_call_seconds_28d,
-        {{ sum_in_window('duration_seconds', 90) }}
-            as support_call_seconds_90d,
+        {{ safe_divide(sum_in_window('duration_seconds', 28), '60') }}
+            as support_call_minutes_28d,
+        {{ safe_divide(sum_in_window('duration_seconds', 90), '60') }}
+            as support_call_minutes_90d,
         {% for topic in support_topics() -%}
         cast(count(case when topic = '{{ topic }}' then 1 end) as bigint)
             as {{ topic }}_calls_90d,
@@ -89,8 +89,8 @@ support as (
         support_calls_prior_28d,
         {{ growth_ratio('support_calls_28d', 'support_calls_prior_28d') }}
             as support_calls_trend_28d,
-        support_call_seconds_28d,
-        support_call_seconds_90d,
+        support_call_minutes_28d,
+        support_call_minutes_90d,
         days_since_last_call,
         cancellation_question_calls_90d,
         {% for topic in support_topics() -%}

@@ -18,6 +18,7 @@ described_features as (
             {{ text_literal(meta.get('unit')) }},
             {{ text_literal(meta.get('window')) }},
             {{ text_literal(meta.get('theme')) }},
+            {{ text_literal(meta.get('kind', 'behaviour')) }},
             {{ text_literal(meta.get('high')) }},
             {{ text_literal(meta.get('low', meta.get('high'))) }},
             {{ text_literal(meta.get('missing')) }},
@@ -27,7 +28,7 @@ described_features as (
         (
             {{ text_literal(none) }},
             0
-            {%- for _ in range(10) %},
+            {%- for _ in range(11) %},
             {{ text_literal(none) }}
             {%- endfor %}
         )
@@ -41,6 +42,7 @@ described_features as (
         unit,
         time_window,
         theme,
+        kind,
         high_phrase,
         low_phrase,
         missing_phrase,

@@ -2,7 +2,7 @@
 
 from churn.engine_io import as_frame, existing_relation
 from churn.ml.features import read_features
-from churn.ml.predict import RiskBands, score, scorer_from
+from churn.ml.predict import score, scorer_from
 
 
 def model(dbt, session):
@@ -12,10 +12,12 @@ def model(dbt, session):
         registry=as_frame(dbt.ref("churn_models")),
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
         offers=as_frame(dbt.ref("offers")),
-        bands=RiskBands(
-            medium_from=dbt.config.meta_get("medium_risk_from"),
-            high_from=dbt.config.meta_get("high_risk_from"),
-        ),
+        bands={
+            "medium_from": dbt.config.meta_get("medium_risk_from"),
+            "high_from": dbt.config.meta_get("high_risk_from"),
+            "offer_cost": dbt.config.meta_get("offer_cost"),
+            "customer_value": dbt.config.meta_get("customer_value"),
+        },
         pinned_version=dbt.config.meta_get("champion_model_version"),
     )
     return score(

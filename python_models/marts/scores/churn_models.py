@@ -20,6 +20,7 @@ def model(dbt, session):
     settings = TrainingSettings(
         gap_days=dbt.config.meta_get("label_known_after_days"),
         seed=dbt.config.meta_get("model_seed"),
+        horizon_days=dbt.config.meta_get("horizon_days"),
         search_trials=dbt.config.meta_get("search_trials"),
         monotone_constraints=dbt.config.meta_get("monotone_constraints"),
         device=dbt.config.meta_get("training_device"),
