@@ -90,7 +90,14 @@ def test_any_bytes_are_decoded(content: bytes) -> None:
     try:
         read_event_records(content)
     except (DamagedFileError, NotATableError):
-        assert content[:2] in (b"\x1f\x8b", b"\x28\xb5", b"\xfd7", b"PK", b"PA", b"\x04\x22") or is_csv(decode(content))
+        assert content[:2] in (
+            b"\x1f\x8b",
+            b"\x28\xb5",
+            b"\xfd7",
+            b"PK",
+            b"PA",
+            b"\x04\x22",
+        ) or is_csv(decode(content))
 
 
 def test_tables_of_any_format_are_equal() -> None:
