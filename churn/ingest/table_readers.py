@@ -130,9 +130,7 @@ def _as_text(table: pa.Table) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.register("rows_of_file", table)
-        return connection.execute(
-            f"select {columns} from rows_of_file"
-        ).to_arrow_table()
+        return connection.sql(f"select {columns} from rows_of_file").to_arrow_table()
 
 
 def _read_csv(text: str) -> pa.Table:
@@ -141,7 +139,7 @@ def _read_csv(text: str) -> pa.Table:
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
         file = Path(folder) / "table.csv"
         file.write_text(text, encoding="utf-8", newline="")
-        return connection.execute(
+        return connection.sql(
             f"select * from read_csv({sql_literal(str(file))}, header = true, "
             "all_varchar = true, null_padding = true, strict_mode = false, "
             "max_line_size = 16777216)"

@@ -361,6 +361,16 @@ class _EventInference:
         for column, paths in preset.columns.items():
             mapping.paths[column] = list(paths)
         mapping.formats.update(preset.formats)
+        if not self._filled("server_received_at"):
+            times = [*mapping.paths.get("tracker_event_at", [])]
+            times += mapping.paths["occurred_at"]
+            mapping.paths["server_received_at"] = list(dict.fromkeys(times))
+            if "occurred_at" in mapping.formats:
+                mapping.formats["server_received_at"] = mapping.formats["occurred_at"]
+            mapping.notes.append(
+                "No record says when it was received, so events count as received when "
+                "they happened."
+            )
         if not self._filled("user_id"):
             self._ask_for(
                 "user_id",

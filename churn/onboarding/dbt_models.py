@@ -26,9 +26,8 @@ import yaml
 from churn.config import UserError
 from churn.quoting import sql_identifier, sql_literal
 
-_MACRO = re.compile(
-    r"\{%-?\s*macro\s+(\w+)\s*\(.*?\{%-?\s*endmacro\s*-?%\}", re.DOTALL
-)
+_MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\(.*?\{%-?\s*endmacro\s*-?%\}", re.DOTALL)
+_CONFIG = re.compile(r"\{\{\s*config\(\s*enabled\s*=.*?\}\}", re.DOTALL)
 _REF = re.compile(r"ref\(\s*'(\w+)'\s*\)")
 _YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -42,6 +41,10 @@ class _ReturnError(Exception):
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+
+class _DisabledError(Exception):
+    """Report that the configuration of a model disables it."""
 
 
 class _Relation(str):
@@ -87,7 +90,11 @@ class _Rows:
 
 class _Row(dict[Any, Any]):
     def __getitem__(self, key: Any) -> Any:
-        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+        return (
+            list(self.values())[key]
+            if isinstance(key, int)
+            else super().__getitem__(key)
+        )
 
 
 class ModelRunner:
@@ -120,11 +127,10 @@ class ModelRunner:
         self.variables = variables
         self.database = database
         self.built: set[str] = set(given)
+        self.disabled: set[str] = set()
         self.started_at = datetime.now(UTC)
         self.nodes, self.sources = self._read_yaml()
-        self.model_paths = {
-            path.stem: path for path in package.glob("models/**/*.sql")
-        }
+        self.model_paths = {path.stem: path for path in package.glob("models/**/*.sql")}
         self.environment = jinja2.Environment(
             extensions=["jinja2.ext.do"], undefined=jinja2.Undefined
         )
@@ -146,6 +152,12 @@ class ModelRunner:
             self._load_seed(name)
             return
         text = self.model_paths[name].read_text(encoding="utf-8")
+        try:
+            for config in _CONFIG.findall(text):
+                self.render(config, name)
+        except _DisabledError:
+            self.disabled.add(name)
+            return
         for parent in dict.fromkeys(_REF.findall(_without_comments(text))):
             if parent in self.model_paths or self._seed_path(parent):
                 self.build(parent)
@@ -196,7 +208,7 @@ class ModelRunner:
                 )
             ),
             "builtins": SimpleNamespace(ref=_Relation),
-            "config": lambda *_, **__: "",
+            "config": _config,
             "dbt": _Namespace(self._dbt_macro),
             "churn": _Namespace(self._macro),
             "exceptions": SimpleNamespace(raise_compiler_error=_raise),
@@ -299,7 +311,11 @@ class ModelRunner:
         sources: dict[str, Any] = {}
         paths = [
             *self.package.glob("models/**/*.yml"),
-            *(self.project.glob("models/**/*.yml") if self.project != self.package else []),
+            *(
+                self.project.glob("models/**/*.yml")
+                if self.project != self.package
+                else []
+            ),
         ]
         for path in paths:
             text = path.read_text(encoding="utf-8")
@@ -392,6 +408,12 @@ class _LazyMacro:
             return str(self.macro(*arguments, **named))
         except _ReturnError as returned:
             return returned.value
+
+
+def _config(*_: Any, enabled: bool = True, **__: Any) -> str:
+    if not enabled:
+        raise _DisabledError
+    return ""
 
 
 def _return(value: Any = None) -> None:
