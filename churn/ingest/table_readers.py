@@ -10,6 +10,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ def read_records(content: bytes) -> list[str] | None:
     if is_parquet(content):
         try:
             table = pyarrow.parquet.read_table(pa.BufferReader(content))
-            with duckdb.connect() as connection:
+            with _cursor() as connection:
                 connection.register("records", table)
                 rows = connection.execute(
                     "select cast(to_json(records) as varchar) from records"
@@ -118,6 +119,18 @@ def read_records(content: bytes) -> list[str] | None:
     return as_json_lines(read_table(content)) if is_csv(text) else None
 
 
+@lru_cache(maxsize=1)
+def _database() -> duckdb.DuckDBPyConnection:
+    """Open an empty database once, since opening one takes longer than a file."""
+    connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
+    return connection
+
+
+def _cursor() -> duckdb.DuckDBPyConnection:
+    return _database().cursor()
+
+
 def _as_text(table: pa.Table) -> pa.Table:
     columns = ", ".join(
         f"cast(to_json({sql_identifier(field.name)}) as varchar)"
@@ -127,8 +140,7 @@ def _as_text(table: pa.Table) -> pa.Table:
         f" as {sql_identifier(field.name)}"
         for field in table.schema
     )
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
+    with _cursor() as connection:
         connection.register("rows_of_file", table)
         return connection.sql(f"select {columns} from rows_of_file").to_arrow_table()
 
@@ -136,7 +148,7 @@ def _as_text(table: pa.Table) -> pa.Table:
 def _read_csv(text: str) -> pa.Table:
     if not text.strip():
         raise NotATableError("it is empty")
-    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+    with tempfile.TemporaryDirectory() as folder, _cursor() as connection:
         file = Path(folder) / "table.csv"
         file.write_text(text, encoding="utf-8", newline="")
         return connection.sql(

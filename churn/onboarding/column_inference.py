@@ -531,7 +531,12 @@ class _EventInference:
             and "number" not in each.types
             and each.count_distinct <= max(50, self.total // 20)
         ]
-        named = [each for each in named if each.count_distinct > 1] or named
+        # A constant, such as `type: event`, names nothing.
+        named = [
+            each
+            for each in named
+            if each.count_distinct > 1 or each.share(self.total) < 0.9
+        ] or named
         if named and named[0].share(self.total) > 0.2:
             self._choose("raw_event_name", named)
             return

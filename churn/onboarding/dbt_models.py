@@ -319,7 +319,7 @@ class ModelRunner:
         ]
         for path in paths:
             text = path.read_text(encoding="utf-8")
-            content = yaml.load(text, Loader=_YAML_LOADER) or {}  # noqa: S506
+            content = yaml.load(text, Loader=_YAML_LOADER) or {}
             for model in content.get("models", []):
                 nodes[model["name"]] = _Node(model, "model")
             for source in content.get("sources", []):

@@ -77,8 +77,8 @@ _RESTART_NAMES = re.compile(
     re.I,
 )
 _PAGE_VIEW_NAMES = re.compile(
-    r"^\$?(page|screen)[ _-]?(view(ed)?|load(ed)?|visit(ed)?)?$|^view(ed)?[ _-]?"
-    r"(page|screen)$",
+    r"^\$?(page|screen)$|(^|[^a-z])(page|screen)[ _-]?(view(ed)?|load(ed)?|visit(ed)?)$"
+    r"|^view(ed)?[ _-]?(page|screen)$",
     re.I,
 )
 _PRODUCT_VIEW_NAMES = re.compile(
@@ -86,6 +86,8 @@ _PRODUCT_VIEW_NAMES = re.compile(
     re.I,
 )
 _MAX_EVENT_NAMES = 300
+# Times that the models cast, unlike the dates of accounts, which they parse.
+_TYPED_TIMES = frozenset(["started_at", "invoice_date", "due_date", "updated_at"])
 _ON_TIME_NOTE = (
     "rows count as loaded at the midnight after the date in their file's name, else when "
     "the file was written"
@@ -404,7 +406,7 @@ class _Onboarding:
                 names[raw] = "page_view"
             elif column_key(raw) in known:
                 names[raw] = known[column_key(raw)]
-            elif _PAGE_VIEW_NAMES.match(raw) and raw not in cancels:
+            elif _PAGE_VIEW_NAMES.search(raw) and raw not in cancels:
                 names[raw] = "page_view"
             elif _PRODUCT_VIEW_NAMES.search(raw):
                 names[raw] = "product_view"
@@ -557,6 +559,15 @@ class _Onboarding:
         self, mappings: Mapping[str, TableMapping], result: InitResult
     ) -> None:
         variables = self.draft.variables
+        if not {"accounts", "subscriptions"} & set(mappings):
+            result.questions.append(
+                Question(
+                    "accounts",
+                    "Which table holds your accounts? Run `churn init` again with "
+                    "--accounts, or set raw_accounts_table under `variables`.",
+                )
+            )
+            return
         answer = self._answer("cancellation_source")
         accounts = mappings.get("accounts")
         cancelled = accounts.columns.get("cancelled_service") if accounts else None
@@ -652,7 +663,9 @@ def _expression(
     time_format = found.formats[0] if found else None
     is_typed = column in ("batch_date", "loaded_at")
     if time_format is None or time_format == ISO:
-        time = f"cast(try_cast({name} as timestamptz) as timestamp)"
+        # DuckDB reads an offset with a colon only.
+        text = f"regexp_replace({name}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
+        time = f"cast(try_cast({text} as timestamptz) as timestamp)"
     elif time_format in EPOCH_UNITS:
         factor = 10**6 / EPOCH_UNITS[time_format]
         number = f"try_cast({name} as double) * {factor:.10g}"
@@ -661,7 +674,10 @@ def _expression(
         time = f"try_strptime(trim({name}), {sql_literal(time_format)})"
     if is_typed:
         return time
-    if time_format is None or time_format == ISO or time_format == crm_format:
+    has_zone = any("T" in value and value[-1:] != "Z" for value in each.filled_values)
+    if time_format is None or time_format == crm_format:
+        return name
+    if time_format == ISO and not (has_zone and column in _TYPED_TIMES):
         return name
     # A text that is no time stays, so that the build reports it.
     return f"coalesce(strftime({time}, '%Y-%m-%d %H:%M:%S'), {name})"

@@ -259,10 +259,17 @@
         ({{ first_code_point(text) }} in (
             -1, 9, 10, 12, 13, 32, 45, 73, 78, 85, 91, 105, 110, 117, 123
         )
-        and {{ regexp_matches_text(
-            text,
-            '(?i)^(\\s*([\\[{]|$)|(null|none|undefined|nan|-?inf(inity)?)$)'
-        ) }})
+        and (
+            {{ regexp_matches_text(
+                text,
+                '(?i)^(\\s*$|(null|none|undefined|nan|-?inf(inity)?)$)'
+            ) }}
+            {#- A name such as `[Amplitude] Page Viewed` is no array. #}
+            or (
+                {{ regexp_matches_text(text, '^\\s*[\\[{]') }}
+                and {{ regexp_matches_text(text, '[\\]}]\\s*$') }}
+            )
+        ))
         {%- if is_identifier %}
         or lower({{ text }}) in (
             {%- for value in placeholder_identifiers() %}
