@@ -151,11 +151,16 @@ def _read_csv(text: str) -> pa.Table:
     with tempfile.TemporaryDirectory() as folder, _cursor() as connection:
         file = Path(folder) / "table.csv"
         file.write_text(text, encoding="utf-8", newline="")
-        return connection.sql(
-            f"select * from read_csv({sql_literal(str(file))}, header = true, "
-            "all_varchar = true, null_padding = true, strict_mode = false, "
-            "max_line_size = 16777216)"
-        ).to_arrow_table()
+        options = f"{sql_literal(str(file))}, header = true, all_varchar = true"
+        try:
+            return connection.sql(f"select * from read_csv({options})").to_arrow_table()
+        except duckdb.Error:
+            # Lines of another length, or quotes within a field. DuckDB reads these in
+            # one thread only.
+            return connection.sql(
+                f"select * from read_csv({options}, null_padding = true, "
+                "strict_mode = false, parallel = false, max_line_size = 16777216)"
+            ).to_arrow_table()
 
 
 def _read_json(text: str) -> pa.Table:

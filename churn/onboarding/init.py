@@ -145,7 +145,7 @@ def init(
     answers = Answers.read(folder)
     if answers is None and (folder / "dbt_project.yml").exists():
         raise UserError(
-            f"{folder} already holds a dbt project that `churn init` did not write: name "
+            f"{printable(folder, 200)} already holds a dbt project that `churn init` did not write: name "
             "another folder with --out."
         )
     answers = answers or Answers()
@@ -213,14 +213,20 @@ def _load_tables(answers: Answers, database: Path, result: InitResult) -> None:
                     result.loaded_rows[table] = load.rows
                 result.messages += load.messages
                 if load.messages and not _exists(connection, table):
-                    raise CannotReadError(f"{path} cannot be read: {load.messages[0]}")
+                    raise CannotReadError(
+                        f"{printable(path, 200)} cannot be read: {load.messages[0]}"
+                    )
     except NoFilesError as error:
-        raise CannotReadError(f"No file matches {path}: correct it.") from error
+        raise CannotReadError(
+            f"No file matches {printable(path, 200)}: correct it."
+        ) from error
     except OSError as error:
-        raise CannotReadError(f"{path} cannot be read: {error}") from error
+        raise CannotReadError(
+            f"{printable(path, 200)} cannot be read: {printable(error, 200)}"
+        ) from error
     except duckdb.Error as error:
         raise UserError(
-            f"The tables cannot be loaded into {database}: "
+            f"The tables cannot be loaded into {printable(database, 200)}: "
             f"{printable(str(error).splitlines()[0], 200)}."
         ) from error
 

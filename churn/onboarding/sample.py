@@ -63,9 +63,13 @@ def sample_events(pattern: str, size: int) -> Sample:
     try:
         files = find_event_files(pattern)
     except NoFilesError as error:
-        raise CannotReadError(f"No file matches {pattern}: correct it.") from error
+        raise CannotReadError(
+            f"No file matches {printable(pattern, 200)}: correct it."
+        ) from error
     except OSError as error:
-        raise CannotReadError(f"{pattern} cannot be read: {error}") from error
+        raise CannotReadError(
+            f"{printable(pattern, 200)} cannot be read: {printable(error, 200)}"
+        ) from error
     step = max(1, -(-len(files) // _MAX_FILES))
     chosen = [*files[::step], *([files[-1]] if (len(files) - 1) % step else [])]
     lines: list[str] = []
@@ -82,7 +86,7 @@ def sample_events(pattern: str, size: int) -> Sample:
     records, count_unreadable = parse_records(lines)
     if not records:
         reason = messages[0] if messages else "it holds no JSON object"
-        raise CannotReadError(f"{pattern} cannot be read: {reason}.")
+        raise CannotReadError(f"{printable(pattern, 200)} cannot be read: {reason}.")
     return Sample(records, lines, count_unreadable, files, messages)
 
 
