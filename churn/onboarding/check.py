@@ -9,7 +9,6 @@ personal data, and the remedy.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -828,10 +827,3 @@ def _remedy(column: str, example: Any, variables: dict[str, Any]) -> str:
         )
     del example
     return "map an expression in raw_accounts_columns that returns a number"
-
-
-def shown_lines(report: CheckReport) -> Iterator[str]:
-    """Yield the lines that the command prints."""
-    yield from (f"- {problem}" for problem in report.problems)
-    if report.is_complete:
-        yield "Nothing is missing: run `dbt build`."

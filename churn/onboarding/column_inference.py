@@ -63,7 +63,8 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
         "loaded_at": ["loaded_at", "exported_at", "extracted_at", "ingested_at"],
         "account_id": [
             *["account_id", "account", "customer_id", "customer", "subscriber_id"],
-            *["subscriber", "company_id", "user_id", "id"],
+            *["subscriber", "company_id", "organization_id", "organisation_id"],
+            *["org_id", "user_id", "id"],
         ],
         "company_name": ["company_name", "company", "account_name", "name"],
         "industry": ["industry", "sector", "segment"],
