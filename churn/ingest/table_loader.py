@@ -1,6 +1,7 @@
 """Load the files of one table, such as daily extracts of accounts, into DuckDB.
 
-Each file is loaded once. The raw table has the columns of the files as text, and columns
+Each file is loaded once. The raw table has the columns of the files as text, and
+columns
 that say where a row comes from:
 
 - ``_source_file``: the file's path below the fixed part of the glob
@@ -54,7 +55,7 @@ class TableLoad:
 
 
 def date_in_path(name: str) -> date | None:
-    """Return the last date in a path: ``2025-03-01``, ``20250301`` or ``2025/03/01``."""
+    """Return the last date in a path, such as ``2025-03-01`` or ``20250301``."""
     found = re.findall(
         r"(?<!\d)(20\d{2})([-_/.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?!\d)", name
     )
@@ -72,7 +73,8 @@ def load_table_files(
     """Append the rows of new files to a raw table.
 
     A file with a date in its path whose content has changed is loaded again in place of
-    its earlier rows. A file without a date, such as an extract that is overwritten every
+    its earlier rows. A file without a date, such as an extract that is overwritten
+    every
     day, is a new extract: its earlier rows stay.
 
     Args:

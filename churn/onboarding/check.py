@@ -122,8 +122,8 @@ class _Checker:
             shown = ", ".join(printable(c.value, 40) for c in question.candidates[:3])
             candidates = f" Candidates: {shown}." if shown else ""
             self.problem(
-                f"Open question: {question.text}{candidates} Answer `{question.key}` in "
-                f"{ANSWERS_FILE} and run `churn init` again."
+                f"Open question: {question.text}{candidates} Answer `{question.key}` "
+                f"in {ANSWERS_FILE} and run `churn init` again."
             )
 
     def _attach(self) -> bool:
@@ -159,7 +159,7 @@ class _Checker:
             self.problem("The package is not installed here: run `dbt deps`.")
         for macro in ("check_variables", "clickstream_field_mapping"):
             try:
-                found = self.runner.environment.globals[macro]()
+                found = self.runner.macros[macro]()
             except ModelError as error:
                 self.problem(str(error))
                 return False
@@ -223,8 +223,8 @@ class _Checker:
             except duckdb.Error as error:
                 first_line = printable(str(error).splitlines()[0], 160)
                 self.problem(
-                    f"`{printable(expression, 80)}` in `{table}_columns` cannot be read "
-                    f"for `{column}`: {first_line}. Correct the expression."
+                    f"`{printable(expression, 80)}` in `{table}_columns` cannot be "
+                    f"read for `{column}`: {first_line}. Correct the expression."
                 )
                 is_readable = False
         if not self.runner.rows(f"select 1 from {relation} limit 1"):
@@ -234,7 +234,7 @@ class _Checker:
             self.tables.add(table)
 
     def _relation(self, table: str) -> str:
-        return str(self.runner.environment.globals["source"]("", table))
+        return str(self.runner.macros["source"]("", table))
 
     def _is_expression(self, text: str, relation: str) -> bool:
         """Return whether DuckDB reads a word as a constant, such as current_date."""
@@ -249,7 +249,7 @@ class _Checker:
     def _columns(self, table: str) -> dict[str, str | None]:
         """Return the expression of each column that the models read."""
         source = self.runner.sources.get(table)
-        mapping = self.runner.environment.globals["column_mapping"](table)
+        mapping = self.runner.macros["column_mapping"](table)
         columns: dict[str, str | None] = {}
         for name in source.columns if source else {}:
             expression = mapping.get(name, name)
@@ -367,10 +367,11 @@ class _Checker:
             )
         self.connection.execute(
             f"create table sampled_events as select * exclude (row_of_table) from ("
-            f"select *, row_number() over () as row_of_table from {relation}) {condition}"
+            f"select *, row_number() over () as row_of_table from {relation}) "
+            f"{condition}"
         )
-        source = self.runner.environment.globals["source"]
-        self.runner.environment.globals["source"] = lambda name, table: (
+        source = self.runner.macros["source"]
+        self.runner.macros["source"] = lambda name, table: (
             type(source(name, table))("sampled_events")
             if table == "raw_events"
             else source(name, table)
@@ -426,10 +427,10 @@ class _Checker:
             "not_json": "see stg_clickstream__rejects after the run for the texts",
             "not_an_object": "deliver one JSON object per record",
             "nested_too_deep": "deliver flatter records",
-            "missing_required_field": "correct the json_paths of that field in the YAML "
-            f"of {self.field_mapping_model}",
-            "unreadable_event_time": "correct the json_paths of occurred_at, or give its "
-            "strftime `format`",
+            "missing_required_field": "correct the json_paths of that field in the "
+            f"YAML of {self.field_mapping_model}",
+            "unreadable_event_time": "correct the json_paths of occurred_at, or give "
+            "its strftime `format`",
             "implausible_event_time": "correct the json_paths of occurred_at, or set "
             "earliest_plausible_date",
             "missing_receipt_time": "map received_at in raw_events_columns",
@@ -460,11 +461,13 @@ class _Checker:
                 group by event_id, visitor_id order by 2 desc, 1 limit 1"""
             )[0]
             self.problem(
-                f"{lost:,} of {objects:,} sampled records ({lost / objects:.0%}) would be "
-                "dropped as duplicates, because another record of the visitor has their "
-                f"event_id: `{masked(example[0])}` occurs {example[1]:,} times. If that "
-                "field is a counter, change the json_paths of event_id; `[]` if no field "
-                "identifies an event."
+                f"{lost:,} of {objects:,} sampled records ({lost / objects:.0%}) would "
+                "be dropped as duplicates, because another record of the visitor has "
+                "their "
+                f"event_id: `{masked(example[0])}` occurs {example[1]:,} times. If "
+                "that "
+                "field is a counter, change the json_paths of event_id; `[]` if no "
+                "field identifies an event."
             )
         shared, count_events = self._row(
             """select count(*), coalesce(sum(events), 0) from (
@@ -474,7 +477,8 @@ class _Checker:
         )
         if count_events > _MAX_UNREADABLE * max(1, events):
             self.problem(
-                f"{count_events:,} of {events:,} sampled events share their event_id with "
+                f"{count_events:,} of {events:,} sampled events share their event_id "
+                "with "
                 f"events of other visitors ({shared:,} identifiers): the field is a "
                 "counter, so change the json_paths of event_id."
             )
@@ -495,20 +499,21 @@ class _Checker:
         )
         if late > _MAX_LATE * events:
             self.problem(
-                f"{late:,} of {events:,} sampled events arrive after the allowed lateness "
-                "and enter no feature: map the time of receipt (server_received_at in the "
-                f"YAML of {self.field_mapping_model}, or received_at in "
+                f"{late:,} of {events:,} sampled events arrive after the allowed "
+                "lateness "
+                "and enter no feature: map the time of receipt (server_received_at in "
+                f"the YAML of {self.field_mapping_model}, or received_at in "
                 "raw_events_columns), or raise allowed_lateness_hours."
             )
         if skewed > _MAX_LATE * events:
             self.problem(
-                f"{skewed:,} of {events:,} sampled events are later than their receipt: "
-                "check which field is the time of the event, and its unit."
+                f"{skewed:,} of {events:,} sampled events are later than their "
+                "receipt: check which field is the time of the event, and its unit."
             )
         if not identified:
             self.problem(
-                "No sampled event has a user, so no event belongs to an account: correct "
-                "the json_paths of user_id."
+                "No sampled event has a user, so no event belongs to an account: "
+                "correct the json_paths of user_id."
             )
         limit = int(self.variables["max_accounts_per_visitor"])
         for visitor, count, users in self.runner.rows(
@@ -520,8 +525,8 @@ class _Checker:
         ):
             self.problem(
                 f"{count:,} of {events:,} sampled events have the same anonymous_id "
-                f"`{masked(visitor)}` and {users:,} users: if many devices share it, add "
-                "it to placeholder_identifiers."
+                f"`{masked(visitor)}` and {users:,} users: if many devices share it, "
+                "add it to placeholder_identifiers."
             )
 
     def _check_event_names(self) -> None:
@@ -534,8 +539,8 @@ class _Checker:
         if unnamed:
             shown = ", ".join(printable(name, 40) for name, _ in unnamed[:5])
             self.problem(
-                f"seeds/event_names.csv has no row for {len(unnamed)} event names, such "
-                f"as {shown}: add them, or run `churn init` again."
+                f"seeds/event_names.csv has no row for {len(unnamed)} event names, "
+                f"such as {shown}: add them, or run `churn init` again."
             )
         if self.variables["cancellation_source"] != "events":
             return
@@ -549,7 +554,8 @@ class _Checker:
             missing = [n for n in self.variables[variable] if n not in seen]
             if missing and len(missing) == len(self.variables[variable]):
                 self.problem(
-                    f"No event of {variable} occurs: {printable(', '.join(missing))}. Set "
+                    f"No event of {variable} occurs: {printable(', '.join(missing))}. "
+                    "Set "
                     "it to the names that the seed event_names gives to these events."
                 )
 
@@ -643,8 +649,8 @@ class _Checker:
                 )
             elif column == "signup_date" and not readable:
                 self.problem(
-                    "No account has a signup_date: map it in raw_accounts_columns to the "
-                    "date on which the customer started."
+                    "No account has a signup_date: map it in raw_accounts_columns to "
+                    "the date on which the customer started."
                 )
         if columns.get("signup_date") is None:
             self.problem(
@@ -672,9 +678,10 @@ class _Checker:
         )
         if linked < (1 - _MAX_DUPLICATES) * rows:
             self.problem(
-                f"{rows - linked:,} of {rows:,} rows of raw_{name} belong to no account "
-                f"of raw_accounts, such as `{masked(example)}`: map the column that holds "
-                "the same account_id."
+                f"{rows - linked:,} of {rows:,} rows of raw_{name} belong to no "
+                "account "
+                f"of raw_accounts, such as `{masked(example)}`: map the column that "
+                "holds the same account_id."
             )
 
     def _check_accounts_without_contacts(self) -> None:
@@ -686,7 +693,8 @@ class _Checker:
         )
         if without > _MAX_LATE * max(1, accounts):
             self.problem(
-                f"{without:,} of {accounts:,} accounts have no contact, so their events "
+                f"{without:,} of {accounts:,} accounts have no contact, so their "
+                "events "
                 "are unknown: load all contacts, or correct raw_contacts_columns."
             )
 
@@ -736,9 +744,10 @@ class _Checker:
         table = "raw_contacts" if self.variables["has_contacts"] else "raw_accounts"
         if known < 0.5 * users:
             self.problem(
-                f"Of {users:,} users in the sampled events, {known:,} are in {table}, not "
-                f"`{masked(example)}` for example: map the JSON path and the column that "
-                "hold the same user."
+                f"Of {users:,} users in the sampled events, {known:,} are in {table}, "
+                "not "
+                f"`{masked(example)}` for example: map the JSON path and the column "
+                "that hold the same user."
             )
         accounts, active = self._row(
             """select count(distinct account_id), count(distinct case when user_id in (
@@ -766,18 +775,21 @@ class _Checker:
         )
         days = (last - first).days + 1 if first else 0
         self.fact(
-            f"CRM: {batches:,} batches over {days:,} days, {accepted:,} of them accepted."
+            f"CRM: {batches:,} batches over {days:,} days, {accepted:,} of them "
+            "accepted."
         )
         if accepted < 0.5 * batches:
             self.problem(
-                f"{batches - accepted:,} of {batches:,} CRM batches have fewer accounts "
-                "than min_batch_completeness allows and would not be used: load complete "
-                "extracts, or lower it."
+                f"{batches - accepted:,} of {batches:,} CRM batches have fewer "
+                count(case when label_status = 'observed' and is_churned
+                    then 1 end),
+                "complete extracts, or lower it."
             )
         churned, stayed, pending, scored = self._row(
             """select
                 count(case when label_status = 'observed' and is_churned then 1 end),
-                count(case when label_status = 'observed' and not is_churned then 1 end),
+                count(case when label_status = 'observed' and not is_churned
+                    then 1 end),
                 count(case when label_status = 'pending' then 1 end),
                 count(distinct case when as_of_date = (
                     select max(as_of_date) from int_as_of_dates) then account_id end)
@@ -790,15 +802,18 @@ class _Checker:
         if not churned + stayed:
             self.problem(
                 f"The history yields no observed label: the CRM batches cover {days:,} "
-                f"days, and a label needs more than {horizon + grace:,} (churn_horizon_days "
-                f"{horizon} and churn_grace_days {grace}) after an as-of date. Load older "
-                "batches, or shorten these."
+                f"days, and a label needs more than {horizon + grace:,} "
+                "(churn_horizon_days "
+                f"{horizon} and churn_grace_days {grace}) after an as-of date. Load "
+                "older batches, or shorten these."
             )
         elif churned < _MIN_OUTCOMES or stayed < _MIN_OUTCOMES:
             source = self.variables["cancellation_source"]
             self.problem(
-                f"Only {churned:,} observed labels are churns and {stayed:,} are not; a "
-                f"model needs at least {_MIN_OUTCOMES} of each. Load a longer history, or "
+                f"Only {churned:,} observed labels are churns and {stayed:,} are not; "
+                "a "
+                f"model needs at least {_MIN_OUTCOMES} of each. Load a longer history, "
+                "or "
                 f"check that cancellation_source `{source}` reads your cancellations."
             )
         if not scored and first:
@@ -815,8 +830,8 @@ def _remedy(column: str, example: Any, variables: dict[str, Any]) -> str:
     if column in ("cancelled_service", "new_customer"):
         source = variables["cancellation_source"]
         return (
-            f"cancellation_source is `{source}`, so set it to what the column holds, or "
-            "give crm_date_format"
+            f"cancellation_source is `{source}`, so set it to what the column holds, "
+            "or give crm_date_format"
             if source in ("dates", "flags")
             else "map another column"
         )

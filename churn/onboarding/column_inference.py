@@ -1,6 +1,7 @@
 """Infer which field of foreign data is which column of this project.
 
-A known tracker or table has a preset. Otherwise names are compared first, and the values
+A known tracker or table has a preset. Otherwise names are compared first, and the
+values
 must not contradict them. What stays undecided is a question with candidates.
 """
 
@@ -25,7 +26,8 @@ from churn.onboarding.questions import Candidate, Question
 from churn.onboarding.time_formats import TimeFormat, detect_time_format
 from churn.quoting import masked, printable
 
-# Names that trackers use for our columns, the likeliest first. Compared without case and
+# Names that trackers use for our columns, the likeliest first. Compared without case
+# and
 # separators.
 EVENT_COLUMNS: dict[str, list[str]] = {
     "anonymous_id": [
@@ -178,9 +180,22 @@ REQUIRED_COLUMNS = {
     "calls": ["call_id", "account_id", "started_at"],
 }
 TIME_COLUMNS = frozenset(
-    ["batch_date", "loaded_at", "signup_date", "started_at", "ended_at", "updated_at"]
-    + ["invoice_date", "due_date", "occurred_at", "sent_at", "server_received_at"]
-    + ["tracker_event_at", "cancelled_service", "new_customer"]
+    [
+        "batch_date",
+        "loaded_at",
+        "signup_date",
+        "started_at",
+        "ended_at",
+        "updated_at",
+        "invoice_date",
+        "due_date",
+        "occurred_at",
+        "sent_at",
+        "server_received_at",
+        "tracker_event_at",
+        "cancelled_service",
+        "new_customer",
+    ]
 )
 FLAG_COLUMNS = frozenset(["cancelled_service", "new_customer"])
 NUMBER_COLUMNS = frozenset(["seats", "monthly_recurring_revenue", "amount"])
@@ -203,12 +218,25 @@ _TECHNICAL = frozenset(
         "browser",
         "campaign",
         "screen",
+        "traits",
+        "integrations",
+        "userproperties",
+        "personproperties",
+        "referrer",
     ]
-    + ["traits", "integrations", "userproperties", "personproperties", "referrer"]
 )
 _PRODUCT_PARENTS = frozenset(
-    ["product", "products", "item", "items", "properties", "data", "eventproperties"]
-    + ["eventparams", "params"]
+    [
+        "product",
+        "products",
+        "item",
+        "items",
+        "properties",
+        "data",
+        "eventproperties",
+        "eventparams",
+        "params",
+    ]
 )
 _PATH_OR_URL = re.compile(r"(https?://|/|[a-z]+:)\S*", re.I)
 
@@ -708,10 +736,10 @@ def map_table(
             used.add(chosen.path)
         elif column in REQUIRED_COLUMNS[table] or (found and column in TIME_COLUMNS):
             _ask_for_column(mapping, table, column, found, columns, total)
-    for column, each in mapping.columns.items():
-        if each is None or column not in TIME_COLUMNS or _is_flag(column, each):
+    for column, source in mapping.columns.items():
+        if source is None or column not in TIME_COLUMNS or _is_flag(column, source):
             continue
-        found_format = each.time_format()
+        found_format = source.time_format()
         if found_format is None:
             continue
         mapping.formats[column] = found_format
@@ -720,7 +748,7 @@ def map_table(
             for question in mapping.questions
         ):
             mapping.questions.append(
-                date_order_question(f"{table}.date_format", each.path, found_format)
+                date_order_question(f"{table}.date_format", source.path, found_format)
             )
     return mapping
 

@@ -134,7 +134,9 @@ class ModelRunner:
         self.environment = jinja2.Environment(
             extensions=["jinja2.ext.do"], undefined=jinja2.Undefined
         )
-        self.environment.globals.update(self._context())
+        # The package's macros by name, and what dbt provides.
+        self.macros: dict[str, Any] = self.environment.globals  # type: ignore[assignment]
+        self.macros.update(self._context())
         self._register_macros()
 
     # ---- Public --------------------------------------------------------------
@@ -187,7 +189,7 @@ class ModelRunner:
 
     def expression(self, macro: str, *arguments: Any) -> str:
         """Return the text that a macro of the package returns."""
-        return str(self.environment.globals[macro](*arguments)).strip()
+        return str(self.macros[macro](*arguments)).strip()
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
@@ -242,21 +244,21 @@ class ModelRunner:
 
     def _dispatch(self, name: str, _package: str | None = None) -> Callable[..., Any]:
         for prefix in ("duckdb", "default"):
-            found = self.environment.globals.get(f"{prefix}__{name}")
+            found = self.macros.get(f"{prefix}__{name}")
             if found is not None:
                 return found
         return self._dbt_macro(name)
 
     def _macro(self, name: str) -> Callable[..., Any]:
-        return self.environment.globals[name]
+        return self.macros[name]
 
     def _dbt_macro(self, name: str) -> Callable[..., Any]:
         """Return the package's override of a macro of dbt, or dbt's own meaning."""
         for prefix in ("duckdb", "default"):
-            found = self.environment.globals.get(f"{prefix}__{name}")
+            found = self.macros.get(f"{prefix}__{name}")
             if found is not None:
                 return found
-        return {
+        own: dict[str, Callable[..., Any]] = {
             "type_string": lambda: "varchar",
             "type_timestamp": lambda: "timestamp",
             "type_int": lambda: "integer",
@@ -268,7 +270,8 @@ class ModelRunner:
             "hash": lambda field: f"md5(cast({field} as varchar))",
             "cast": lambda field, type: f"cast({field} as {type})",  # noqa: A006
             "concat": lambda fields: " || ".join(fields),
-        }[name]
+        }
+        return own[name]
 
     def _source(self, source: str, table: str) -> _Relation:
         del source
@@ -302,9 +305,7 @@ class ModelRunner:
         for path in sorted(self.package.glob("macros/**/*.sql")):
             for match in _MACRO.finditer(path.read_text(encoding="utf-8")):
                 name = match[1]
-                self.environment.globals[name] = _LazyMacro(
-                    self.environment, name, match[0]
-                )
+                self.macros[name] = _LazyMacro(self.environment, name, match[0])
 
     def _read_yaml(self) -> tuple[dict[str, Any], dict[str, Any]]:
         nodes: dict[str, Any] = {}

@@ -89,8 +89,8 @@ _MAX_EVENT_NAMES = 300
 # Times that the models cast, unlike the dates of accounts, which they parse.
 _TYPED_TIMES = frozenset(["started_at", "invoice_date", "due_date", "updated_at"])
 _ON_TIME_NOTE = (
-    "rows count as loaded at the midnight after the date in their file's name, else when "
-    "the file was written"
+    "rows count as loaded at the midnight after the date in their file's name, else "
+    "when the file was written"
 )
 
 
@@ -145,8 +145,8 @@ def init(
     answers = Answers.read(folder)
     if answers is None and (folder / "dbt_project.yml").exists():
         raise UserError(
-            f"{printable(folder, 200)} already holds a dbt project that `churn init` did not write: name "
-            "another folder with --out."
+            f"{printable(folder, 200)} already holds a dbt project that `churn init` "
+            "did not write: name another folder with --out."
         )
     answers = answers or Answers()
     for name, path in (sources or {}).items():
@@ -191,8 +191,8 @@ def load_sources(folder: Path, database: Path) -> InitResult:
     answers = Answers.read(folder)
     if answers is None:
         raise UserError(
-            f"There is no {ANSWERS_FILE} in {folder}: run `churn init`, or name a landing "
-            "zone."
+            f"There is no {ANSWERS_FILE} in {folder}: run `churn init`, or name a "
+            "landing zone."
         )
     result = InitResult(folder)
     _load_tables(answers, database, result)
@@ -365,10 +365,11 @@ class _Onboarding:
         )
 
     def _received_at(self) -> str | None:
-        """Return the expression that dates files by a date in their names, if all have one.
+        """Return the expression that dates files by the dates in their names.
 
-        A record without a readable time of receipt then counts as received at the end of
-        that date, and not when the file was copied here.
+        A record without a readable time of receipt then counts as received at the end
+        of that date, and not when the file was copied here. ``None`` if a file has no
+        date in its name.
         """
         names = [file.name for file in self.sample.files]
         pattern = r"\d{4}-\d{2}-\d{2}"
@@ -427,8 +428,8 @@ class _Onboarding:
         result.questions.append(
             Question(
                 "events.page_view",
-                "Which event is the view of a page or screen? Visits are counted without "
-                "it, page views are not.",
+                "Which event is the view of a page or screen? Visits are counted "
+                "without it, page views are not.",
                 [
                     Candidate(name, f"{count / total:.0%} of the events")
                     for name, count in self.event_counts.most_common(5)
@@ -501,8 +502,8 @@ class _Onboarding:
                     mapping.formats[column] = found
             elif answer is not None:
                 raise UserError(
-                    f"The answer to {name}.{column} is `{printable(answer)}`, but {name} "
-                    f"have no such column: correct it in {ANSWERS_FILE}."
+                    f"The answer to {name}.{column} is `{printable(answer)}`, but "
+                    f"{name} have no such column: correct it in {ANSWERS_FILE}."
                 )
         order = self._answer(f"{name}.date_format")
         if order is not None:
@@ -523,8 +524,8 @@ class _Onboarding:
             result.questions.append(
                 Question(
                     "contacts",
-                    "To which account does a user belong? No user of the clickstream is "
-                    "an account_id: run `churn init` again with --contacts.",
+                    "To which account does a user belong? No user of the clickstream "
+                    "is an account_id: run `churn init` again with --contacts.",
                 )
             )
 

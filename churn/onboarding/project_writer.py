@@ -234,7 +234,11 @@ def _write_field_mapping(folder: Path, draft: Draft) -> None:
 def _column(
     name: str, data_type: str, description: str, meta: dict[str, Any] | None
 ) -> dict[str, Any]:
-    column = {"name": name, "description": description, "data_type": data_type}
+    column: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "data_type": data_type,
+    }
     return column if meta is None else {**column, "config": {"meta": meta}}
 
 

@@ -91,7 +91,7 @@ def sample_events(pattern: str, size: int) -> Sample:
 
 
 def parse_records(lines: Sequence[str | None]) -> tuple[list[Any], int]:
-    """Return the objects of records as the build reads them, and the unreadable parts."""
+    """Return the objects of records as the build reads them, and count other parts."""
     records: list[Any] = []
     count_unreadable = 0
     for line in lines:

@@ -14,7 +14,8 @@ NANOSECONDS = "nanoseconds"
 EPOCH_UNITS = {SECONDS: 1, MILLISECONDS: 10**3, MICROSECONDS: 10**6, NANOSECONDS: 10**9}
 
 _ISO_TIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?Z| ?[+-]\d{2}:?\d{2})?)?",
+    r"\d{4}-\d{2}-\d{2}"
+    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?Z| ?[+-]\d{2}:?\d{2})?)?",
     re.I,
 )
 _DATES = [
@@ -32,7 +33,8 @@ class TimeFormat:
     """How texts write times.
 
     Attributes:
-        formats: ``iso``, a unit such as ``seconds`` since 1970, or strftime formats. All
+        formats: ``iso``, a unit such as ``seconds`` since 1970, or strftime formats.
+        All
             of them fit the values, so more than one is a question.
         share: Share of the values that fit.
     """

@@ -12,6 +12,7 @@ class _Dumper(yaml.SafeDumper):
     """Writes each list on lines of its own, and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        del data
         return True
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:

@@ -179,7 +179,7 @@ def test_the_event_name_is_what_changes_within_a_visit(tmp_path: Path) -> None:
     asked = {question.key: question for question in result.questions}
     question = asked["events.raw_event_name"]
     assert question.proposal == "$.page"
-    assert [candidate.value for candidate in question.candidates][0] == "$.page"
+    assert question.candidates[0].value == "$.page"
     assert "distinct values" in question.candidates[0].evidence
     assert paths(result)["raw_event_name"] == ["$.page"]
 

@@ -148,7 +148,7 @@ def recognise_table(
 
 
 def column_key(name: str) -> str:
-    """Return a column's name for comparisons: ``properties.Plan_Tier__c``, ``plantier``."""
+    """Return a name for comparisons: ``properties.Plan_Tier__c`` is ``plantier``."""
     name = _SUFFIX.sub("", name.strip().removeprefix("properties."))
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
