@@ -781,9 +781,8 @@ class _Checker:
         if accepted < 0.5 * batches:
             self.problem(
                 f"{batches - accepted:,} of {batches:,} CRM batches have fewer "
-                count(case when label_status = 'observed' and is_churned
-                    then 1 end),
-                "complete extracts, or lower it."
+                "accounts than min_batch_completeness allows and would not be used: "
+                "load complete extracts, or lower it."
             )
         churned, stayed, pending, scored = self._row(
             """select
