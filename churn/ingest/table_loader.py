@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from churn.ingest.decoding import DamagedFileError, unpack
 from churn.ingest.event_files import EventFile, NoFilesError, find_event_files
-from churn.ingest.table_readers import NotATableError, read_table
+from churn.ingest.table_readers import EmptyFileError, NotATableError, read_table
 from churn.quoting import printable, sql_identifier
 
 SOURCE_FILE, FILE_DATE, FILE_LOADED_AT = (
@@ -144,6 +144,9 @@ def _new_tables(
                 [_unique_columns(read_table(content)) for content in unpack(packed)],
                 promote_options="default",
             )
+        except EmptyFileError:
+            # A day without a ticket, for example.
+            continue
         except (OSError, DamagedFileError, NotATableError) as error:
             report(
                 f"{printable(file.name, 200)} cannot be read and is skipped: "

@@ -29,6 +29,10 @@ class NotATableError(ValueError):
     """Report that a file holds no table; the message says why."""
 
 
+class EmptyFileError(NotATableError):
+    """Report that a file has no content."""
+
+
 def is_parquet(content: bytes) -> bool:
     """Return whether the bytes are a Parquet file."""
     return content.startswith(b"PAR1")
@@ -147,7 +151,7 @@ def _as_text(table: pa.Table) -> pa.Table:
 
 def _read_csv(text: str) -> pa.Table:
     if not text.strip():
-        raise NotATableError("it is empty")
+        raise EmptyFileError("it is empty")
     with tempfile.TemporaryDirectory() as folder, _cursor() as connection:
         file = Path(folder) / "table.csv"
         file.write_text(text, encoding="utf-8", newline="")

@@ -151,9 +151,7 @@ def init(
     answers = answers or Answers()
     for name, path in (sources or {}).items():
         if path:
-            answers.sources[name] = (
-                path if "://" in path else str(Path(path).absolute())
-            )
+            answers.sources[name] = _stored_path(folder, path)
     unknown = answers.sources.keys() - {"events", *TABLES}
     if unknown:
         raise UserError(
@@ -195,23 +193,45 @@ def load_sources(folder: Path, database: Path) -> InitResult:
             "landing zone."
         )
     result = InitResult(folder)
-    _load_tables(answers, database, result)
+    _load_tables(folder, answers, database, result)
     return result
 
 
-def _load_tables(answers: Answers, database: Path, result: InitResult) -> None:
+def _stored_path(folder: Path, path: str) -> str:
+    """Return an absolute path or URI; within the project's folder a relative path."""
+    if "://" in path:
+        return path
+    absolute = Path(path).absolute()
+    try:
+        return absolute.relative_to(folder.absolute()).as_posix()
+    except ValueError:
+        return str(absolute)
+
+
+def _full_path(folder: Path, path: str) -> str:
+    """Return a path of ``onboarding.yml`` as an absolute path or URI."""
+    return path if "://" in path else str(folder.absolute() / path)
+
+
+def _load_tables(
+    folder: Path, answers: Answers, database: Path, result: InitResult
+) -> None:
     database.parent.mkdir(parents=True, exist_ok=True)
     try:
         with duckdb.connect(str(database)) as connection:
             connection.execute("set TimeZone = 'UTC'")
             for name, (table, _) in TABLES.items():
-                path = answers.sources.get(name)
-                if path is None:
+                if name not in answers.sources:
                     continue
+                path = _full_path(folder, answers.sources[name])
                 load = load_table_files(connection, RAW_SCHEMA, table, path)
                 if load.rows:
                     result.loaded_rows[table] = load.rows
                 result.messages += load.messages
+                if not load.messages and not _exists(connection, table):
+                    raise CannotReadError(
+                        f"{printable(path, 200)} cannot be read: no file has a row."
+                    )
                 if load.messages and not _exists(connection, table):
                     raise CannotReadError(
                         f"{printable(path, 200)} cannot be read: {load.messages[0]}"
@@ -249,7 +269,9 @@ class _Onboarding:
         self.answers = answers
         self.name = project_name(folder)
         self.database = folder / f"{self.name}.duckdb"
-        self.sample: Sample = sample_events(answers.sources["events"], sample_size)
+        self.sample: Sample = sample_events(
+            _full_path(folder, answers.sources["events"]), sample_size
+        )
         self.fields, _ = collect_fields(self.sample.records)
         self.draft = Draft(self.name)
         self.tables: dict[str, tuple[list[Field], int]] = {}
@@ -257,7 +279,7 @@ class _Onboarding:
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            _load_tables(answers, self.database, self.base)
+            _load_tables(folder, answers, self.database, self.base)
         except UserError:
             if is_new:
                 self.database.unlink(missing_ok=True)

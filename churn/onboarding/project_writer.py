@@ -7,6 +7,7 @@ descriptions hold none. So no value becomes code, and no personal data is commit
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,11 +117,22 @@ def write_project(folder: Path, draft: Draft, package: Path) -> None:
     _write_event_names(folder, draft.event_names)
     _write_offers(folder, draft.categories)
     write_yaml(folder / "dbt_project.yml", _project(draft), _PROJECT_HEADER)
-    write_yaml(folder / "packages.yml", {"packages": [{"local": str(package)}]})
-    write_yaml(folder / "profiles.yml", _profile(draft.name))
-    (folder / ".gitignore").write_text(
-        "dbt_packages/\npackage-lock.yml\ntarget/\nlogs/\n*.duckdb*\n"
+    write_yaml(
+        folder / "packages.yml", {"packages": [{"local": _local(folder, package)}]}
     )
+    write_yaml(folder / "profiles.yml", _profile(draft.name))
+    ignored = folder / ".gitignore"
+    if not ignored.exists():
+        ignored.write_text(
+            "dbt_packages/\npackage-lock.yml\ntarget/\nlogs/\n*.duckdb*\n"
+        )
+
+
+def _local(folder: Path, package: Path) -> str:
+    """Return the package's path: relative if the project is within the package."""
+    if package in folder.resolve().parents:
+        return os.path.relpath(package, folder.resolve())
+    return str(package)
 
 
 def _project(draft: Draft) -> dict[str, Any]:
