@@ -15,18 +15,23 @@ if TYPE_CHECKING:
 
 
 @click.command("load")
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument(
+    "folder", type=click.Path(path_type=Path), metavar="[DIR]", required=False
+)
 @click.option(
     "--raw-schema",
     metavar="NAME",
     help="Schema of the raw tables. Default: the variable raw_schema.",
 )
 @project_command
-def command(project: Project, folder: Path, raw_schema: str | None) -> int:
+def command(project: Project, folder: Path | None, raw_schema: str | None) -> int:
     """Load new files into the raw tables.
 
-    DIR is a landing zone. Each file is loaded once.
+    DIR is a landing zone. Without it, the tables are loaded from the files that `churn
+    init` was given. Each file is loaded once.
     """
+    if folder is None:
+        return _load_sources(project)
     from churn.cli.output import ProgressDisplay
     from churn.ingest.load import load
 
@@ -34,6 +39,21 @@ def command(project: Project, folder: Path, raw_schema: str | None) -> int:
     with ProgressDisplay() as display:
         report = load(folder, project.database, schema, display.update)
     return show_load_report(project, report)
+
+
+def _load_sources(project: Project) -> int:
+    """Load new files of the sources that onboarding.yml names."""
+    from churn.cli.output import print_text, safe_text
+    from churn.onboarding.init import load_sources
+
+    result = load_sources(project.project_dir, project.database)
+    for table, count in result.loaded_rows.items():
+        print_text(f"{table}: {count:,} rows", indent=3)
+    if not result.loaded_rows:
+        print_text("no new files", indent=3)
+    for message in result.messages:
+        click.echo(f"Not loaded: {safe_text(message, 2000)}", err=True)
+    return 1 if result.messages else 0
 
 
 def show_load_report(project: Project, report: LoadReport) -> int:

@@ -1,14 +1,16 @@
 """Read the clickstream files that a glob matches, each file once.
 
-Supports plain, gzip and zstd files with one record per line, local or in object storage
-that pyarrow can read (``s3://…``). The target table records what was loaded: each line
-carries the size, modification time and checksum of its file.
+Files hold one record per line, or rows of CSV or Parquet, which become JSON objects.
+How they are packed and encoded is recognised by their first bytes. They are local or in
+object storage that pyarrow can read (``s3://…``). The target table records what was
+loaded: each line carries the size, modification time and checksum of its file.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +20,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
+from churn.ingest.decoding import DamagedFileError, unpack
 from churn.ingest.file_readers import read_lines
+from churn.ingest.table_readers import NotATableError, read_records
+from churn.quoting import printable
 
 SCHEMA = pa.schema(
     [
@@ -42,15 +47,24 @@ class EventFile:
     Attributes:
         name: Its path relative to the fixed part of the glob, so that it does not
             depend on the working directory.
-        location: Its path or URI.
+        location: Its path, in object storage that of ``storage``.
         bytes: Its size.
         modified_at: When it was last written, in UTC.
+        storage: The object storage that holds it, ``None`` for a local file.
     """
 
     name: str
     location: str
     bytes: int
     modified_at: datetime
+    storage: pyarrow.fs.FileSystem | None = None
+
+    def read(self) -> bytes:
+        """Read the bytes of the file, without unpacking."""
+        if self.storage is None:
+            return Path(self.location).read_bytes()
+        with self.storage.open_input_stream(self.location, compression=None) as stream:
+            return stream.read()
 
 
 @dataclass(frozen=True)
@@ -84,11 +98,7 @@ def find_event_files(pattern: str) -> list[EventFile]:
     if "://" in pattern:
         files = _remote_files(pattern, base)
     else:
-        files = [
-            _local_file(Path(name), base)
-            for name in sorted(glob.glob(pattern, recursive=True))
-            if Path(name).is_file()
-        ]
+        files = [_local_file(path, base) for path in _local_paths(pattern)]
     if not files:
         raise NoFilesError(
             f"No file matches `raw_event_files`, which is {pattern}: correct it in "
@@ -106,7 +116,8 @@ def new_lines(
 
     A new file is loaded. A file with more lines than before is reloaded completely,
     so a half-written file does no harm. A file that changed otherwise is reported and
-    skipped. A truncated archive is reported and retried on the next run.
+    skipped. A truncated archive is reported and retried on the next run. The number of
+    loaded files that do not exist any more is reported; their records stay.
 
     Args:
         files: All matching files.
@@ -127,34 +138,40 @@ def _batches(
     loaded_files: dict[str, LoadedFile],
     report: Callable[[str], None],
 ) -> Iterator[pa.RecordBatch]:
+    deleted = sorted(loaded_files.keys() - {file.name for file in files})
+    if deleted:
+        report(
+            f"{len(deleted)} loaded files do not exist any more, such as "
+            f"{printable(deleted[0])}: their records stay in the tables."
+        )
     for file in files:
         previous = loaded_files.get(file.name)
+        shown_name = printable(file.name, 200)
         if previous and (previous.bytes, previous.modified_at) == (
             file.bytes,
             file.modified_at,
         ):
             continue
         try:
-            packed = _read(file.location)
-            content = _unpack(file.name, packed)
-        except (OSError, EOFError) as error:
+            packed = file.read()
+            lines = read_event_records(packed)
+        except (OSError, DamagedFileError, NotATableError) as error:
             report(
-                f"{file.name} cannot be read to its end and is skipped; the next run "
-                f"retries it: {error}"
+                f"{shown_name} cannot be read to its end and is skipped; the next run "
+                f"retries it: {printable(error, 200)}"
             )
             continue
         sha256 = hashlib.sha256(packed).hexdigest()
         if previous and previous.sha256 == sha256:
             continue
-        lines = read_lines(content)
         if previous:
             if len(lines) <= previous.lines:
                 report(
-                    f"{file.name} changed after it was loaded and is skipped: deliver "
+                    f"{shown_name} changed after it was loaded and is skipped: deliver "
                     "changes as new files."
                 )
                 continue
-            report(f"{file.name} has grown since it was loaded and is reloaded.")
+            report(f"{shown_name} has grown since it was loaded and is reloaded.")
         yield pa.record_batch(
             [
                 lines,
@@ -183,19 +200,43 @@ def _local_file(path: Path, base: str) -> EventFile:
     )
 
 
+def _local_paths(pattern: str) -> list[Path]:
+    """Return the files that match, each once, sorted by name.
+
+    A symbolic link can lead to a file by several names, or endlessly into its own
+    folder. The name without a link is used, else the shortest.
+    """
+    by_target: dict[str, tuple[bool, int, str]] = {}
+    for name in glob.glob(pattern, recursive=True):
+        if not os.path.isfile(name):
+            continue
+        target = os.path.realpath(name)
+        rank = (os.path.abspath(name) != target, len(name), name)
+        by_target[target] = min(by_target.get(target, rank), rank)
+    return [Path(name) for name in sorted(name for *_, name in by_target.values())]
+
+
 def _remote_files(pattern: str, base: str) -> list[EventFile]:
-    scheme = pattern.split("://", 1)[0]
-    storage, folder = pyarrow.fs.FileSystem.from_uri(base)
-    path_pattern = _as_regular_expression(pattern.split("://", 1)[1])
+    scheme, _, rest = pattern.partition("://")
+    bucket = rest.partition("/")[0]
+    # Only the bucket is a URI. A key may hold any character, such as a blank or `#`.
+    storage, root = pyarrow.fs.FileSystem.from_uri(f"{scheme}://{bucket}")
+    in_root = rest.partition("/")[2]
+    root = root.rstrip("/") + "/"
+    folder = root + base.partition("://")[2].partition("/")[2]
+    path_pattern = _as_regular_expression(root + in_root)
     return [
         EventFile(
             name=info.path.removeprefix(folder).lstrip("/"),
-            location=f"{scheme}://{info.path}",
+            location=info.path,
             bytes=info.size,
             modified_at=_microseconds(info.mtime),
+            storage=storage,
         )
         for info in sorted(
-            storage.get_file_info(pyarrow.fs.FileSelector(folder, recursive=True)),
+            storage.get_file_info(
+                pyarrow.fs.FileSelector(folder.rstrip("/") or "/", recursive=True)
+            ),
             key=lambda info: info.path,
         )
         if info.type == pyarrow.fs.FileType.File and path_pattern.fullmatch(info.path)
@@ -219,25 +260,20 @@ def _microseconds(instant: datetime) -> datetime:
     return instant.astimezone(UTC).replace(tzinfo=None)
 
 
-def _read(location: str) -> bytes:
-    """Read the bytes of a file, without unpacking."""
-    if "://" not in location:
-        return Path(location).read_bytes()
-    storage, path = pyarrow.fs.FileSystem.from_uri(location)
-    with storage.open_input_stream(path, compression=None) as stream:
-        return stream.read()
+def read_event_records(packed: bytes) -> pa.Array:
+    """Return the records of a file: its lines, or its rows as JSON objects.
 
-
-def _unpack(name: str, packed: bytes) -> bytes:
-    """Unpack a file by its extension.
+    Args:
+        packed: The bytes of the file, as they are stored.
 
     Raises:
-        EOFError: The archive is truncated.
-        OSError: The file is not packed as its extension says.
+        DamagedFileError: It is a truncated or damaged archive.
+        NotATableError: It is Parquet that cannot be read.
     """
-    compression = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}.get(Path(name).suffix)
-    if compression is None:
-        return packed
-    # CompressedInputStream reads concatenated gzip members, too.
-    with pa.CompressedInputStream(pa.BufferReader(packed), compression) as stream:
-        return stream.read()
+    records: list[pa.Array] = []
+    for content in unpack(packed):
+        rows = read_records(content)
+        records.append(
+            read_lines(content) if rows is None else pa.array(rows, pa.string())
+        )
+    return pa.concat_arrays(records) if records else pa.array([], pa.string())

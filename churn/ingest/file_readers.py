@@ -2,7 +2,7 @@
 
 Clickstream files hold one envelope per line, ``{"received_at": "…", "payload": "…"}``.
 They are only split into lines here: a line without a readable envelope is a record too,
-and SQL classifies it. Bytes that are not UTF-8 become U+FFFD.
+and SQL classifies it. Files are unpacked and decoded by their content.
 
 CSV fields are read as text, so ``null`` and ``""`` are not null. Only a field without
 any character, not even quotes, is null.
@@ -10,16 +10,16 @@ any character, not even quotes, is null.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
+
+from churn.ingest.decoding import DamagedFileError, decode, unpack
 
 
 @dataclass(frozen=True)
@@ -142,19 +142,21 @@ def read_bytes(file: SourceFile) -> tuple[bytes, str]:
     """Return the unpacked content of a file, and the SHA-256 of the packed file.
 
     Raises:
-        UnreadableFileError: The file is missing or not a complete gzip file.
+        UnreadableFileError: The file is missing or not a complete archive.
     """
     try:
         packed = file.location.read_bytes()
-        content = gzip.decompress(packed) if file.path.endswith(".gz") else packed
-    except (OSError, EOFError, zlib.error) as error:
+        content = b"\n".join(unpack(packed))
+    except (OSError, DamagedFileError) as error:
         raise UnreadableFileError(f"{file.path} cannot be read: {error}") from error
     return content, hashlib.sha256(packed).hexdigest()
 
 
 def read_lines(content: bytes) -> pa.Array:
     """Split a clickstream file into lines of text, without empty ones."""
-    lines = content.decode("utf-8", errors="replace").split("\n")
+    text = decode(content)
+    # Old exports end lines with a carriage return only.
+    lines = text.split("\n" if "\n" in text else "\r")
     return pa.array([line for line in lines if line and line != "\r"], pa.string())
 
 
@@ -165,7 +167,7 @@ def read_csv(file: SourceFile, content: bytes) -> pa.Table:
         UnreadableFileError: It is not a CSV file, or a column is missing.
     """
     columns = list(file.table.columns)
-    text = content.decode("utf-8-sig", errors="replace").encode()
+    text = decode(content).encode()
     try:
         rows = pa.csv.read_csv(
             io.BytesIO(text),

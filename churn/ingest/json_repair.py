@@ -381,7 +381,7 @@ def _encode(value: dict[str, Any]) -> tuple[str, bool]:
     return text, False
 
 
-_SCHEMA = pa.schema(
+REPAIRED_SCHEMA = pa.schema(
     [
         ("source_file", pa.string()),
         ("received_at", pa.timestamp("us")),
@@ -432,9 +432,9 @@ def repaired_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
                 column.cast(field.type)
                 if isinstance(column := columns[field.name], pa.Array)
                 else pa.array(column, field.type)
-                for field in _SCHEMA
+                for field in REPAIRED_SCHEMA
             ],
-            schema=_SCHEMA,
+            schema=REPAIRED_SCHEMA,
         )
 
 
@@ -451,6 +451,6 @@ def repaired_records(records: Any) -> Any:
     return map_batches(
         records,
         repaired_batches,
-        _SCHEMA,
+        REPAIRED_SCHEMA,
         columns=("payload", "received_at", "source_file", "processed_at"),
     )

@@ -26,6 +26,7 @@ from churn.ingest.file_readers import (
     read_csv,
     read_lines,
 )
+from churn.quoting import sql_identifier
 
 # Receives a step's name, the number of finished parts, and the total.
 Progress = Callable[[str, int, int], None]
@@ -134,10 +135,6 @@ def load(
         ) from error
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
@@ -151,7 +148,7 @@ class _Loader:
         self.connection = connection
         # Qualify with the database name, because a file can be named like the schema.
         row = connection.execute("select current_database()").fetchone()
-        self.schema = f"{_quoted(str(row and row[0]))}.{_quoted(schema)}"
+        self.schema = f"{sql_identifier(str(row and row[0]))}.{sql_identifier(schema)}"
         self.database = database
         self.report = LoadReport()
 

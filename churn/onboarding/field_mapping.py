@@ -17,7 +17,7 @@ _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
 # Names that no column can have, equal to the macro `reserved_column_names`.
 _RESERVED_NAMES = """
-    content corrected_at document event_at event_id_hash event_name
+    content corrected_at delivered_at document event_at event_id_hash event_name
     existing_content existing_version_number field_mapping_version identity
     is_clock_skewed is_current is_existing is_on_time is_readable is_repaired
     is_unreadable last_processed_at needs_repair object_number payload

@@ -1,626 +1,712 @@
-"""Write a first dbt project for your own data: ``churn init``.
+"""Write a dbt project for a company's own data, and ask what stays undecided.
 
-Read a sample, infer the meaning of its columns, and write variables, the field mapping
-and the event names. Each undecided point is written as a question at the line that
-answers it.
+`init` samples the data, proposes what each field means, loads tables into DuckDB, and
+writes a dbt project that uses the package churn. Answers are in ``onboarding.yml``; run
+it again with answers or more data.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
-import os
 import re
-import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from churn.config import UserError, package_dir
+from churn.ingest.event_files import NoFilesError
+from churn.ingest.table_loader import (
+    FILE_DATE,
+    FILE_LOADED_AT,
+    load_table_files,
+)
 from churn.onboarding.column_inference import (
+    TABLE_COLUMNS,
+    EventMapping,
     Field,
-    InferredColumn,
+    TableMapping,
     cancellation_source,
     collect_fields,
-    infer_event_columns,
-    infer_table_columns,
-    normalise_name,
+    map_events,
+    map_table,
 )
-from churn.onboarding.field_mapping import column_name
+from churn.onboarding.presets import (
+    Preset,
+    column_key,
+    event_presets,
+    recognise_table,
+    recognise_tracker,
+    value_at,
+)
+from churn.onboarding.project_writer import (
+    Draft,
+    project_name,
+    write_project,
+)
+from churn.onboarding.questions import ANSWERS_FILE, Answers, Candidate, Question
 from churn.onboarding.sample import (
     CannotReadError,
-    read_expression,
+    Sample,
     sample_events,
-    sample_table,
-    values_at,
+    table_fields,
 )
+from churn.onboarding.time_formats import EPOCH_UNITS, ISO, TimeFormat
+from churn.quoting import printable, sql_identifier, sql_literal
 
-ROOT = Path(__file__).resolve().parents[2]
-QUESTION = "QUESTION:"
-TABLES = {
-    "accounts": "raw_accounts",
-    "contacts": "raw_contacts",
-    "invoices": "raw_invoices",
-    "calls": "raw_calls",
+# Sources with their raw table and the variable that says that they exist.
+TABLES: dict[str, tuple[str, str | None]] = {
+    "accounts": ("raw_accounts", None),
+    "contacts": ("raw_contacts", "has_contacts"),
+    "subscriptions": ("raw_subscriptions", None),
+    "invoices": ("raw_invoices", "has_invoices"),
+    "calls": ("raw_calls", "has_support_calls"),
 }
+RAW_SCHEMA = "raw"
+NO_ANSWER = "none"
+
 _CANCELLATION_NAMES = re.compile(
-    r"cancel|unsubscri|terminat|churn|close_?account", re.I
+    r"cancel|unsubscri|terminat|churn|close_?account|account_?closed", re.I
 )
 _RESTART_NAMES = re.compile(
     r"re-?start|re-?activat|re-?subscri|resume|sub\w*[ _-]?start|start[ _-]?sub"
     r"|^subscribed$",
     re.I,
 )
-_DATE_FORMATS = {
-    "%d/%m/%Y": r"\d{2}/\d{2}/\d{4}$",
-    "%d.%m.%Y": r"\d{2}\.\d{2}\.\d{4}$",
-    "%Y/%m/%d": r"\d{4}/\d{2}/\d{2}$",
-    "%Y%m%d": r"\d{8}$",
-}
-_DATE_IN_NAME = r"\d{4}-\d{2}-\d{2}"
-# Type, description and further meta of each column of the field mapping.
-_DESCRIPTIONS = {
-    "event_id": ("varchar", "The tracker's identifier of the event.", {}),
-    "raw_event_name": (
-        "varchar",
-        "The event's name as written by the tracker.",
-        {"required": "true"},
-    ),
-    "occurred_at": (
-        "timestamp",
-        "Event time by the device's clock, in UTC.",
-        {"required": "true"},
-    ),
-    "sent_at": ("timestamp", "Send time by the device's clock, in UTC.", {}),
-    "anonymous_id": ("varchar", "The browser or app installation.", {}),
-    "user_id": ("varchar", "The logged-in user.", {}),
-    "page_path": ("varchar", "The page or screen.", {"format": "url_path"}),
-    "product_category": (
-        "varchar",
-        "The category of the viewed product, in lower case.",
-        {"format": "lower"},
-    ),
-}
-_DERIVED_COLUMNS = [
-    ("event_name", "varchar", "The event's name in the seed event_names."),
-    ("event_at", "timestamp", "Event time in UTC, corrected for clock skew."),
-    ("received_at", "timestamp", "When the record was received, in UTC."),
-    ("visitor_id", "varchar", "The anonymous_id or, if null, the user_id."),
-    ("is_on_time", "boolean", "Whether it arrived in time for its day's features."),
-    ("is_repaired", "boolean", "Whether the record was not strict JSON."),
-    ("is_clock_skewed", "boolean", "Whether the device's clock was ahead."),
-    ("source_file", "varchar", "The file that delivered it first."),
-]
+_PAGE_VIEW_NAMES = re.compile(
+    r"^\$?(page|screen)$|(^|[^a-z])(page|screen)[ _-]?(view(ed)?|load(ed)?|visit(ed)?)$"
+    r"|^view(ed)?[ _-]?(page|screen)$",
+    re.I,
+)
+_PRODUCT_VIEW_NAMES = re.compile(
+    r"(product|item)[ _-]?(view(ed)?|detail|open(ed)?)|view(ed)?[ _-]?(product|item)$",
+    re.I,
+)
+_MAX_EVENT_NAMES = 300
+# Times that the models cast, unlike the dates of accounts, which they parse.
+_TYPED_TIMES = frozenset(["started_at", "invoice_date", "due_date", "updated_at"])
+_ON_TIME_NOTE = (
+    "rows count as loaded at the midnight after the date in their file's name, else "
+    "when the file was written"
+)
 
 
 @dataclass
-class Draft:
-    """The project to write.
+class InitResult:
+    """What `init` has written.
 
     Attributes:
-        name: The name of the project and of its database.
-        variables: Name, YAML text and questions of each variable of
-            dbt_project.yml.
-        questions: File and text of all questions.
-        views: SQL statements that create the raw tables.
+        folder: The project's folder.
+        questions: The open questions.
+        notes: What was decided, in one sentence each.
+        tracker: The name of the recognised tracker, ``None`` if it has no preset.
+        loaded_rows: Rows that were loaded now, by raw table.
+        messages: One sentence for each file that was skipped.
     """
 
-    name: str
-    variables: list[tuple[str, str, list[str]]] = field(default_factory=list)
-    questions: list[tuple[str, str]] = field(default_factory=list)
-    views: list[str] = field(default_factory=list)
-
-    def set(self, name: str, value: str, *questions: str) -> None:
-        """Set a variable, with the questions to write above it."""
-        self.variables.append((name, value, list(questions)))
-        self.questions += [("dbt_project.yml", question) for question in questions]
+    folder: Path
+    questions: list[Question] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tracker: str | None = None
+    loaded_rows: dict[str, int] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Write the project; return 1 and print one sentence if nothing can be read."""
-    parser = argparse.ArgumentParser(
-        prog="churn init",
-        description="Read a sample of your data and write a first dbt project for "
-        "it. Paths can be globs, local or s3://, plain, .gz or .zst.",
-    )
-    parser.add_argument(
-        "--events", required=True, help="clickstream: JSON lines, Parquet or CSV"
-    )
-    for name in TABLES:
-        parser.add_argument(f"--{name}", help=f"{name}: Parquet or CSV")
-    parser.add_argument(
-        "--out", type=Path, default=Path("my_company"), help="folder to write"
-    )
-    parser.add_argument(
-        "--sample", type=int, default=20_000, help="records to read (20000)"
-    )
-    options = parser.parse_args(arguments)
-    if (options.out / "dbt_project.yml").exists():
-        print(
-            f"{options.out} already holds a dbt project: name another folder with "
-            "--out, or delete it.",
-            file=sys.stderr,
-        )
-        return 1
-    try:
-        draft = write_project(
-            options.out,
-            options.events,
-            {table: getattr(options, name) for name, table in TABLES.items()},
-            options.sample,
-        )
-    except CannotReadError as reason:
-        print(reason, file=sys.stderr)
-        return 1
-    _print_next_steps(options.out, draft)
-    return 0
-
-
-def write_project(
-    out: Path, events: str, tables: dict[str, str | None], size: int
-) -> Draft:
-    """Infer the columns and write the project's files into ``out``.
+def init(
+    folder: Path,
+    *,
+    sources: Mapping[str, str | None] | None = None,
+    tracker: str | None = None,
+    sample_size: int = 20_000,
+    ask: Callable[[Question], str | None] | None = None,
+) -> InitResult:
+    """Write or update a company's dbt project.
 
     Args:
-        out: The folder to create.
-        events: Path of the clickstream.
-        tables: Paths of the other sources by raw table; ``None`` for a missing one.
-        size: Number of records to read.
+        folder: The project's folder. If it has an ``onboarding.yml``, its sources and
+            answers are used, and the arguments override them.
+        sources: Paths of ``events``, ``accounts``, ``contacts``, ``subscriptions``,
+            ``invoices`` and ``calls``; globs, local or in object storage.
+        tracker: A preset, such as ``segment``; ``none`` for no preset. Default: the one
+            whose signature the records have.
+        sample_size: Number of event records to read.
+        ask: Called with each open question; returns the answer, or ``None`` to leave it
+            open. Without it, questions are only written.
+
+    Returns:
+        What was written, with the open questions.
 
     Raises:
-        CannotReadError: A source cannot be read. Nothing has been written.
+        UserError: A source cannot be read, or the folder holds another dbt project.
     """
-    draft = Draft(re.sub(r"\W+", "_", out.name).strip("_").lower() or "my_company")
-    sample = sample_events(_absolute(events), size)
-    fields, total = collect_fields(sample.records)
-    inferred = infer_event_columns(fields, total)
-    _set_events(draft, _absolute(events), sample.is_columnar, inferred)
-    columns = {}
-    for table, path in tables.items():
+    answers = Answers.read(folder)
+    if answers is None and (folder / "dbt_project.yml").exists():
+        raise UserError(
+            f"{printable(folder, 200)} already holds a dbt project that `churn init` "
+            "did not write: name another folder with --out."
+        )
+    answers = answers or Answers()
+    for name, path in (sources or {}).items():
         if path:
-            columns[table] = _set_table(draft, table, _absolute(path))
-    _set_missing_sources(draft, tables)
-    names = _event_names(inferred["raw_event_name"])
-    _set_cancellations(draft, columns.get("raw_accounts"), names)
-    if "raw_accounts" in columns and "raw_contacts" not in columns:
-        _ask_about_users(draft, sample.records, inferred, columns["raw_accounts"])
-    categories = _categories(inferred["product_category"])
-    draft.set("product_categories", f"[{', '.join(categories)}]")
-    if not {"subscribe_hover", "subscribe_click"} & set(names.values()):
-        draft.set("excluded_features", "[subscribe]")
-
-    (out / "models").mkdir(parents=True, exist_ok=True)
-    (out / "seeds").mkdir(exist_ok=True)
-    _write_field_mapping(out, draft, fields, total, inferred)
-    _write_event_names(out, draft, names)
-    _write_offers(out, draft, categories)
-    _write_project_files(out, draft)
-    return draft
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else os.path.abspath(path)
-
-
-# ---- Inferred settings ---------------------------------------------------------
-
-
-def _set_events(
-    draft: Draft, path: str, is_columnar: bool, inferred: dict[str, InferredColumn]
-) -> None:
-    received, occurred = inferred["received_at"].fields, inferred["occurred_at"].fields
-    questions = []
-    if not received:
-        questions.append(
-            "no field holds the time when the server received a record, so all count "
-            "as on time. Is there one?"
+            answers.sources[name] = _stored_path(folder, path)
+    unknown = answers.sources.keys() - {"events", *TABLES}
+    if unknown:
+        raise UserError(
+            f"There is no source {printable(sorted(unknown)[0])}: use events, "
+            f"{', '.join(TABLES)}."
         )
-    clocks = [_time_expression(each) for each in (*received[:1], *occurred[:1])]
-    if is_columnar:
-        draft.views.append(
-            "create or replace view raw.raw_events as\n"
-            "select to_json(records) as payload,\n"
-            "    cast(null as timestamp) as received_at,\n"
-            "    filename as source_file\n"
-            f"from {read_expression(path)} as records"
+    answers.tracker = tracker or answers.tracker
+    if "events" not in answers.sources:
+        raise UserError("Name the files of your clickstream with --events.")
+    if answers.tracker not in (None, NO_ANSWER, *event_presets()):
+        raise UserError(
+            f"There is no preset {printable(answers.tracker)}: use one of "
+            f"{', '.join(event_presets())}, or {NO_ANSWER}."
         )
-    else:
-        draft.set("raw_event_files", f'"{path}"')
-    # Records without a readable time are dated by the date in their file's name.
-    fallback = f"try_cast(regexp_extract(source_file, '{_DATE_IN_NAME}') as timestamp)"
-    expression = ",\n            ".join([*clocks, fallback, "timestamp '1970-01-01'"])
-    draft.set(
-        "raw_events_columns",
-        "\n      received_at: >-\n"
-        f"        coalesce(\n            {expression}\n        )",
-        *questions,
-    )
+    onboarding = _Onboarding(folder, answers, sample_size)
+    result = onboarding.propose()
+    if ask is not None:
+        for question in result.questions:
+            answer = ask(question)
+            if answer:
+                answers.answers[question.key] = answer
+        result = onboarding.propose()
+    onboarding.write()
+    return result
 
 
-def _time_expression(each: Field) -> str:
-    """Return the DuckDB expression that reads a time from the payload."""
-    text = f"try(json_extract_string(payload, '{each.path}'))"
-    example = next(iter(each.values), "")
+def load_sources(folder: Path, database: Path) -> InitResult:
+    """Load new files of a company's tables, as ``onboarding.yml`` names them.
+
+    Events are not loaded here: the build reads their files.
+
+    Raises:
+        UserError: The folder has no ``onboarding.yml``, or no file matches.
+    """
+    answers = Answers.read(folder)
+    if answers is None:
+        raise UserError(
+            f"There is no {ANSWERS_FILE} in {folder}: run `churn init`, or name a "
+            "landing zone."
+        )
+    result = InitResult(folder)
+    _load_tables(folder, answers, database, result)
+    return result
+
+
+def _stored_path(folder: Path, path: str) -> str:
+    """Return an absolute path or URI; within the project's folder a relative path."""
+    if "://" in path:
+        return path
+    absolute = Path(path).absolute()
     try:
-        number = float(example)
+        return absolute.relative_to(folder.absolute()).as_posix()
     except ValueError:
-        return f"try_cast({text} as timestamp)"
-    digits = len(str(int(number)))
-    factor = {10: "1000000", 13: "1000", 16: "1"}.get(digits, "1000000")
-    return f"make_timestamp(cast(try_cast({text} as double) * {factor} as bigint))"
+        return str(absolute)
 
 
-def _set_table(draft: Draft, table: str, path: str) -> dict[str, Field]:
-    """Map the columns of one table; return the matching columns by our name."""
-    columns, files = sample_table(path, 20_000)
-    inferred = infer_table_columns(table, columns)
-    mapping: list[str] = []
-    renamed: list[str] = []
-    questions = []
-    has_date_in_name = all(re.search(_DATE_IN_NAME, Path(name).name) for name in files)
-    file_date = f"cast(regexp_extract(filename, '{_DATE_IN_NAME}') as date)"
-    for column, (source, question) in inferred.items():
-        if source is None and column == "batch_date":
-            if has_date_in_name:
-                mapping.append(f"      {column}: {file_date}")
+def _full_path(folder: Path, path: str) -> str:
+    """Return a path of ``onboarding.yml`` as an absolute path or URI."""
+    return path if "://" in path else str(folder.absolute() / path)
+
+
+def _load_tables(
+    folder: Path, answers: Answers, database: Path, result: InitResult
+) -> None:
+    database.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with duckdb.connect(str(database)) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for name, (table, _) in TABLES.items():
+                if name not in answers.sources:
+                    continue
+                path = _full_path(folder, answers.sources[name])
+                load = load_table_files(connection, RAW_SCHEMA, table, path)
+                if load.rows:
+                    result.loaded_rows[table] = load.rows
+                result.messages += load.messages
+                if not load.messages and not _exists(connection, table):
+                    raise CannotReadError(
+                        f"{printable(path, 200)} cannot be read: no file has a row."
+                    )
+                if load.messages and not _exists(connection, table):
+                    raise CannotReadError(
+                        f"{printable(path, 200)} cannot be read: {load.messages[0]}"
+                    )
+    except NoFilesError as error:
+        raise CannotReadError(
+            f"No file matches {printable(path, 200)}: correct it."
+        ) from error
+    except OSError as error:
+        raise CannotReadError(
+            f"{printable(path, 200)} cannot be read: {printable(error, 200)}"
+        ) from error
+    except duckdb.Error as error:
+        raise UserError(
+            f"The tables cannot be loaded into {printable(database, 200)}: "
+            f"{printable(str(error).splitlines()[0], 200)}."
+        ) from error
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    return bool(
+        connection.execute(
+            "select 1 from information_schema.tables "
+            "where table_schema = ? and table_name = ?",
+            [RAW_SCHEMA, table],
+        ).fetchone()
+    )
+
+
+class _Onboarding:
+    """One run of `init`."""
+
+    def __init__(self, folder: Path, answers: Answers, sample_size: int) -> None:
+        self.folder = folder
+        self.answers = answers
+        self.name = project_name(folder)
+        self.database = folder / f"{self.name}.duckdb"
+        self.sample: Sample = sample_events(
+            _full_path(folder, answers.sources["events"]), sample_size
+        )
+        self.fields, _ = collect_fields(self.sample.records)
+        self.draft = Draft(self.name)
+        self.tables: dict[str, tuple[list[Field], int]] = {}
+        self.base = InitResult(folder)
+        is_new = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            _load_tables(folder, answers, self.database, self.base)
+        except UserError:
+            if is_new:
+                self.database.unlink(missing_ok=True)
+                folder.rmdir()
+            raise
+        with duckdb.connect(str(self.database)) as connection:
+            for name, (table, _) in TABLES.items():
+                if name in answers.sources and _exists(connection, table):
+                    self.tables[name] = table_fields(connection, RAW_SCHEMA, table)
+
+    # ---- Decide --------------------------------------------------------------
+
+    def propose(self) -> InitResult:
+        """Decide what the answers and the data allow; return the open questions."""
+        result = InitResult(
+            self.folder,
+            loaded_rows=dict(self.base.loaded_rows),
+            messages=[*self.base.messages, *self.sample.messages],
+        )
+        preset = self._tracker(result)
+        events = map_events(self.fields, self.sample.records, preset)
+        self._answer_events(events)
+        result.questions += events.questions
+        result.notes += events.notes
+        draft = self.draft = Draft(self.name)
+        draft.paths, draft.formats = events.paths, events.formats
+        if preset is None:
+            draft.own_fields = self._own_fields()
+        draft.event_names = self._event_names(events, preset)
+        mappings = self._map_tables(events, result)
+        variables = draft.variables
+        variables["raw_event_files"] = self.answers.sources["events"]
+        received_at = self._received_at()
+        if received_at:
+            variables["raw_events_columns"] = {"received_at": received_at}
+        for name, (_, switch) in TABLES.items():
+            if switch:
+                variables[switch] = name in mappings
+        for name, mapping in mappings.items():
+            self._set_columns(name, mapping, result)
+        self._set_cancellations(mappings, result)
+        self._ask_about_page_views(result)
+        draft.categories = self._categories(events)
+        variables["product_categories"] = list(draft.categories)
+        if not {"subscribe_hover", "subscribe_click"} & set(draft.event_names.values()):
+            variables["excluded_features"] = ["subscribe"]
+        variables |= self.answers.variables
+        result.questions = [
+            each for each in result.questions if each.key not in self.answers.answers
+        ]
+        self.answers.questions = result.questions
+        return result
+
+    def write(self) -> None:
+        """Write the project and ``onboarding.yml``."""
+        write_project(self.folder, self.draft, package_dir())
+        self.answers.write(self.folder)
+
+    def _answer(self, key: str) -> str | None:
+        return self.answers.answers.get(key)
+
+    def _tracker(self, result: InitResult) -> Preset | None:
+        chosen = self.answers.tracker
+        if chosen == NO_ANSWER:
+            return None
+        if chosen is not None:
+            preset = event_presets()[chosen]
+            result.tracker = preset.name
+            return preset
+        found = recognise_tracker(self.sample.records)
+        if found is None:
+            return None
+        preset, share = found
+        result.tracker = preset.name
+        result.notes.append(
+            f"{share:.0%} of the records are {preset.name} events; its preset is used. "
+            f"`--tracker {NO_ANSWER}` reads the fields without it."
+        )
+        return preset
+
+    def _answer_events(self, events: EventMapping) -> None:
+        for column in [*events.paths, "user_id", "raw_event_name", "occurred_at"]:
+            answer = self._answer(f"events.{column}")
+            if answer is None:
                 continue
-            mapping.append(f"      {column}: current_date")
-            question = (
-                f"which day's state does a row of {table} show? There is no such "
-                "column, and no date in the file names."
-            )
-        elif source is None and column == "loaded_at":
-            batch_date = inferred.get("batch_date", (None, None))[0]
-            if batch_date:
-                loaded_from = batch_date.path
+            if "%" in answer:
+                events.formats[column] = answer
+            elif answer == NO_ANSWER:
+                events.paths[column] = []
             else:
-                loaded_from = file_date if has_date_in_name else "current_date"
-            mapping.append(
-                f"      {column}: cast(cast({loaded_from} as date) as timestamp) "
-                "+ interval 1 day"
-            )
-            question = (
-                f"when is {table} loaded? Until a column says so, rows count as "
-                "loaded at midnight after their day, which is on time."
-            )
-        elif source is None:
-            mapping.append(f"      {column}: null")
-        elif source.path != column:
-            is_plain = re.fullmatch(r"[A-Za-z_]\w*", source.path)
-            name = source.path if is_plain else f"'\"{source.path}\"'"
-            mapping.append(f"      {column}: {name}")
-            renamed.append(f"{source.path} is {column}")
-        if question:
-            questions.append(question)
-    if renamed:
-        questions.append(f"are these right: {', '.join(renamed)}?")
-    draft.views.append(
-        f"create or replace view raw.{table} as\nselect * from {read_expression(path)}"
-    )
-    value = "\n" + "\n".join(mapping) if mapping else "{}"
-    draft.set(f"{table}_columns", value, *questions)
-    return {
-        name: source for name, (source, _) in inferred.items() if source is not None
-    }
+                events.paths[column] = [answer]
 
-
-def _set_missing_sources(draft: Draft, tables: dict[str, str | None]) -> None:
-    for table, switch in (
-        ("raw_contacts", "has_contacts"),
-        ("raw_invoices", "has_invoices"),
-        ("raw_calls", "has_support_calls"),
-    ):
-        draft.set(switch, "true" if tables[table] else "false")
-    if not tables["raw_accounts"]:
-        draft.questions.append(
+    def _own_fields(self) -> list[Field]:
+        total = len(self.sample.records)
+        return sorted(
             (
-                "dbt_project.yml",
-                "which table holds your accounts? A full extract a day is needed: run "
-                "init again with --accounts, or set raw_accounts_table.",
+                each
+                for each in self.fields.values()
+                if each.is_scalar
+                and each.share(total) >= 0.01
+                and "[" not in each.path
+                and '"' not in each.path
+            ),
+            key=lambda each: (-each.count, each.path),
+        )
+
+    def _received_at(self) -> str | None:
+        """Return the expression that dates files by the dates in their names.
+
+        A record without a readable time of receipt then counts as received at the end
+        of that date, and not when the file was copied here. ``None`` if a file has no
+        date in its name.
+        """
+        names = [file.name for file in self.sample.files]
+        pattern = r"\d{4}-\d{2}-\d{2}"
+        if not names or not all(re.search(pattern, name) for name in names):
+            return None
+        return (
+            f"least(received_at, coalesce(try_cast(regexp_extract(source_file, "
+            f"'{pattern}') as timestamp) + interval 1 day, received_at))"
+        )
+
+    # ---- Event names ---------------------------------------------------------
+
+    def _event_names(
+        self, events: EventMapping, preset: Preset | None
+    ) -> dict[str, str]:
+        """Map each raw event name to our name, the most frequent first."""
+        with (package_dir() / "seeds" / "event_names.csv").open(newline="") as seed:
+            known = {
+                column_key(row["raw_name"]): row["event_name"]
+                for row in csv.DictReader(seed)
+            }
+        if preset is not None:
+            known |= {column_key(k): v for k, v in preset.event_names.items()}
+        counts: Counter[str] = Counter()
+        for record in self.sample.records:
+            for path in events.paths.get("raw_event_name", []):
+                value = value_at(record, path)
+                if value not in (None, "") and not isinstance(value, dict | list):
+                    counts[str(value).strip().lower()] += 1
+                    break
+        self.event_counts = counts
+        page_view = self._answer("events.page_view")
+        cancels = _names_in(self._answer("cancellation_events"))
+        names: dict[str, str] = {}
+        for raw, _ in counts.most_common(_MAX_EVENT_NAMES):
+            snake_case = re.sub(r"[^a-z0-9]+", "_", raw).strip("_")
+            # A text that a spreadsheet would run stays out of the seed.
+            if not snake_case or not raw.isprintable() or raw[0] in "=+-@":
+                continue
+            if page_view is not None and raw == page_view.strip().lower():
+                names[raw] = "page_view"
+            elif column_key(raw) in known:
+                names[raw] = known[column_key(raw)]
+            elif _PAGE_VIEW_NAMES.search(raw) and raw not in cancels:
+                names[raw] = "page_view"
+            elif _PRODUCT_VIEW_NAMES.search(raw):
+                names[raw] = "product_view"
+            else:
+                names[raw] = snake_case
+        return names
+
+    def _ask_about_page_views(self, result: InitResult) -> None:
+        if "page_view" in self.draft.event_names.values() or not self.event_counts:
+            return
+        total = sum(self.event_counts.values())
+        result.questions.append(
+            Question(
+                "events.page_view",
+                "Which event is the view of a page or screen? Visits are counted "
+                "without it, page views are not.",
+                [
+                    Candidate(name, f"{count / total:.0%} of the events")
+                    for name, count in self.event_counts.most_common(5)
+                ],
             )
         )
 
+    def _categories(self, events: EventMapping) -> list[str]:
+        counts: Counter[str] = Counter()
+        for record in self.sample.records:
+            for path in events.paths.get("product_category", []):
+                value = value_at(record, path)
+                if isinstance(value, str) and value.strip():
+                    counts[value.strip().lower()] += 1
+                    break
+        usable = [
+            name
+            for name, _ in counts.most_common()
+            if re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name)
+        ]
+        return usable[:8]
 
-def _set_cancellations(
-    draft: Draft, accounts: dict[str, Field] | None, names: dict[str, str]
-) -> None:
-    cancelled = (accounts or {}).get("cancelled_service")
-    source = cancellation_source(cancelled)
-    if source:
-        draft.set("cancellation_source", source)
-        values = [value for value in cancelled.values if value.strip()]
-        for date_format, pattern in _DATE_FORMATS.items():
-            if source == "dates" and all(re.match(pattern, value) for value in values):
-                draft.set(
-                    "crm_date_format",
-                    f'"{date_format}"',
-                    f"is {values[0]} written as {date_format}, day before month?",
-                )
-        return
-    cancels = sorted(
-        {name for raw, name in names.items() if _CANCELLATION_NAMES.search(raw)}
-    )
-    restarts = sorted(
-        {name for raw, name in names.items() if _RESTART_NAMES.search(raw)}
-    )
-    if cancels:
-        draft.set("cancellation_source", "events")
-        draft.set("cancellation_events", f"[{', '.join(map(_quoted, cancels))}]")
-        if restarts:
-            draft.set("restart_events", f"[{', '.join(map(_quoted, restarts))}]")
-        else:
-            draft.set(
-                "restart_events",
-                "[subscription_started]",
-                "which event means that a customer comes back?",
-            )
-        return
-    draft.set(
-        "cancellation_source",
-        "dates",
-        "what marks a cancelled account? Neither a column nor an event looks like a "
-        "cancellation.",
-    )
+    # ---- Tables --------------------------------------------------------------
 
-
-def _ask_about_users(
-    draft: Draft,
-    records: list,
-    inferred: dict[str, InferredColumn],
-    accounts: dict[str, Field],
-) -> None:
-    """Ask for contacts if, without them, no user is an account."""
-    paths = [each.path for each in inferred["user_id"].fields]
-    seen = set(values_at(records, paths))
-    account = accounts.get("account_id")
-    if seen and account and not seen & set(account.values):
-        draft.questions.append(
-            (
-                "dbt_project.yml",
-                f"which account does the user {sorted(seen)[0]} belong to? No user of "
-                "the clickstream is an account_id: run init again with --contacts.",
-            )
-        )
-
-
-def _event_names(raw_names: InferredColumn) -> dict[str, str]:
-    """Map each raw event name to our name, the most frequent first."""
-    with (ROOT / "seeds" / "event_names.csv").open(newline="") as seed:
-        name_of = {
-            normalise_name(row["raw_name"]): row["event_name"]
-            for row in csv.DictReader(seed)
+    def _map_tables(
+        self, events: EventMapping, result: InitResult
+    ) -> dict[str, TableMapping]:
+        users = {
+            str(value)
+            for record in self.sample.records
+            for path in events.paths.get("user_id", [])
+            if (value := value_at(record, path)) not in (None, "")
         }
-    names: dict[str, str] = {}
-    for each in raw_names.fields:
-        for raw, _ in each.values.most_common():
-            lower = raw.strip().lower()
-            snake_case = re.sub(r"\W+", "_", lower).strip("_")
-            if snake_case and lower not in names:
-                names[lower] = name_of.get(normalise_name(raw), snake_case)
-    return names
+        accounts: set[str] = set()
+        mappings: dict[str, TableMapping] = {}
+        for name, (columns, total) in self.tables.items():
+            found = recognise_table(name, [each.path for each in columns])
+            preset = found[1] if found else None
+            if found:
+                result.notes.append(
+                    f"{name} are recognised as a table of {found[0].name}."
+                )
+            known = {"account_id": accounts, "user_id": users}
+            if name == "accounts":
+                known = {}
+            mapping = map_table(name, columns, total, preset, known)
+            self._answer_table(name, mapping, columns)
+            result.questions += mapping.questions
+            result.notes += mapping.notes
+            mappings[name] = mapping
+            account = mapping.columns.get("account_id")
+            if name in ("accounts", "subscriptions") and account is not None:
+                accounts |= {value.strip() for value in account.values}
+        self._ask_about_users(mappings, users, result)
+        return mappings
 
+    def _answer_table(
+        self, name: str, mapping: TableMapping, columns: Sequence[Field]
+    ) -> None:
+        by_name = {each.path: each for each in columns}
+        for column in TABLE_COLUMNS[name]:
+            answer = self._answer(f"{name}.{column}")
+            if answer == NO_ANSWER:
+                mapping.columns[column] = None
+                mapping.formats.pop(column, None)
+            elif answer is not None and answer in by_name:
+                mapping.columns[column] = by_name[answer]
+                found = by_name[answer].time_format()
+                if found is not None:
+                    mapping.formats[column] = found
+            elif answer is not None:
+                raise UserError(
+                    f"The answer to {name}.{column} is `{printable(answer)}`, but "
+                    f"{name} have no such column: correct it in {ANSWERS_FILE}."
+                )
+        order = self._answer(f"{name}.date_format")
+        if order is not None:
+            for column, found in mapping.formats.items():
+                if found.is_ambiguous:
+                    mapping.formats[column] = TimeFormat((order,), found.share)
 
-def _categories(column: InferredColumn) -> list[str]:
-    found = [
-        value.lower()
-        for each in column.fields
-        for value, _ in each.values.most_common()
-    ]
-    usable = [name for name in found if re.fullmatch(r"[a-z][a-z0-9_]*", name)]
-    return list(dict.fromkeys(usable))[:8]
+    def _ask_about_users(
+        self, mappings: Mapping[str, TableMapping], users: set[str], result: InitResult
+    ) -> None:
+        """Ask for contacts if, without them, no user is an account."""
+        accounts = mappings.get("accounts")
+        account = accounts.columns.get("account_id") if accounts else None
+        if "contacts" in mappings or account is None or not users:
+            return
+        known = {value.strip() for value in account.values}
+        if not users & known:
+            result.questions.append(
+                Question(
+                    "contacts",
+                    "To which account does a user belong? No user of the clickstream "
+                    "is an account_id: run `churn init` again with --contacts.",
+                )
+            )
 
+    def _set_columns(
+        self, name: str, mapping: TableMapping, result: InitResult
+    ) -> None:
+        table, _ = TABLES[name]
+        formats = {
+            found.formats[0]
+            for column, found in mapping.formats.items()
+            if column in ("signup_date", "cancelled_service", "new_customer")
+        }
+        crm_format = None
+        if name == "accounts" and len(formats - {ISO}) == 1:
+            (only,) = formats - {ISO}
+            if re.fullmatch(r"[^%]*(%[dmYybB][^%]*)+", only):
+                crm_format = only
+                self.draft.variables["crm_date_format"] = only
+        columns: dict[str, str | None] = {}
+        for column in TABLE_COLUMNS[name]:
+            each = mapping.columns.get(column)
+            if each is None:
+                if column == "batch_date":
+                    columns[column] = FILE_DATE
+                elif column == "loaded_at":
+                    columns[column] = FILE_LOADED_AT
+                else:
+                    columns[column] = None
+                continue
+            columns[column] = _expression(column, each, mapping, crm_format)
+        if columns.get("loaded_at") == FILE_LOADED_AT:
+            result.notes.append(f"{name}: {_ON_TIME_NOTE}.")
+        self.draft.variables[f"{table}_columns"] = columns
 
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"\w+", text) else '"' + text + '"'
+    # ---- Cancellations -------------------------------------------------------
 
-
-# ---- Files ---------------------------------------------------------------------
-
-
-def _write_field_mapping(
-    out: Path,
-    draft: Draft,
-    fields: dict[str, Field],
-    total: int,
-    inferred: dict[str, InferredColumn],
-) -> None:
-    model = f"{draft.name}_events"
-    file = f"models/{model}.yml"
-    (out / "models" / f"{model}.sql").write_text(
-        "select * from {{ ref('stg_clickstream__events') }}\n"
-    )
-    lines = [
-        "models:",
-        f"  - name: {model}",
-        "    description: >",
-        "      One row per event: the field mapping of the clickstream. The SQL",
-        "      extracts each column from its `json_paths`, the first that holds a",
-        "      value; an empty list marks a field that the tracker does not send.",
-        "    config:",
-        "      materialized: view",
-        "    columns:",
-    ]
-    used = set()
-    for column, (data_type, description, meta) in _DESCRIPTIONS.items():
-        column_inferred = inferred[column]
-        paths = [each.path for each in column_inferred.fields]
-        used |= set(paths)
-        lines += _column(column, data_type, description)
-        if column_inferred.question:
-            lines.append(f"        # {QUESTION} {column_inferred.question}")
-            draft.questions.append((file, column_inferred.question))
-        lines += ["        config:", "          meta:"]
-        lines += [f"            {key}: {value}" for key, value in meta.items()]
-        lines.append(_paths(paths))
-    names = set(_DESCRIPTIONS) | {name for name, *_ in _DERIVED_COLUMNS}
-    for each in sorted(fields.values(), key=lambda each: -each.count):
-        if each.path in used or not each.is_scalar or each.share(total) < 0.01:
-            continue
-        if "[" in each.path or '"' in each.path:
-            continue
-        name = column_name(each.path, names)
-        names.add(name)
-        json_type = next(iter(each.types)) if len(each.types) == 1 else "text"
-        data_type = {"number": "double", "boolean": "boolean"}.get(json_type, "varchar")
-        example = next(iter(each.values), "")[:40]
-        lines += _column(
-            name,
-            data_type,
-            f"In {each.share(total):.0%} of the records, such as {example!r}; "
-            "describe what it means.",
-        )
-        lines += ["        config:", "          meta:", _paths([each.path])]
-    for name, data_type, description in _DERIVED_COLUMNS:
-        lines += _column(name, data_type, description)
-    (out / file).write_text("\n".join(lines) + "\n")
-
-
-def _column(name: str, data_type: str, description: str) -> list[str]:
-    return [
-        f"      - name: {name}",
-        "        description: >",
-        f"          {description}",
-        f"        data_type: {data_type}",
-    ]
-
-
-def _paths(paths: list[str]) -> str:
-    listed = ", ".join(f"'{path}'" for path in paths)
-    return f"            json_paths: [{listed}]"
-
-
-def _write_event_names(out: Path, draft: Draft, names: dict[str, str]) -> None:
-    with (out / "seeds" / "event_names.csv").open("w", newline="") as seed:
-        writer = csv.writer(seed, lineterminator="\n")
-        writer.writerow(["raw_name", "event_name"])
-        writer.writerows(names.items())
-    if "page_view" not in names.values():
-        draft.questions.append(
-            (
-                "seeds/event_names.csv",
-                "which event is a page view? Name it page_view, and the view of a "
-                "product product_view.",
+    def _set_cancellations(
+        self, mappings: Mapping[str, TableMapping], result: InitResult
+    ) -> None:
+        variables = self.draft.variables
+        if not {"accounts", "subscriptions"} & set(mappings):
+            result.questions.append(
+                Question(
+                    "accounts",
+                    "Which table holds your accounts? Run `churn init` again with "
+                    "--accounts, or set raw_accounts_table under `variables`.",
+                )
+            )
+            return
+        answer = self._answer("cancellation_source")
+        accounts = mappings.get("accounts")
+        cancelled = accounts.columns.get("cancelled_service") if accounts else None
+        source = cancellation_source(cancelled)
+        if answer is None and "subscriptions" in mappings:
+            answer = "subscriptions"
+        if answer is not None:
+            variables["cancellation_source"] = answer
+            if answer == "events":
+                self._set_cancellation_events(result)
+            return
+        if source is not None:
+            variables["cancellation_source"] = source
+            return
+        raw = [name for name in self.event_counts if _CANCELLATION_NAMES.search(name)]
+        variables["cancellation_source"] = "dates"
+        if cancelled is not None and not raw:
+            # Nobody has cancelled yet. `check` says what that means.
+            return
+        candidates = []
+        if raw:
+            variables["cancellation_source"] = "events"
+            self._set_cancellation_events(result)
+            total = sum(self.event_counts.values())
+            count = sum(self.event_counts[name] for name in raw)
+            shown = ", ".join(printable(name, 40) for name in raw[:3])
+            candidates.append(
+                Candidate("events", f"{count:,} of {total:,} events: {shown}")
+            )
+        candidates += [
+            Candidate("dates", "a column of accounts holds the cancellation date"),
+            Candidate("flags", "a column of accounts holds Yes or No"),
+            Candidate("subscriptions", "an extract with start and end dates"),
+        ]
+        result.questions.append(
+            Question(
+                "cancellation_source",
+                "What marks a cancelled account? No column of accounts looks like a "
+                "cancellation. For dates or flags, answer accounts.cancelled_service, "
+                "too; for subscriptions, run `churn init` again with --subscriptions.",
+                candidates,
+                proposal=candidates[0].value if raw else None,
             )
         )
 
+    def _set_cancellation_events(self, result: InitResult) -> None:
+        names = self.draft.event_names
+        variables = self.draft.variables
+        for variable, pattern, meaning in (
+            ("cancellation_events", _CANCELLATION_NAMES, "cancels a subscription"),
+            ("restart_events", _RESTART_NAMES, "starts it again"),
+        ):
+            answered = _names_in(self._answer(variable))
+            if answered:
+                variables[variable] = [names.get(name, name) for name in answered]
+                continue
+            found = sorted({ours for raw, ours in names.items() if pattern.search(raw)})
+            if found:
+                variables[variable] = found
+                continue
+            result.questions.append(
+                Question(
+                    variable,
+                    f"Which event {meaning}? Separate several by commas.",
+                    [
+                        Candidate(name, f"{count:,} events")
+                        for name, count in self.event_counts.most_common(5)
+                    ],
+                )
+            )
 
-def _write_offers(out: Path, draft: Draft, categories: list[str]) -> None:
-    with (out / "seeds" / "offers.csv").open("w", newline="") as seed:
-        writer = csv.writer(seed, lineterminator="\n")
-        writer.writerow(["product_category", "offer"])
-        writer.writerows([name, f"An offer for {name}"] for name in categories)
-        writer.writerow(["default", "A call"])
-    draft.questions.append(
-        ("seeds/offers.csv", "what do you offer an account that is likely to leave?")
-    )
+
+def _names_in(answer: str | None) -> list[str]:
+    return [name.strip().lower() for name in (answer or "").split(",") if name.strip()]
 
 
-def _write_project_files(out: Path, draft: Draft) -> None:
-    variables = []
-    for name, value, questions in draft.variables:
-        variables += [f"    # {QUESTION} {question}" for question in questions]
-        separator = "" if value.startswith("\n") else " "
-        variables.append(f"    {name}:{separator}{value}")
-    other_questions = [
-        f"# {QUESTION} {question}"
-        for file, question in draft.questions
-        if file == "dbt_project.yml"
-        and not any(
-            question in variable_questions
-            for _, _, variable_questions in draft.variables
+def _expression(
+    column: str, each: Field, mapping: TableMapping, crm_format: str | None
+) -> str:
+    """Return DuckDB's expression that reads one of our columns from a text column."""
+    name = sql_identifier(each.path)
+    preset = mapping.preset
+    values: Any = preset.values.get(column) if preset else None
+    if values:
+        whens = " ".join(
+            f"when {sql_literal(theirs)} then {sql_literal(ours)}"
+            for theirs, ours in values.items()
         )
-    ]
-    (out / "dbt_project.yml").write_text(
-        "\n".join(
-            [
-                *other_questions,
-                f"name: {draft.name}",
-                "version: 0.1.0",
-                "config-version: 2",
-                f"profile: {draft.name}",
-                "",
-                "# The package overrides some of dbt's own macros.",
-                "dispatch:",
-                "  - macro_namespace: dbt",
-                f"    search_order: [{draft.name}, churn, dbt]",
-                "",
-                "flags:",
-                "  # The package reads this project's seeds, which replace its own.",
-                "  require_ref_searches_node_package_before_root: true",
-                "  # A test runs only if all tables that it reads are selected or",
-                "  # upstream.",
-                "  indirect_selection: buildable",
-                "",
-                'model-paths: ["models"]',
-                'seed-paths: ["seeds"]',
-                "",
-                "# Replaced by this project's seeds of the same name.",
-                "seeds:",
-                "  churn:",
-                "    event_names:",
-                "      +enabled: false",
-                "    offers:",
-                "      +enabled: false",
-                "",
-                "# They test the package with its default variables.",
-                "unit_tests:",
-                "  churn:",
-                "    +enabled: false",
-                "",
-                "# The package describes all variables, with units and effects, in",
-                f"# {ROOT / 'dbt_project.yml'}",
-                "vars:",
-                "  churn:",
-                "    load_demo_seeds: false",
-                f"    clickstream_field_mapping_model: {draft.name}_events",
-                *variables,
-                "",
-            ]
-        )
-    )
-    (out / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
-    database = f"{draft.name}.duckdb"
-    (out / "profiles.yml").write_text(
-        "\n".join(
-            [
-                f"{draft.name}:",
-                "  target: duckdb",
-                "  outputs:",
-                "    duckdb:",
-                "      type: duckdb",
-                f"      path: \"{{{{ env_var('CHURN_DUCKDB_PATH', '{database}') }}}}\"",
-                "      schema: main",
-                "      threads: 2",
-                "      settings:",
-                "        # Every time in this project is UTC.",
-                "        TimeZone: UTC",
-                "",
-            ]
-        )
-    )
-    (out / ".gitignore").write_text(
-        "dbt_packages/\npackage-lock.yml\ntarget/\nlogs/\n*.duckdb*\n"
-    )
-    if draft.views:
-        with duckdb.connect(str(out / database)) as connection:
-            connection.execute("create schema if not exists raw")
-            for view in draft.views:
-                connection.execute(view)
-
-
-def _print_next_steps(out: Path, draft: Draft) -> None:
-    print(f"Wrote a dbt project into {out}.")
-    if draft.questions:
-        count = len(draft.questions)
-        print(f"\n{count} question{'s' * (count > 1)}, each at the line to change:")
-        for file, question in draft.questions:
-            print(f"  {file}: {question}")
-    print(
-        f"\nNext:\n  cd {out}\n  dbt deps\n  churn check\n"
-        "  dbt build --profiles-dir .\n  churn summary --database "
-        f"{draft.name}.duckdb"
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return f"case lower(trim({name})) {whens} else {name} end"
+    if preset and preset.units.get(column) == "cents":
+        return f"try_cast({name} as double) / 100"
+    found = mapping.formats.get(column)
+    time_format = found.formats[0] if found else None
+    is_typed = column in ("batch_date", "loaded_at")
+    if time_format is None or time_format == ISO:
+        # DuckDB reads an offset with a colon only.
+        text = f"regexp_replace({name}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
+        time = f"cast(try_cast({text} as timestamptz) as timestamp)"
+    elif time_format in EPOCH_UNITS:
+        factor = 10**6 / EPOCH_UNITS[time_format]
+        number = f"try_cast({name} as double) * {factor:.10g}"
+        time = f"make_timestamp(cast({number} as bigint))"
+    else:
+        time = f"try_strptime(trim({name}), {sql_literal(time_format)})"
+    if is_typed:
+        return time
+    has_zone = any("T" in value and value[-1:] != "Z" for value in each.filled_values)
+    if time_format is None or time_format == crm_format:
+        return name
+    if time_format == ISO and not (has_zone and column in _TYPED_TIMES):
+        return name
+    # A text that is no time stays, so that the build reports it.
+    return f"coalesce(strftime({time}, '%Y-%m-%d %H:%M:%S'), {name})"

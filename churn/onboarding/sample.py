@@ -1,24 +1,32 @@
-"""Read a sample of foreign data in JSON lines, Parquet or CSV."""
+"""Read a sample of foreign events with the code that the build uses."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
-from churn.ingest.event_files import NoFilesError, find_event_files, new_lines
+from churn.config import UserError
+from churn.ingest.decoding import DamagedFileError
+from churn.ingest.event_files import (
+    EventFile,
+    NoFilesError,
+    find_event_files,
+    read_event_records,
+)
+from churn.ingest.json_repair import split_record
+from churn.ingest.table_readers import NotATableError
 from churn.onboarding.column_inference import Field
+from churn.quoting import printable, sql_identifier
 
-# Formats with columns, by file extension; all other files hold one JSON record per
-# line.
-COLUMNAR = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}
-_MAX_FILES = 20
+_MAX_FILES = 40
+_MAX_DISTINCT = 20_000
 
 
-class CannotReadError(Exception):
+class CannotReadError(UserError):
     """Report why a sample cannot be read, in one sentence that says what to do."""
 
 
@@ -27,121 +35,98 @@ class Sample:
     """Records of some files.
 
     Attributes:
-        records: The parsed records.
-        count_unreadable: Number of lines that are not JSON.
-        is_columnar: Whether they come from Parquet or CSV.
+        records: The parsed and normalised objects.
+        lines: The records as received.
+        count_unreadable: Number of records without an object.
+        files: All files that match.
+        messages: One sentence for each file that cannot be read.
     """
 
     records: list[Any]
+    lines: list[str]
     count_unreadable: int
-    is_columnar: bool
-
-
-def columnar_format(pattern: str) -> str | None:
-    """Return ``parquet`` or ``csv`` by a path's extension, else ``None``."""
-    name = pattern.lower()
-    for compression in (".gz", ".zst"):
-        name = name.removesuffix(compression)
-    return next(
-        (
-            file_format
-            for extension, file_format in COLUMNAR.items()
-            if name.endswith(extension)
-        ),
-        None,
-    )
-
-
-def read_expression(pattern: str) -> str:
-    """Return DuckDB's table function for Parquet or CSV, CSV columns as text."""
-    quoted = pattern.replace("'", "''")
-    if columnar_format(pattern) == "parquet":
-        return f"read_parquet('{quoted}', union_by_name = true, filename = true)"
-    return (
-        f"read_csv('{quoted}', all_varchar = true, union_by_name = true, "
-        "filename = true)"
-    )
+    files: Sequence[EventFile]
+    messages: Sequence[str] = ()
 
 
 def sample_events(pattern: str, size: int) -> Sample:
-    """Read up to ``size`` records, spread over the matching files.
+    """Read up to ``size`` records from the beginning, middle and end of the files.
+
+    Args:
+        pattern: A path or glob, local or in object storage.
+        size: The number of records. Each file gives an equal number of consecutive
+            records, so that repeated deliveries can be seen.
 
     Raises:
-        CannotReadError: No file matches, or the files cannot be read.
+        CannotReadError: No file matches, or no file can be read.
     """
-    if columnar_format(pattern):
-        rows = _rows(pattern, size)
-        return Sample(rows, 0, True)
     try:
         files = find_event_files(pattern)
     except NoFilesError as error:
-        raise CannotReadError(f"No file matches {pattern}: correct it.") from error
+        raise CannotReadError(
+            f"No file matches {printable(pattern, 200)}: correct it."
+        ) from error
     except OSError as error:
-        raise CannotReadError(f"{pattern} cannot be read: {error}") from error
-    step = max(1, len(files) // _MAX_FILES)
-    chosen = files[::step]
+        raise CannotReadError(
+            f"{printable(pattern, 200)} cannot be read: {printable(error, 200)}"
+        ) from error
+    step = max(1, -(-len(files) // _MAX_FILES))
+    chosen = [*files[::step], *([files[-1]] if (len(files) - 1) % step else [])]
+    lines: list[str] = []
+    messages: list[str] = []
+    for number, file in enumerate(chosen):
+        wanted = (size - len(lines)) // (len(chosen) - number) + 1
+        try:
+            records = read_event_records(file.read())
+        except (OSError, DamagedFileError, NotATableError) as error:
+            messages.append(f"{printable(file.name, 200)}: {printable(error, 200)}")
+            continue
+        lines += records.slice(0, wanted).to_pylist()
+    lines = lines[:size]
+    records, count_unreadable = parse_records(lines)
+    if not records:
+        reason = messages[0] if messages else "it holds no JSON object"
+        raise CannotReadError(f"{printable(pattern, 200)} cannot be read: {reason}.")
+    return Sample(records, lines, count_unreadable, files, messages)
+
+
+def parse_records(lines: Sequence[str | None]) -> tuple[list[Any], int]:
+    """Return the objects of records as the build reads them, and count other parts."""
     records: list[Any] = []
     count_unreadable = 0
-    messages: list[str] = []
-    for batch in new_lines(chosen, {}, messages.append):
-        for line in batch.column("payload").to_pylist()[: size // len(chosen) + 1]:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
+    for line in lines:
+        for part in split_record(line):
+            if part.payload is None:
                 count_unreadable += 1
-    if not records:
-        reason = messages[0] if messages else "no line of its files is JSON"
-        raise CannotReadError(f"{pattern} cannot be read: {reason}.")
-    return Sample(records, count_unreadable, False)
+            else:
+                records.append(json.loads(part.payload))
+    return records, count_unreadable
 
 
-def sample_table(pattern: str, size: int) -> tuple[list[Field], list[str]]:
-    """Read the columns of Parquet or CSV files with a sample of their values.
+def table_fields(
+    connection: duckdb.DuckDBPyConnection, schema: str, table: str
+) -> tuple[list[Field], int]:
+    """Return the columns of a table with their distinct values, and its rows.
 
-    Returns:
-        The columns, and the names of the files.
-
-    Raises:
-        CannotReadError: No file matches, or the files have another format.
+    Columns that the loader added, which begin with an underscore, are left out.
     """
-    if columnar_format(pattern) is None:
-        raise CannotReadError(
-            f"{pattern} is neither CSV nor Parquet by its name: convert it, or load it "
-            "into a table and set that table in dbt_project.yml."
+    relation = f"{sql_identifier(schema)}.{sql_identifier(table)}"
+    (total,) = connection.execute(f"select count(*) from {relation}").fetchone() or (0,)
+    fields = []
+    for name, data_type, *_ in connection.execute(f"describe {relation}").fetchall():
+        if name.startswith("_"):
+            continue
+        column = f"cast({sql_identifier(name)} as varchar)"
+        each = Field(name)
+        for value, count in connection.execute(
+            f"""select {column} as value, count(*)
+            from {relation} where trim({column}) <> ''
+            group by 1 order by 2 desc, 1 limit {_MAX_DISTINCT}"""
+        ).fetchall():
+            each.values[value] = count
+            each.count += count
+        each.types["number" if data_type in ("BIGINT", "DOUBLE") else "text"] = (
+            each.count
         )
-    rows = _rows(pattern, size)
-    names = list(rows[0]) if rows else []
-    columns = {name: Field(name) for name in names if name != "filename"}
-    for row in rows:
-        for name, each in columns.items():
-            if row[name] is not None and str(row[name]).strip():
-                each.count += 1
-                each.types["text" if isinstance(row[name], str) else "number"] += 1
-                each.values[str(row[name])] += 1
-    return list(columns.values()), sorted({str(row["filename"]) for row in rows})
-
-
-def _rows(pattern: str, size: int) -> list[dict[str, Any]]:
-    try:
-        with duckdb.connect() as connection:
-            result = connection.execute(
-                f"select * from {read_expression(pattern)} "
-                f"using sample reservoir({size:d} rows) repeatable (1)"
-            )
-            names = [column[0] for column in result.description]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-    except duckdb.Error as error:
-        first_line = str(error).splitlines()[0]
-        raise CannotReadError(f"{pattern} cannot be read: {first_line}") from error
-
-
-def values_at(records: list[Any], paths: list[str]) -> Iterator[str]:
-    """Yield the first value of each record at simple paths such as ``$.user.id``."""
-    for record in records:
-        for path in paths:
-            value = record
-            for step in path.split(".")[1:]:
-                value = value.get(step.strip('"')) if isinstance(value, dict) else None
-            if value not in (None, ""):
-                yield str(value)
-                break
+        fields.append(each)
+    return fields, int(total)

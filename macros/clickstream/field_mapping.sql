@@ -55,7 +55,8 @@
     {%- set is_text = data_type in ['varchar', 'string', 'text'] -%}
     {%- set is_time = data_type in ['timestamp', 'date'] -%}
     {%- set formats = ['lower', 'url_path'] if is_text
-        else ['seconds', 'milliseconds', 'microseconds'] if is_time
+        else ['seconds', 'milliseconds', 'microseconds',
+            'a strftime format such as %d-%m-%Y %H:%M'] if is_time
         else [] -%}
     {%- set path_pattern =
         '^\\$([.]([A-Za-z_][A-Za-z0-9_-]*|"[^"\\\\\']+")|\\[[0-9]+\\])+$' -%}
@@ -82,7 +83,8 @@
         {%- do problem.append(
             ' has a text as `json_paths`: write a list of paths.'
         ) -%}
-    {%- elif meta.get('format') and meta.format not in formats -%}
+    {%- elif meta.get('format') and meta.format not in formats
+          and not (is_time and is_strftime_format(meta.format)) -%}
         {%- do problem.append(
             ' has the format `' ~ meta.format ~ '`: a ' ~ data_type
             ~ (' takes one of ' ~ formats | join(', ') ~ '.' if formats
@@ -126,7 +128,7 @@
 {% macro reserved_column_names() %}
 
     {{ return([
-        'content', 'corrected_at', 'document', 'event_at', 'event_id_hash',
+        'content', 'corrected_at', 'delivered_at', 'document', 'event_at', 'event_id_hash',
         'event_name', 'existing_content', 'existing_version_number',
         'field_mapping_version', 'identity', 'is_clock_skewed', 'is_current',
         'is_existing', 'is_on_time', 'is_readable', 'is_repaired',
@@ -196,6 +198,7 @@
     {{ return(local_md5(
         tojson(clickstream_field_mapping(), sort_keys=true)
         ~ var('earliest_plausible_date')
+        ~ placeholder_identifiers()
     )[:12]) }}
 
 {% endmacro %}

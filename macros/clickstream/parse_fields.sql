@@ -1,7 +1,7 @@
 {#
     Select lists that turn the texts at a record's JSON paths into typed columns,
-    one step each: extracted, non_null, restored, typed, clock_corrected,
-    skew_flagged and validated. The models that parse apply them in this order.
+    one step each: extracted, non_null, restored, typed, received,
+    clock_corrected, skew_flagged and validated. The models that parse apply them in this order.
 
     `mapping` is `clickstream_field_mapping()`. The steps add a column for each
     mapped column: `<name>__first`, `<name>__present`, `<name>__text`, `<name>`.
@@ -23,7 +23,8 @@
     {%- set candidates = field_candidates(mapping) -%}
     {%- for column in mapping %}
         {{ coalesce_non_placeholder(
-            candidates[column.name], column.name ~ '__first'
+            candidates[column.name], column.name ~ '__first',
+            column.name in identifier_columns()
         ) }} as {{ column.name }}__present
         {%- if not loop.last %},{% endif %}
     {%- endfor %}
@@ -51,11 +52,37 @@
 
 
 {#
-    Returns the event's time. If the record says when it was sent, that is its
-    receipt minus the time that it waited on the device.
+    Returns when the record was received: its own `server_received_at`, the
+    receipt by the tracker's server, if that is plausible and before its delivery
+    (`delivered_at`), else its delivery.
 #}
-{% macro clock_corrected_time() -%}
+{% macro receipt_time(mapping) -%}
+    {%- if 'server_received_at' in mapping | map(attribute='name') -%}
     case
+            when
+                server_received_at <= delivered_at
+                and server_received_at >= cast(
+                    '{{ var("earliest_plausible_date") }}' as timestamp
+                )
+                then server_received_at
+            else delivered_at
+        end
+    {%- else -%}
+    delivered_at
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#
+    Returns the event's time: `tracker_event_at`, which the tracker has corrected
+    for the device's clock. Without it, if the record says when it was sent, the
+    time is its receipt minus the time that it waited on the device.
+#}
+{% macro clock_corrected_time(mapping) -%}
+    case
+            {%- if 'tracker_event_at' in mapping | map(attribute='name') %}
+            when tracker_event_at is not null then tracker_event_at
+            {%- endif %}
             when sent_at is null then occurred_at
             else {{ shift_timestamp('received_at', 'sent_at', 'occurred_at') }}
         end
@@ -79,12 +106,13 @@
             when not is_readable then null
             when received_at is null then 'missing_receipt_time'
             {%- for column in mapping if column.is_required %}
-            when {{ column.name }}__text is null then 'missing_required_field'
+            when {{ required_text(mapping, column.name) }} is null
+                then 'missing_required_field'
             {%- endfor %}
             when anonymous_id is null and user_id is null
                 then 'missing_required_field'
             {%- for column in mapping if column.is_required %}
-            when {{ column.name }} is null
+            when {{ required_value(mapping, column.name) }} is null
                 then '{{ "unreadable_event_time"
                     if column.name == "occurred_at"
                     else "missing_required_field" }}'
@@ -103,18 +131,45 @@
             when not is_readable then null
             when received_at is null then 'received_at'
             {%- for column in mapping if column.is_required %}
-            when {{ column.name }}__text is null then '{{ column.name }}'
+            when {{ required_text(mapping, column.name) }} is null
+                then '{{ column.name }}'
             {%- endfor %}
             when anonymous_id is null and user_id is null
                 then 'anonymous_id, user_id'
             {%- for column in mapping if column.is_required %}
-            when {{ column.name }} is null then {{ column.name }}__text
+            when {{ required_value(mapping, column.name) }} is null
+                then {{ required_text(mapping, column.name) }}
             {%- endfor %}
             when corrected_at < cast(
                 '{{ var("earliest_plausible_date") }}' as timestamp
             )
-                then occurred_at__text
+                then {{ required_text(mapping, 'occurred_at') }}
         end
+{%- endmacro %}
+
+
+{#
+    Returns the text of a required column. A time that the tracker has corrected
+    replaces a missing `occurred_at`.
+#}
+{% macro required_text(mapping, name) -%}
+    {%- if name == 'occurred_at'
+          and 'tracker_event_at' in mapping | map(attribute='name') -%}
+    coalesce(tracker_event_at__text, occurred_at__text)
+    {%- else -%}
+    {{ name }}__text
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Returns the value of a required column, as `required_text` does its text. #}
+{% macro required_value(mapping, name) -%}
+    {%- if name == 'occurred_at'
+          and 'tracker_event_at' in mapping | map(attribute='name') -%}
+    coalesce(tracker_event_at, occurred_at)
+    {%- else -%}
+    {{ name }}
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -172,15 +227,16 @@
     Returns `first_value`, or, if that is a placeholder, the first of the texts
     `candidates` that is none. Few records need the second look.
 #}
-{% macro coalesce_non_placeholder(candidates, first_value) -%}
+{% macro coalesce_non_placeholder(candidates, first_value, is_identifier) -%}
 
     {%- if not candidates -%}
     {{ first_value }}
     {%- else -%}
     case
-        when {{ is_placeholder(first_value) }}
+        when {{ is_placeholder(first_value, is_identifier) }}
             then {{ first_element_where(
-                candidates, 'candidate', 'not ' ~ is_placeholder('candidate')
+                candidates, 'candidate',
+                'not ' ~ is_placeholder('candidate', is_identifier)
             ) }}
         else {{ first_value }}
     end
@@ -192,21 +248,67 @@
 {#
     Returns whether a text is a placeholder for null: a blank text; `null`,
     `undefined`, `none`, `nan` or an infinity in any case; an object or an array.
+    With `is_identifier`, also a constant of `placeholder_identifiers`.
 
     Comparing the first code point is cheap. The pattern is evaluated only for
     texts that are empty or begin like a placeholder.
 #}
-{% macro is_placeholder(text) -%}
+{% macro is_placeholder(text, is_identifier=false) -%}
     {#- No character, white space, or one of `-INU[inu{`. #}
     (
-        {{ first_code_point(text) }} in (
+        ({{ first_code_point(text) }} in (
             -1, 9, 10, 12, 13, 32, 45, 73, 78, 85, 91, 105, 110, 117, 123
         )
-        and {{ regexp_matches_text(
-            text,
-            '(?i)^(\\s*([\\[{]|$)|(null|none|undefined|nan|-?inf(inity)?)$)'
-        ) }}
+        and (
+            {{ regexp_matches_text(
+                text,
+                '(?i)^(\\s*$|(null|none|undefined|nan|-?inf(inity)?)$)'
+            ) }}
+            {#- A name such as `[Amplitude] Page Viewed` is no array. #}
+            or (
+                {{ regexp_matches_text(text, '^\\s*[\\[{]') }}
+                and {{ regexp_matches_text(text, '[\\]}]\\s*$') }}
+            )
+        ))
+        {%- if is_identifier %}
+        or lower({{ text }}) in (
+            {%- for value in placeholder_identifiers() %}
+            {{ text_literal(value) }}
+            {%- if not loop.last %},{% endif %}
+            {%- endfor %}
+        )
+        {%- endif %}
     )
+{%- endmacro %}
+
+
+{# Returns the mapped columns that hold an identifier of an event or a person. #}
+{% macro identifier_columns() -%}
+    {{ return(['event_id', 'anonymous_id', 'user_id']) }}
+{%- endmacro %}
+
+
+{#
+    Returns constants that trackers send instead of an identifier, in lower case:
+    the null UUID, identifiers of emulators and of devices without tracking, words
+    that trackers document as invalid, and the variable `placeholder_identifiers`.
+    Sources: Amplitude's list of invalid device and user IDs, PostHog's list of
+    illegal distinct IDs, Android's known duplicate ANDROID_ID.
+#}
+{% macro placeholder_identifiers() -%}
+    {%- set constants = [
+        '00000000-0000-0000-0000-000000000000',
+        '00000000000000000000000000000000',
+        'ffffffff-ffff-ffff-ffff-ffffffffffff',
+        '02:00:00:00:00:00', '9774d56d682e549c', 'lmy47d', '0', '-1',
+        'anonymous', 'anon', 'guest', 'unknown', 'nil', 'n/a', '(not set)',
+        '(none)', 'distinct_id', 'distinctid', 'not_authenticated',
+        'unidentified'
+    ] -%}
+    {%- for value in var('placeholder_identifiers') -%}
+        {%- do constants.append(value | string | lower | trim) -%}
+    {%- endfor -%}
+    {{ return(constants | unique | list) }}
 {%- endmacro %}
 
 
@@ -280,16 +382,24 @@
     Parses a tracker's text as a timestamp in UTC, or returns null. Accepts an ISO
     8601 date with or without time of day and offset (UTC if there is none), and
     a count of seconds, milliseconds, microseconds or nanoseconds since 1970. Its
-    size shows which, unless `unit` says so.
+    size shows which, unless `unit` says so. A `unit` with a `%` is a strftime
+    format; a text that it does not fit is still parsed as ISO 8601, never as a
+    count.
 #}
 {% macro parse_time(text, unit=none) -%}
 
     {%- set number = try_cast_text(text, 'double') -%}
+    {%- set is_strftime = '%' in (unit or '') -%}
 
     case
         when {{ text }} is null then null
+        {%- if is_strftime %}
+        when {{ try_parse_timestamp(text, unit) }} is not null
+            then {{ try_parse_timestamp(text, unit) }}
+        {%- endif %}
         when {{ regexp_matches_text(text, iso_time_pattern('(Z|z)?')) }}
             then {{ parse_iso_timestamp(text) }}
+        {%- if not is_strftime %}
         when {{ regexp_matches_text(
             text, '^[0-9]{1,19}([.][0-9]*)?([eE][+]?[0-9]{1,2})?$'
         ) }} then
@@ -318,6 +428,7 @@
                 {%- endfor %}
             end
             {%- endif %}
+        {%- endif %}
         when {{ regexp_matches_text(
             text, iso_time_pattern(time_offset_pattern())
         ) }}

@@ -80,6 +80,14 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set identifiers = var('placeholder_identifiers') -%}
+    {%- if identifiers is string or identifiers is mapping
+          or identifiers is not iterable -%}
+        {{ refuse_variable(
+            'placeholder_identifiers', identifiers, 'a list of identifiers'
+        ) }}
+    {%- endif -%}
+
     {%- for name in ['product_categories', 'excluded_features'] -%}
         {%- set words = var(name) -%}
         {%- if words is string or words is mapping or words is not iterable -%}

@@ -1,7 +1,8 @@
 {#
     On-run-end hook. Logs for each data test that failed or warned why the problem
     matters and how to correct it: the test's description, or a default sentence
-    for its type.
+    for its type. If the test's `meta` names a `shown_column`, the line has its
+    first values.
 
     Example: "unmapped_event_names found 3 rows. Events with names that ...".
 #}
@@ -14,12 +15,41 @@
             {%- set rows = '1 row' if result.failures == 1
                 else result.failures ~ ' rows' -%}
             {%- do log(
-                result.node.name ~ ' found ' ~ rows ~ '. '
-                ~ why_a_check_matters(result.node),
+                result.node.name ~ ' found ' ~ rows ~ examples_of(result.node)
+                ~ '. ' ~ why_a_check_matters(result.node),
                 info=true
             ) -%}
         {%- endfor -%}
     {%- endif -%}
+
+{% endmacro %}
+
+
+{#
+    Returns the first values of the column that the data test `node` names as
+    `shown_column`, such as `: $.a, $.b and others`. Values come from data, so
+    control characters and long texts are cut.
+#}
+{% macro examples_of(node) %}
+
+    {%- set column = node.config.get('meta', {}).get('shown_column') -%}
+    {%- if not column or not node.compiled_code -%}
+        {{ return('') }}
+    {%- endif -%}
+    {%- set values = run_query(
+        'select distinct ' ~ column ~ ' from (' ~ node.compiled_code
+        ~ ') as failures order by 1 limit 21'
+    ).columns[0].values() -%}
+    {%- set shown = [] -%}
+    {%- for value in values -%}
+        {%- do shown.append(modules.re.sub(
+            '[^\\x20-\\x7e\\u00a1-\\ud7ff\\ue000-\\ufffd]', '?', value | string
+        )[:80]) -%}
+    {%- endfor -%}
+    {%- set more = shown | length - 20 -%}
+    {{ return(
+        ': ' ~ shown[:20] | join(', ') ~ (' and others' if more > 0 else '')
+    ) }}
 
 {% endmacro %}
 

@@ -188,30 +188,57 @@
     try_parse_date("'01/03/2025'", '%d/%m/%Y') is 2025-03-01.
 #}
 {% macro try_parse_date(text, format) -%}
-    {{ return(adapter.dispatch('try_parse_date', 'churn')(text, format)) }}
+    cast({{ try_parse_timestamp(text, format) }} as date)
 {%- endmacro %}
 
-{% macro duckdb__try_parse_date(text, format) -%}
-    cast(try_strptime({{ text }}, '{{ format }}') as date)
+
+{#
+    Returns the timestamp that `text` writes in `format` (strftime), or null.
+    `is_strftime_format` has the directives.
+
+    try_parse_timestamp("'01-03-2025 10:04'", '%d-%m-%Y %H:%M') is
+    2025-03-01 10:04:00.
+#}
+{% macro try_parse_timestamp(text, format) -%}
+    {{ return(adapter.dispatch('try_parse_timestamp', 'churn')(text, format)) }}
 {%- endmacro %}
 
-{% macro athena__try_parse_date(text, format) -%}
+{% macro duckdb__try_parse_timestamp(text, format) -%}
+    try_strptime({{ text }}, '{{ format | replace("'", "''") }}')
+{%- endmacro %}
+
+{% macro athena__try_parse_timestamp(text, format) -%}
     {#- Athena uses MySQL's letters for these directives. -#}
-    {%- set letters = {'%B': '%M', '%M': '%i', '%S': '%s', '%A': '%W'} -%}
+    {%- set letters = {
+        '%B': '%M', '%M': '%i', '%S': '%s', '%A': '%W', '%-d': '%e',
+        '%-m': '%c', '%I': '%h'
+    } -%}
     {%- set parts = [] -%}
-    {%- for part in modules.re.findall('%.|[^%]+', format) -%}
+    {%- for part in modules.re.findall('%-?.|[^%]+', format) -%}
         {%- do parts.append(letters.get(part, part)) -%}
     {%- endfor -%}
     cast(
         try(date_parse({{ text }}, '{{ parts | join | replace("'", "''") }}'))
-        as date
+        as timestamp(6)
     )
 {%- endmacro %}
 
-{% macro spark__try_parse_date(text, format) -%}
-    cast(
-        try_to_timestamp({{ text }}, '{{ java_date_format(format) }}') as date
-    )
+{% macro spark__try_parse_timestamp(text, format) -%}
+    try_to_timestamp({{ text }}, '{{ java_date_format(format) }}')
+{%- endmacro %}
+
+
+{#
+    Returns whether `format` is a strftime format that every engine can read:
+    literal text and the directives %d, %m, %Y, %y, %b, %B, %H, %I, %M, %S, %p and
+    %%, with %-d and %-m for days and months of one digit.
+#}
+{% macro is_strftime_format(format) -%}
+    {{ return(
+        format is string and '%' in format and modules.re.match(
+            '^(%(-[dm]|[dmYybBHIMSp%])|[^%])+$', format
+        ) is not none
+    ) }}
 {%- endmacro %}
 
 {#
@@ -220,7 +247,8 @@
 {% macro java_date_format(format) -%}
     {%- set directives = {
         'd': 'd', 'm': 'M', 'Y': 'yyyy', 'y': 'yy', 'b': 'MMM', 'B': 'MMMM',
-        'H': 'H', 'M': 'm', 'S': 's', '-d': 'd', '-m': 'M', '%': "''%''",
+        'H': 'H', 'I': 'h', 'p': 'a', 'M': 'm', 'S': 's', '-d': 'd',
+        '-m': 'M', '%': "''%''",
     } -%}
     {%- set parts = [] -%}
     {%- for part in modules.re.findall('%-?.|[^%]+', format) -%}
@@ -228,7 +256,7 @@
             {%- if part[1:] not in directives -%}
                 {{ exceptions.raise_compiler_error(
                     'The directive `' ~ part ~ '` of a date format cannot be '
-                    ~ 'read on Spark: use %d, %m, %Y, %y, %b, %B, %H, %M, %S.'
+                    ~ 'read on Spark: use %d, %m, %Y, %y, %b, %B, %H, %I, %M, %S, %p.'
                 ) }}
             {%- endif -%}
             {%- do parts.append(directives[part[1:]]) -%}

@@ -27,6 +27,7 @@ objects as (
         cast(received_at as date) as received_date,
         object_number,
         event_id,
+        visitor_id,
         reject_reason
 
     from {{ ref('base_clickstream__records') }}
@@ -51,13 +52,14 @@ first_versions as (
 
     select
         event_id,
+        visitor_id,
         min(received_date) as received_date
 
     from objects
 
     where reject_reason is null
 
-    group by event_id
+    group by event_id, visitor_id
 
 ),
 

@@ -1,105 +1,499 @@
-"""`init` writes a first project from sample data, and `check` finds its problems."""
+"""`init` proposes a project and asks; `check` reads the data as the build does."""
 
 from __future__ import annotations
 
+import csv
 import json
-from datetime import date, datetime, timedelta
+import random
+import re
+from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import pandas as pd
 import pytest
 import yaml
 
-from churn.onboarding import check, init
-from churn.onboarding.column_inference import (
-    collect_fields,
-    infer_event_columns,
-    is_time,
-)
-from tests.support.paths import ROOT
+from churn.config import Project, UserError
+from churn.onboarding.check import CheckReport, check
+from churn.onboarding.init import InitResult, init, load_sources
+from churn.onboarding.questions import Answers, Question
+from churn.onboarding.time_formats import detect_time_format, is_time
+from tests.support.preset_samples import amplitude, ga4, segment, visits
 
-SHAPES = {
-    # Records of some trackers, and the expected path of each column.
-    "segment": (
-        lambda number: {
-            "messageId": f"m{number}",
-            "type": "track",
-            "event": ["Page Viewed", "Signed In"][number % 2],
-            "originalTimestamp": f"2025-03-01T10:{number % 60:02d}:00.000Z",
-            "sentAt": f"2025-03-01T10:{number % 60:02d}:01.000Z",
-            "receivedAt": f"2025-03-01T10:{number % 60:02d}:02.000Z",
-            "anonymousId": f"a{number % 40}",
-            "userId": f"u{number % 20}" if number % 3 else None,
-            "properties": {"path": f"/p/{number}", "category": ["x", "y"][number % 2]},
-        },
-        {
-            "event_id": "$.messageId",
-            "raw_event_name": "$.event",
-            "occurred_at": "$.originalTimestamp",
-            "sent_at": "$.sentAt",
-            "received_at": "$.receivedAt",
-            "anonymous_id": "$.anonymousId",
-            "user_id": "$.userId",
-            "page_path": "$.properties.path",
-            "product_category": "$.properties.category",
-        },
-    ),
-    "analytics export": (
-        lambda number: {
-            "event_name": ["screen_view", "view_item", "purchase"][number % 3],
-            "event_timestamp": 1740823445123000 + number * 10**6,
-            "user_pseudo_id": f"{number % 30}.{number % 7}",
-            "user_id": f"u{number % 30}",
-            "device": {"category": ["mobile", "desktop"][number % 2]},
-        },
-        {
-            "raw_event_name": "$.event_name",
-            "occurred_at": "$.event_timestamp",
-            "anonymous_id": "$.user_pseudo_id",
-            "user_id": "$.user_id",
-        },
-    ),
-    "nobody's names": (
-        lambda number: {
-            "what": ["open", "close", "buy"][number % 3],
-            "moment": 1740823445123 + number * 1000,
-            "who": {"login": f"u{number % 30}"},
-            "amount": number / 3,
-        },
-        {
-            "raw_event_name": "$.what",
-            "occurred_at": "$.moment",
-            "user_id": "$.who.login",
-        },
-    ),
-}
+VISITS = list(visits())[:1500]
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-def test_columns_are_inferred_from_any_names(shape: str) -> None:
-    make, expected = SHAPES[shape]
-    fields, total = collect_fields(make(number) for number in range(500))
-    inferred = infer_event_columns(fields, total)
-    found = {
-        column: column_inferred.fields[0].path
-        for column, column_inferred in inferred.items()
-        if column_inferred.fields and column in expected
+def write_events(folder: Path, records: list[dict[str, Any]]) -> str:
+    path = folder / "events.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return str(path)
+
+
+def write_table(folder: Path, name: str, rows: list[dict[str, Any]]) -> str:
+    path = folder / f"{name}.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def accounts_of_days(folder: Path, days: int, **columns: Any) -> str:
+    """Write one extract of accounts per day; values may be functions of the account."""
+    for offset in range(days):
+        day = date(2025, 1, 1) + timedelta(days=offset)
+        rows = [
+            {
+                "account_id": f"user-{number:03d}",
+                **{
+                    name: value(number, day) if callable(value) else value
+                    for name, value in columns.items()
+                },
+            }
+            for number in range(30)
+        ]
+        write_table(folder, f"accounts-{day}", rows)
+    return f"{folder}/accounts-*.csv"
+
+
+def variables(result: InitResult) -> dict[str, Any]:
+    text = (result.folder / "dbt_project.yml").read_text()
+    found: dict[str, Any] = yaml.safe_load(text)["vars"]["churn"]
+    return found
+
+
+def paths(result: InitResult) -> dict[str, list[str]]:
+    (path,) = (result.folder / "models").glob("*.yml")
+    (model,) = yaml.safe_load(path.read_text())["models"]
+    return {
+        column["name"]: column["config"]["meta"]["json_paths"]
+        for column in model["columns"]
+        if "config" in column
     }
-    assert found == expected
-    questions = [
-        column_inferred.question
-        for column_inferred in inferred.values()
-        if column_inferred.question
+
+
+def checked(result: InitResult) -> CheckReport:
+    (result.folder / "dbt_packages" / "churn").mkdir(parents=True, exist_ok=True)
+    return check(Project.load(result.folder, result.folder))
+
+
+@pytest.fixture(autouse=True)
+def _no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CHURN_DUCKDB_PATH", raising=False)
+
+
+# ---- Events --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tracker", [None, "none"])
+def test_a_counter_is_no_event_id(tmp_path: Path, tracker: str | None) -> None:
+    events = write_events(tmp_path, [amplitude(visit) for visit in VISITS])
+    result = init(tmp_path / "co", sources={"events": events}, tracker=tracker)
+    assert paths(result)["event_id"][0] == '$."$insert_id"'
+    assert "$.event_id" not in paths(result)["event_id"]
+    assert {question.key for question in result.questions} <= {"accounts"}
+    if tracker:
+        assert any("is a counter" in note for note in result.notes)
+
+
+def test_check_reports_records_that_would_be_duplicates(tmp_path: Path) -> None:
+    records = [{**amplitude(visit), "device_id": "one"} for visit in VISITS]
+    events = write_events(tmp_path, records)
+    result = init(tmp_path / "co", sources={"events": events})
+    (path,) = (result.folder / "models").glob("*.yml")
+    path.write_text(path.read_text().replace('$."$insert_id"', "$.event_id", 1))
+    (problem,) = [p for p in checked(result).problems if "duplicates" in p]
+    assert re.match(r"1,\d{3} of 1,500 sampled records \(\d\d%\)", problem)
+    assert "change the json_paths of event_id" in problem
+
+
+def test_check_reports_identifiers_that_visitors_share(tmp_path: Path) -> None:
+    events = write_events(tmp_path, [amplitude(visit) for visit in VISITS])
+    result = init(tmp_path / "co", sources={"events": events})
+    (path,) = (result.folder / "models").glob("*.yml")
+    path.write_text(path.read_text().replace('$."$insert_id"', "$.event_id", 1))
+    problems = checked(result).problems
+    assert any(
+        "share their event_id with events of other visitors" in p for p in problems
+    )
+
+
+def test_a_page_call_is_called_page(tmp_path: Path) -> None:
+    events = write_events(tmp_path, [segment(visit) for visit in VISITS])
+    for tracker in (None, "none"):
+        result = init(
+            tmp_path / f"co{tracker}", sources={"events": events}, tracker=tracker
+        )
+        names = dict(
+            csv.reader((result.folder / "seeds" / "event_names.csv").open(newline=""))
+        )
+        assert names["page"] == "page_view"
+        assert names["site searched"] == "search"
+        assert "analytics.js" not in names
+
+
+@pytest.mark.parametrize("tracker", [None, "none"])
+def test_ga4_parameters_are_read(tmp_path: Path, tracker: str | None) -> None:
+    events = write_events(tmp_path, [ga4(visit) for visit in VISITS])
+    result = init(tmp_path / "co", sources={"events": events}, tracker=tracker)
+    assert paths(result)["page_path"][0] == "$.event_params.page_location"
+    assert "$.device.category" not in paths(result)["product_category"]
+    assert variables(result)["product_categories"] == []
+    assert paths(result)["event_id"] == []
+
+
+def music_log(number: int) -> dict[str, Any]:
+    draw = random.Random(number)
+    page = draw.choice(
+        ["NextSong"] * 12
+        + [
+            "Home",
+            "Thumbs Up",
+            "Thumbs Down",
+            "Downgrade",
+            "Settings",
+            "Help",
+            "Logout",
+        ]
+    )
+    user = number % 25
+    return {
+        "ts": 1538352117000 + number * 1000,
+        "userId": str(user),
+        "sessionId": user,
+        "page": page,
+        "auth": "Cancelled" if number == 7 else "Logged In",
+        "method": "GET" if page in ("Home", "Help", "Settings") else "PUT",
+        "level": ["free", "paid"][user % 2],
+        "location": f"City {user}, ST",
+        "userAgent": f"Browser {user}",
+        "gender": "FM"[user % 2],
+        "artist": f"Artist {draw.randrange(400)}" if page == "NextSong" else None,
+    }
+
+
+def test_the_event_name_is_what_changes_within_a_visit(tmp_path: Path) -> None:
+    events = write_events(tmp_path, [music_log(number) for number in range(2000)])
+    result = init(tmp_path / "co", sources={"events": events})
+    asked = {question.key: question for question in result.questions}
+    question = asked["events.raw_event_name"]
+    assert question.proposal == "$.page"
+    assert question.candidates[0].value == "$.page"
+    assert "distinct values" in question.candidates[0].evidence
+    assert paths(result)["raw_event_name"] == ["$.page"]
+
+
+def test_times_in_one_strftime_format(tmp_path: Path) -> None:
+    records = [
+        {
+            "event": "login",
+            "user_id": f"u{n % 9}",
+            "when": n,
+            "time": f"{n:02d}-02-2025 10:04",
+        }
+        for n in range(1, 29)
     ]
-    assert bool(questions) == (shape == "nobody's names")
+    result = init(tmp_path / "co", sources={"events": write_events(tmp_path, records)})
+    (path,) = (result.folder / "models").glob("*.yml")
+    (model,) = yaml.safe_load(path.read_text())["models"]
+    formats = {
+        column["name"]: column["config"]["meta"].get("format")
+        for column in model["columns"]
+        if "config" in column
+    }
+    assert formats["occurred_at"] == "%d-%m-%Y %H:%M"
+    assert not [p for p in checked(result).problems if "unreadable_event_time" in p]
 
 
-def test_columns_that_cannot_be_inferred_become_questions() -> None:
-    fields, total = collect_fields({"a": number, "b": "same"} for number in range(99))
-    inferred = infer_event_columns(fields, total)
-    for column in ("raw_event_name", "occurred_at", "user_id"):
-        assert "which one is it?" in (inferred[column].question or "")
+# ---- Tables --------------------------------------------------------------------
+
+EVENTS = [
+    {
+        "event": "page_view",
+        "id": f"e{n}",
+        "ts": f"2025-01-{n % 28 + 1:02d}T10:00:00Z",
+        "user_id": f"user-{n % 30:03d}",
+    }
+    for n in range(900)
+]
+
+
+def test_api_names_of_a_crm(tmp_path: Path) -> None:
+    rows = [
+        {
+            "Id": f"user-{n:03d}",
+            "Name": "x",
+            "CreatedDate": "2024-01-01T10:00:00.000+0000",
+            "Cancelled_Service__c": "2025-01-20" if n < 4 else "",
+            "New_Customer__c": "",
+        }
+        for n in range(30)
+    ]
+    accounts = write_table(tmp_path, "accounts", rows)
+    events = write_events(tmp_path, [*EVENTS, {**EVENTS[0], "event": "cancel_dialog"}])
+    result = init(tmp_path / "co", sources={"events": events, "accounts": accounts})
+    columns = variables(result)["raw_accounts_columns"]
+    assert columns["cancelled_service"] == '"Cancelled_Service__c"'
+    assert columns["new_customer"] == '"New_Customer__c"'
+    assert columns["signup_date"] == '"CreatedDate"'
+    assert variables(result)["cancellation_source"] == "dates"
+    assert result.questions == []
+
+
+def test_seconds_since_1970_and_names_of_subscribers(tmp_path: Path) -> None:
+    rows = [
+        {
+            "user_id": f"user-{n:03d}",
+            "plan_tier": "gold",
+            "mrr_amount": "19.90",
+            "created": 1704067200 + n,
+            "canceled_at": 1737367200 if n < 4 else "",
+        }
+        for n in range(30)
+    ]
+    accounts = write_table(tmp_path, "accounts", rows)
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    columns = variables(result)["raw_accounts_columns"]
+    assert columns["account_id"] == '"user_id"'
+    assert columns["plan"] == '"plan_tier"'
+    assert columns["monthly_recurring_revenue"] == '"mrr_amount"'
+    assert result.questions == []
+    with duckdb.connect(str(result.folder / "co.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            f"select {columns['signup_date']}, {columns['cancelled_service']} "
+            "from raw.raw_accounts order by created limit 1"
+        ).fetchall()
+        kind = connection.execute(
+            "select table_type from information_schema.tables "
+            "where table_name = 'raw_accounts'"
+        ).fetchall()
+    assert found == [("2024-01-01 00:00:00", "2025-01-20 10:00:00")]
+    # A view over files would make each build read them again.
+    assert kind == [("BASE TABLE",)]
+
+
+def test_yes_and_no_are_flags(tmp_path: Path) -> None:
+    accounts = accounts_of_days(
+        tmp_path,
+        3,
+        signup_date="2024-01-05",
+        cancelled=lambda n, _: "Yes" if n < 4 else "No",
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    assert variables(result)["cancellation_source"] == "flags"
+    days = {"batch_date": "_file_date", "loaded_at": "_file_loaded_at"}
+    assert variables(result)["raw_accounts_columns"].items() >= days.items()
+
+
+@pytest.mark.parametrize(
+    ("dates", "asks", "time_format"),
+    [
+        (["1/5/2024", "2/12/2024"], True, None),
+        (["02/13/2024", "01/05/2024"], False, "%m/%d/%Y"),
+        (["13/02/2024", "01/05/2024"], False, "%d/%m/%Y"),
+        (["2024-05-01", "2024-12-02"], False, None),
+    ],
+)
+def test_the_order_of_dates_is_asked_if_it_is_ambiguous(
+    tmp_path: Path, dates: list[str], asks: bool, time_format: str | None
+) -> None:
+    accounts = accounts_of_days(
+        tmp_path, 2, signup_date=lambda n, _: dates[n % 2], cancelled_on=""
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    asked = [q for q in result.questions if q.key == "accounts.date_format"]
+    assert bool(asked) == asks
+    if asks:
+        values = [candidate.value for candidate in asked[0].candidates]
+        assert {"%d/%m/%Y", "%m/%d/%Y"} <= set(values)
+        assert any("Open question" in p for p in checked(result).problems)
+        answers = Answers.read(result.folder)
+        assert answers is not None
+        answers.answers["accounts.date_format"] = "%m/%d/%Y"
+        answers.write(result.folder)
+        result = init(result.folder)
+        assert result.questions == []
+        time_format = "%m/%d/%Y"
+    assert variables(result).get("crm_date_format") == time_format
+
+
+def test_check_accepts_no_column_without_a_readable_value(tmp_path: Path) -> None:
+    accounts = accounts_of_days(
+        tmp_path,
+        5,
+        signup_date=lambda n, _: f"{n % 12 + 1}/5/2024",
+        cancelled_service=lambda n, _: "maybe" if n < 5 else "",
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    answers = Answers.read(result.folder)
+    assert answers is not None
+    answers.variables = {"crm_date_format": None}
+    answers.write(result.folder)
+    init(result.folder)
+    problems = checked(result).problems
+    assert any("values of `signup_date`" in p and "`9/9/9999`" in p for p in problems)
+
+
+def test_a_short_history_is_reported(tmp_path: Path) -> None:
+    accounts = accounts_of_days(
+        tmp_path,
+        30,
+        signup_date="2024-01-05",
+        cancelled_on=lambda n, day: "2025-01-10" if n < 6 and day.day >= 10 else "",
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    (problem,) = checked(result).problems
+    assert "cover 30 days" in problem
+    assert "more than 60" in problem
+    answers = Answers.read(result.folder)
+    assert answers is not None
+    answers.variables = {"churn_horizon_days": 7, "churn_grace_days": 7}
+    answers.write(result.folder)
+    report = checked(init(result.folder))
+    assert report.problems == [], report.facts
+
+
+def test_a_refused_variable_is_reported(tmp_path: Path) -> None:
+    result = init(tmp_path / "co", sources={"events": write_events(tmp_path, EVENTS)})
+    answers = Answers.read(result.folder)
+    assert answers is not None
+    answers.variables = {"churn_horizon_days": 0}
+    answers.write(result.folder)
+    init(result.folder)
+    problems = checked(result).problems
+    assert any("churn_horizon_days` is `0`" in problem for problem in problems)
+
+
+# ---- Answers -------------------------------------------------------------------
+
+
+def test_questions_are_asked_and_answers_kept(tmp_path: Path) -> None:
+    events = write_events(tmp_path, [music_log(number) for number in range(2000)])
+    asked: list[Question] = []
+
+    def ask(question: Question) -> str | None:
+        asked.append(question)
+        return {"events.raw_event_name": "$.page", "events.page_view": "home"}.get(
+            question.key
+        )
+
+    result = init(tmp_path / "co", sources={"events": events}, ask=ask)
+    assert {"events.raw_event_name"} <= {question.key for question in asked}
+    answers = Answers.read(result.folder)
+    assert answers is not None
+    assert answers.answers["events.raw_event_name"] == "$.page"
+    again = init(result.folder)
+    assert "events.raw_event_name" not in {q.key for q in again.questions}
+
+
+def test_more_data_is_loaded_once(tmp_path: Path) -> None:
+    accounts = accounts_of_days(tmp_path, 2, signup_date="2024-01-05", cancelled_on="")
+    sources = {"events": write_events(tmp_path, EVENTS), "accounts": accounts}
+    result = init(tmp_path / "co", sources=sources)
+    assert result.loaded_rows == {"raw_accounts": 60}
+    accounts_of_days(tmp_path, 3, signup_date="2024-01-05", cancelled_on="")
+    database = result.folder / "co.duckdb"
+    assert load_sources(result.folder, database).loaded_rows == {"raw_accounts": 30}
+    assert init(result.folder).loaded_rows == {}
+
+
+def test_an_extract_that_is_overwritten_daily_becomes_batches(tmp_path: Path) -> None:
+    sources = {
+        "events": write_events(tmp_path, EVENTS),
+        "accounts": write_table(
+            tmp_path, "accounts", [{"account_id": "a", "signup_date": "2024-01-05"}]
+        ),
+    }
+    result = init(tmp_path / "co", sources=sources)
+    write_table(
+        tmp_path,
+        "accounts",
+        [{"account_id": "a", "signup_date": "2024-01-05", "plan": "x"}],
+    )
+    assert load_sources(result.folder, result.folder / "co.duckdb").loaded_rows == {
+        "raw_accounts": 1
+    }
+    with duckdb.connect(str(result.folder / "co.duckdb")) as connection:
+        rows = connection.execute("select plan from raw.raw_accounts").fetchall()
+    assert sorted(rows, key=str) == [("x",), (None,)]
+
+
+def test_no_personal_data_is_written_into_files_that_people_commit(
+    tmp_path: Path,
+) -> None:
+    records = [
+        {
+            **record,
+            "email": "ann.smith@example.com",
+            "name": "Ann Smith",
+            "x": record["id"],
+        }
+        for record in EVENTS
+    ]
+    accounts = accounts_of_days(
+        tmp_path, 2, owner="Bob Brown", started="1/2/2024", phone="+49 30 1234"
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, records), "accounts": accounts},
+    )
+    assert result.questions
+    for path in result.folder.rglob("*"):
+        if path.suffix in (".yml", ".csv", ".sql"):
+            text = path.read_text().lower()
+            for secret in ("ann", "smith", "bob", "brown", "1234", "user-0"):
+                assert secret not in text.replace("channel", ""), (path.name, secret)
+
+
+def test_another_project_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "dbt_project.yml").write_text("name: mine\n")
+    with pytest.raises(UserError, match="name another folder"):
+        init(tmp_path, sources={"events": write_events(tmp_path, EVENTS)})
+    assert (tmp_path / "dbt_project.yml").read_text() == "name: mine\n"
+
+
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ({}, "--events"),
+        ({"events": "/nowhere/*.jsonl"}, "No file matches"),
+        (
+            {"events": "{tmp}/events.jsonl", "accounts": "/nowhere/*.csv"},
+            "No file matches",
+        ),
+        ({"events": "{tmp}/events.jsonl", "accounts": "{tmp}/empty"}, "cannot be read"),
+    ],
+)
+def test_unreadable_sources_are_one_sentence(
+    tmp_path: Path, sources: dict[str, str], message: str
+) -> None:
+    write_events(tmp_path, EVENTS)
+    (tmp_path / "empty").write_text("")
+    given = {
+        name: path.replace("{tmp}", str(tmp_path)) for name, path in sources.items()
+    }
+    with pytest.raises(UserError, match=message):
+        init(tmp_path / "co", sources=given)
+    assert not (tmp_path / "co" / "dbt_project.yml").exists()
+
+
+# ---- Times ---------------------------------------------------------------------
 
 
 def test_times_are_distinguished_from_other_numbers() -> None:
@@ -109,204 +503,17 @@ def test_times_are_distinguished_from_other_numbers() -> None:
         assert not is_time(text), text
 
 
-@pytest.fixture
-def company(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Provide clicks as JSON lines, accounts and logins as CSV, one file per day."""
-    monkeypatch.delenv("CHURN_DUCKDB_PATH", raising=False)
-    make, _ = SHAPES["segment"]
-    (tmp_path / "clicks.jsonl").write_text(
-        "".join(json.dumps(make(number)) + "\n" for number in range(500))
-    )
-    for day in (date(2025, 2, 1) + timedelta(days=number) for number in range(3)):
-        pd.DataFrame(
-            {
-                "id": [f"acc{number}" for number in range(20)],
-                "company": [f"Company {number}" for number in range(20)],
-                "created_at": ["01/02/2024"] * 20,
-                "closed_on": ["28/02/2025" if n == 3 else None for n in range(20)],
-            }
-        ).to_csv(tmp_path / f"accounts-{day}.csv", index=False)
-        pd.DataFrame(
-            {
-                "login": [f"u{number}" for number in range(20)],
-                "account": [f"acc{number}" for number in range(20)],
-            }
-        ).to_csv(tmp_path / f"logins-{day}.csv", index=False)
-    return tmp_path
-
-
-def write(company: Path, *more: str) -> int:
-    return init.main(
-        [
-            "--events",
-            f"{company}/clicks.jsonl",
-            "--accounts",
-            f"{company}/accounts-*.csv",
-            "--out",
-            f"{company}/mine",
-            *more,
-        ]
-    )
-
-
-def test_check_accepts_a_written_project_after_its_questions_are_answered(
-    company: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert write(company, "--contacts", f"{company}/logins-*.csv") == 0
-    output = capsys.readouterr().out
-    assert "dbt deps" in output
-    project = company / "mine"
-    variables = yaml.safe_load((project / "dbt_project.yml").read_text())["vars"][
-        "churn"
-    ]
-    assert variables["cancellation_source"] == "dates"
-    assert variables["crm_date_format"] == "%d/%m/%Y"
-    assert variables["has_contacts"] is True
-    assert variables["has_support_calls"] is False
-    accounts = variables["raw_accounts_columns"]
-    assert accounts["account_id"] == "id"
-    assert accounts["cancelled_service"] == "closed_on"
-    assert accounts["seats"] is None
-    with duckdb.connect(str(project / "mine.duckdb"), read_only=True) as connection:
-        days = connection.execute(
-            f"select distinct {accounts['batch_date']} from raw.raw_accounts order by 1"
-        ).fetchall()
-    assert [day for (day,) in days] == [date(2025, 2, number) for number in (1, 2, 3)]
-    names = (project / "seeds/event_names.csv").read_text()
-    assert "page viewed,page_view\n" in names
-    assert "signed in,login\n" in names
-
-    (project / "dbt_packages/churn").mkdir(parents=True)
-    capsys.readouterr()
-    assert check.main(["--project", str(project)]) == 1
-    problems = capsys.readouterr().out.splitlines()
-    assert problems
-    assert all("delete the line" in problem for problem in problems), problems
-    assert any("day before month?" in problem for problem in problems)
-
-    for file in project.glob("**/*.yml"):
-        lines = file.read_text().splitlines(keepends=True)
-        file.write_text("".join(line for line in lines if "QUESTION:" not in line))
-    assert check.main(["--project", str(project)]) == 0
-    assert "No problems found" in capsys.readouterr().out
-
-
-def test_each_problem_is_one_line_with_its_remedy(
-    company: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # Without contacts, logins must be accounts, which they are not.
-    assert write(company) == 0
-    assert "--contacts" in capsys.readouterr().out
-    project = company / "mine"
-    settings = project / "dbt_project.yml"
-    settings.write_text(
-        settings.read_text()
-        .replace("cancellation_source: dates", "cancellation_source: flags")
-        .replace("company_name: company", "company_name: firm")
-        .replace("has_invoices: false", "has_invoices: true")
-    )
-    (project / "seeds/event_names.csv").write_text("raw_name,event_name\n")
-    check.main(["--project", str(project)])
-    problems = capsys.readouterr().out.splitlines()
-    for words in (
-        "run `dbt deps`",
-        "set cancellation_source to dates",
-        "has no column `firm`",
-        "set `has_invoices` to false",
-        "event_names.csv has no row for page viewed, signed in",
-        "map the JSON path and the column that hold the same user",
-    ):
-        assert sum(words in problem for problem in problems) == 1, (words, problems)
-    assert all(problem.startswith("- ") for problem in problems)
-
-
-def test_cancellation_events_are_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = ["play", "subscription cancelled", "resubscribed"]
-    start = datetime(2025, 3, 1)
-    rows = [
-        {
-            "event": names[number % 3],
-            "time": (start + timedelta(minutes=number)).isoformat(),
-            "user_id": f"u{number % 9}",
-        }
-        for number in range(300)
-    ]
-    pd.DataFrame(rows).to_parquet(tmp_path / "clicks.parquet")
-    pd.DataFrame({"account_id": [f"u{number}" for number in range(9)]}).to_csv(
-        tmp_path / "people.csv", index=False
-    )
-    out = tmp_path / "tv"
-    paths = [f"{tmp_path}/clicks.parquet", f"{tmp_path}/people.csv"]
-    assert (
-        init.main(["--events", paths[0], "--accounts", paths[1], "--out", str(out)])
-        == 0
-    )
-    variables = yaml.safe_load((out / "dbt_project.yml").read_text())["vars"]["churn"]
-    assert variables["cancellation_source"] == "events"
-    assert variables["cancellation_events"] == ["subscription_cancelled"]
-    assert variables["restart_events"] == ["resubscribed"]
-    assert "which day's state" in capsys.readouterr().out
-    # Columnar rows become JSON records.
-    with duckdb.connect(str(out / "tv.duckdb"), read_only=True) as connection:
-        payload, received = connection.execute(
-            f"""select payload, {variables["raw_events_columns"]["received_at"]}
-            from raw.raw_events order by 2 limit 1"""
-        ).fetchone()
-    assert json.loads(payload)["event"] == "play"
-    assert received == start
-
-
-def test_init_overwrites_nothing_and_reports_unreadable_files(
-    company: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert write(company) == 0
-    assert write(company) == 1
-    assert "already" in capsys.readouterr().err
-    assert init.main(["--events", f"{company}/no/*.gz", "--out", f"{company}/x"]) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert not (company / "x").exists()
-    assert check.main(["--project", f"{company}/no"]) == 1
-    assert "churn init" in capsys.readouterr().err
-
-
-def test_the_streaming_example_is_inferred_as_written_by_hand(
-    tmp_path: Path,
-) -> None:
-    """The field mapping of examples/streaming is inferred from its records alone."""
-    script = ROOT / "examples" / "streaming" / "make_data.py"
-    namespace: dict = {"__name__": "make_data"}
-    exec(compile(script.read_text(), str(script), "exec"), namespace)
-    namespace["DAYS"], namespace["SUBSCRIBERS"] = 60, 60
-    namespace["main"](
-        ["--out", str(tmp_path), "--database", str(tmp_path / "raw.duckdb")]
-    )
-    with duckdb.connect(str(tmp_path / "raw.duckdb")) as connection:
-        connection.execute(f"copy lake.subscribers to '{tmp_path}/subscribers.parquet'")
-    out = tmp_path / "streaming"
-    draft = init.write_project(
-        out,
-        f"{tmp_path}/clicks/*.jsonl*",
-        {"raw_accounts": f"{tmp_path}/subscribers.parquet"}
-        | dict.fromkeys(["raw_contacts", "raw_invoices", "raw_calls"]),
-        20_000,
-    )
-    by_hand = check.read_project(ROOT / "examples" / "streaming")
-    inferred = check.read_project(out)
-    for column in (
-        *["event_id", "raw_event_name", "occurred_at", "sent_at", "anonymous_id"],
-        *["user_id", "page_path", "product_category"],
-    ):
-        assert inferred.field_mapping[column] == by_hand.field_mapping[column], column
-    for name in (
-        *["cancellation_source", "has_contacts", "has_invoices", "has_support_calls"],
-    ):
-        assert inferred.variables[name] == by_hand.variables[name], name
-    accounts = inferred.variables["raw_accounts_columns"]
-    for column in ("batch_date", "loaded_at", "account_id", "plan"):
-        assert accounts[column] == by_hand.variables["raw_accounts_columns"][column]
-    assert set(inferred.variables["product_categories"]) == set(
-        by_hand.variables["product_categories"]
-    )
-    assert len(draft.questions) <= 4
+@pytest.mark.parametrize(
+    ("values", "formats"),
+    [
+        (["2025-03-01", "2025-03-01 10:00:00+02:00"], ("iso",)),
+        (["1740823445", "1740823446"], ("seconds",)),
+        (["31-12-2024 10:00"], ("%d-%m-%Y %H:%M",)),
+        (["12/31/2024 1:05 PM"], ("%m/%d/%Y %I:%M %p",)),
+        (["1 Mar 2024"], ("%d %b %Y",)),
+        (["red", "blue"], None),
+    ],
+)
+def test_formats_of_times(values: list[str], formats: tuple[str, ...] | None) -> None:
+    found = detect_time_format(values)
+    assert (found.formats if found else None) == formats

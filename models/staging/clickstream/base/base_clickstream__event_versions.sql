@@ -2,7 +2,8 @@
     config(
         materialized='incremental',
         unique_key=[
-            'received_date', 'event_id_hash', 'event_id', 'version_number'
+            'received_date', 'event_id_hash', 'event_id', 'visitor_id',
+            'version_number'
         ],
         partitioned_by=partitioned_by_month('received_date'),
         on_schema_change='append_new_columns',
@@ -30,15 +31,18 @@ new_versions as (
 
 ),
 
-duplicated_ids as (
+{#- Two visitors with one event_id have two events. #}
+
+duplicated_events as (
 
     select
         event_id,
+        visitor_id,
         max(processed_at) as last_processed_at
 
     from new_versions
 
-    group by 1
+    group by 1, 2
 
     having count(*) > 1
 
@@ -48,13 +52,15 @@ duplicated_versions as (
 
     select
         new_versions.*,
-        duplicated_ids.last_processed_at,
+        duplicated_events.last_processed_at,
         {{ row_hash(columns, 'new_versions') }} as content
 
     from new_versions
 
-    inner join duplicated_ids
-        on new_versions.event_id = duplicated_ids.event_id
+    inner join duplicated_events
+        on
+            new_versions.event_id = duplicated_events.event_id
+            and new_versions.visitor_id = duplicated_events.visitor_id
 
 ),
 
@@ -63,13 +69,13 @@ ordered_versions as (
     select
         *,
         max(case when is_existing then content end) over (
-            partition by event_id
+            partition by event_id, visitor_id
         ) as existing_content,
         max(case when is_existing then version_number else 0 end) over (
-            partition by event_id
+            partition by event_id, visitor_id
         ) as existing_version_number,
         row_number() over (
-            partition by event_id
+            partition by event_id, visitor_id
             order by
                 received_at asc,
                 source_file asc,
@@ -98,18 +104,26 @@ first_versions as (
 changed_versions as (
 
     select
-        received_date,
-        event_id_hash,
+        new_versions.received_date,
+        new_versions.event_id_hash,
         1 as version_number,
         true as is_current,
-        processed_at,
-        {{ columns | join(',\n        ') }}
+        new_versions.processed_at,
+        {%- for column in columns %}
+        new_versions.{{ column }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
 
     from new_versions
 
+    left join duplicated_events
+        on
+            new_versions.event_id = duplicated_events.event_id
+            and new_versions.visitor_id = duplicated_events.visitor_id
+
     where
-        not is_existing
-        and event_id not in (select event_id from duplicated_ids)
+        not new_versions.is_existing
+        and duplicated_events.event_id is null
 
     union all
 
@@ -130,16 +144,24 @@ changed_versions as (
     union all
 
     select
-        received_date,
-        event_id_hash,
-        version_number,
+        ordered_versions.received_date,
+        ordered_versions.event_id_hash,
+        ordered_versions.version_number,
         false as is_current,
-        last_processed_at as processed_at,
-        {{ columns | join(',\n        ') }}
+        ordered_versions.last_processed_at as processed_at,
+        {%- for column in columns %}
+        ordered_versions.{{ column }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
 
     from ordered_versions
 
-    where is_existing and event_id in (select event_id from first_versions)
+    inner join first_versions
+        on
+            ordered_versions.event_id = first_versions.event_id
+            and ordered_versions.visitor_id = first_versions.visitor_id
+
+    where ordered_versions.is_existing
 
     {% endif %}
 

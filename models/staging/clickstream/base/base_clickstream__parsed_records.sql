@@ -136,7 +136,7 @@ restored as (
 
     select
         payload,
-        received_at,
+        received_at as delivered_at,
         source_file,
         is_readable,
         {{ restored_fields(mapping) }}
@@ -155,13 +155,23 @@ typed as (
 
 ),
 
+received as (
+
+    select
+        *,
+        {{ receipt_time(mapping) }} as received_at
+
+    from typed
+
+),
+
 clock_corrected as (
 
     select
         *,
-        {{ clock_corrected_time() }} as corrected_at
+        {{ clock_corrected_time(mapping) }} as corrected_at
 
-    from typed
+    from received
 
 ),
 

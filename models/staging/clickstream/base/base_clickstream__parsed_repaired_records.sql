@@ -92,7 +92,7 @@ non_null as (
 restored as (
 
     select
-        received_at,
+        received_at as delivered_at,
         source_file,
         received_text,
         object_number,
@@ -118,13 +118,23 @@ typed as (
 
 ),
 
+received as (
+
+    select
+        *,
+        {{ receipt_time(mapping) }} as received_at
+
+    from typed
+
+),
+
 clock_corrected as (
 
     select
         *,
-        {{ clock_corrected_time() }} as corrected_at
+        {{ clock_corrected_time(mapping) }} as corrected_at
 
-    from typed
+    from received
 
 ),
 

@@ -1,6 +1,6 @@
 with
 
-raw_events as (
+source as (
 
     {% if var('raw_event_files') is not none -%}
     select {{ source_columns('raw_events') }}
@@ -10,6 +10,18 @@ raw_events as (
     select {{ source_columns('raw_events') }}
     from {{ source('clickstream', 'raw_events') }}
     {%- endif %}
+
+),
+
+raw_events as (
+
+    select
+        {{ 'payload' if var('raw_event_files') is not none
+            else payload_as_text(source('clickstream', 'raw_events')) }} as payload,
+        received_at,
+        source_file
+
+    from source
 
 )
 

@@ -1,0 +1,137 @@
+"""Recognise how a column or field writes times."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+ISO = "iso"
+SECONDS, MILLISECONDS, MICROSECONDS = "seconds", "milliseconds", "microseconds"
+NANOSECONDS = "nanoseconds"
+# Values per second of each count since 1970.
+EPOCH_UNITS = {SECONDS: 1, MILLISECONDS: 10**3, MICROSECONDS: 10**6, NANOSECONDS: 10**9}
+
+_ISO_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}"
+    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?Z| ?[+-]\d{2}:?\d{2})?)?",
+    re.I,
+)
+_DATES = [
+    *["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"],
+    *["%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"],
+    *["%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"],
+]
+_TIMES = ["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S"]
+_SHARE_THAT_FITS = 0.98
+_PLAUSIBLE_YEARS = range(1990, 2101)
+
+
+@dataclass(frozen=True)
+class TimeFormat:
+    """How texts write times.
+
+    Attributes:
+        formats: ``iso``, a unit such as ``seconds`` since 1970, or strftime formats.
+        All
+            of them fit the values, so more than one is a question.
+        share: Share of the values that fit.
+    """
+
+    formats: tuple[str, ...]
+    share: float
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Return whether a person must say which format it is."""
+        return len(self.formats) > 1
+
+
+def is_iso_time(text: str) -> bool:
+    """Return whether a text is an ISO 8601 date or time."""
+    return _ISO_TIME.fullmatch(text.strip()) is not None
+
+
+def epoch_unit(text: str) -> str | None:
+    """Return the unit of a count since 1970 between 2001 and 2100, else ``None``."""
+    if not re.fullmatch(r"\d{9,19}([.]\d*)?([eE]\+?\d{1,2})?", text.strip()):
+        return None
+    for unit, factor in EPOCH_UNITS.items():
+        if 1e9 <= float(text) / factor < 4.2e9:
+            return unit
+    return None
+
+
+def is_time(text: str) -> bool:
+    """Return whether a text is an ISO time or a plausible count since 1970."""
+    return is_iso_time(text) or epoch_unit(text) is not None
+
+
+def parse(text: str, time_format: str) -> datetime | None:
+    """Parse a text in a strftime format; ``None`` if it does not fit."""
+    try:
+        parsed = datetime.strptime(text.strip(), time_format)
+    except ValueError:
+        return None
+    return parsed if parsed.year in _PLAUSIBLE_YEARS else None
+
+
+def detect_time_format(
+    values: Iterable[str], latest: datetime | None = None
+) -> TimeFormat | None:
+    """Return the formats that at least 98 % of the values fit, ``None`` without one.
+
+    Args:
+        values: Distinct values, without blank ones.
+        latest: A time after which the values cannot lie. Of two formats, one that puts
+            more values after it is excluded.
+    """
+    texts = [value.strip() for value in values][:2000]
+    if not texts:
+        return None
+    iso = sum(map(is_iso_time, texts)) / len(texts)
+    if iso >= _SHARE_THAT_FITS:
+        return TimeFormat((ISO,), iso)
+    units = [epoch_unit(text) for text in texts]
+    for unit in EPOCH_UNITS:
+        share = units.count(unit) / len(texts)
+        if share >= _SHARE_THAT_FITS:
+            return TimeFormat((unit,), share)
+    fitting: dict[str, tuple[float, int]] = {}
+    for time_format in (date + time for date in _DATES for time in _TIMES):
+        if (
+            parse(texts[0], time_format) is None
+            and parse(texts[-1], time_format) is None
+        ):
+            continue
+        parsed = [parse(text, time_format) for text in texts]
+        share = sum(each is not None for each in parsed) / len(texts)
+        if share >= _SHARE_THAT_FITS:
+            limit = latest or datetime.now(UTC).replace(tzinfo=None)
+            late = sum(each is not None and each > limit for each in parsed)
+            fitting[time_format] = (share, late)
+    if not fitting:
+        return None
+    best_share = max(share for share, _ in fitting.values())
+    fewest_late = min(late for share, late in fitting.values() if share == best_share)
+    formats = tuple(
+        time_format
+        for time_format, (share, late) in fitting.items()
+        if share == best_share and late == fewest_late
+    )
+    # `%y` reads the first half of a year of four digits on no platform, but a date of
+    # two digits fits `%Y` on some.
+    return TimeFormat(_without_equal_readings(texts, formats), best_share)
+
+
+def _without_equal_readings(
+    texts: list[str], formats: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Keep one of the formats that read every value equally."""
+    by_reading: dict[tuple[datetime | None, ...], str] = {}
+    for time_format in formats:
+        by_reading.setdefault(
+            tuple(parse(text, time_format) for text in texts), time_format
+        )
+    return tuple(by_reading.values())

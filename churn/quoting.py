@@ -1,0 +1,43 @@
+"""Write values into SQL, so that no value from data becomes code."""
+
+from __future__ import annotations
+
+
+def sql_identifier(name: str) -> str:
+    """Return a name as a quoted SQL identifier: ``a"b`` becomes ``"a""b"``."""
+    return '"' + name.replace("\0", "").replace('"', '""') + '"'
+
+
+def sql_literal(text: str) -> str:
+    """Return a text as an SQL literal: ``it's`` becomes ``'it''s'``."""
+    return "'" + text.replace("\0", "").replace("'", "''") + "'"
+
+
+def printable(text: object, length: int = 80) -> str:
+    """Return a text that a terminal can show: one line, no control characters.
+
+    Args:
+        text: Any value from data.
+        length: Number of characters after which the text is cut.
+    """
+    shown = "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in str(text)[: length + 1]
+    )
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def masked(text: object) -> str:
+    """Return the form of a value without its content: ``ann@x.com`` is ``aaa@a.aaa``.
+
+    Letters become ``a`` or ``A`` and digits ``9``, so that a person can recognise a
+    format and no personal data is shown.
+    """
+    return "".join(
+        "9"
+        if character.isdigit()
+        else ("A" if character.isupper() else "a")
+        if character.isalpha()
+        else character
+        for character in printable(text, 40)
+    )
