@@ -19,7 +19,8 @@
         'stale_after_days': (0, 3650),
     } -%}
     {%- set choices = {
-        'cancellation_source': ['dates', 'flags', 'events'],
+        'cancellation_source': ['dates', 'flags', 'events', 'subscriptions'],
+        'crm_decimal_separator': ['.', ','],
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'training_engine': ['local', 'spark'],
@@ -60,6 +61,15 @@
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
+
+    {%- set days = var('vanished_after_days') -%}
+    {%- if days is not none and (
+        days is not integer or days is boolean or not 1 <= days <= 730
+    ) -%}
+        {{ refuse_variable(
+            'vanished_after_days', days, 'null or a whole number from 1 to 730'
+        ) }}
+    {%- endif -%}
 
     {%- set batches = var('accepted_batch_dates') -%}
     {%- if batches is string or batches is mapping or batches is not iterable -%}

@@ -36,11 +36,11 @@ visitor_accounts as (
 
 ),
 
-subscription_events as (
+event_versions as (
 
-    select * from {{ ref('int_subscription_events') }}
+    select * from {{ ref('int_subscription_event_versions') }}
 
-    where first_known_on_time_in_batch is not null
+    where batch_scope = 'on_time'
 
 ),
 
@@ -70,8 +70,8 @@ invoices as (
 ),
 
 {% endif -%}
--- A link has a start and an end. A union of both would read the links twice.
-link_moments as (
+-- A link or an event has a start and an end. A union of both would read it twice.
+moments as (
 
     select true as is_end
 
@@ -87,11 +87,11 @@ input_rows as (
     select
         'links' as input,
         case
-            when link_moments.is_end then visitor_accounts.shared_device_since
+            when moments.is_end then visitor_accounts.shared_device_since
             else visitor_accounts.known_date
         end as known_date,
         case
-            when link_moments.is_end then {{ row_checksum([
+            when moments.is_end then {{ row_checksum([
                 'visitor_id', 'user_key', 'shared_device_since'
             ]) }}
             else {{ row_checksum([
@@ -101,23 +101,33 @@ input_rows as (
 
     from visitor_accounts
 
-    cross join link_moments
+    cross join moments
 
     union all
 
     select
         'subscription_events' as input,
         case
-            when event_date > first_known_on_time_in_batch
-                then {{ dbt.dateadd('day', 1, 'event_date') }}
-            else {{ dbt.dateadd('day', 1, 'first_known_on_time_in_batch') }}
+            when moments.is_end
+                then {{ dbt.dateadd('day', 1, 'event_versions.withdrawn_date') }}
+            when event_versions.event_date > event_versions.known_date
+                then {{ dbt.dateadd('day', 1, 'event_versions.event_date') }}
+            else {{ dbt.dateadd('day', 1, 'event_versions.known_date') }}
         end as known_date,
-        {{ row_checksum([
-            'account_id', 'event_date', 'event_type', 'source_column',
-            'order_in_day',
-        ]) }} as content
+        case
+            when moments.is_end then {{ row_checksum([
+                'account_id', 'event_date', 'event_type', 'source_column',
+                'withdrawn_date', 'subscription_id',
+            ]) }}
+            else {{ row_checksum([
+                'account_id', 'event_date', 'event_type', 'source_column',
+                'order_in_day', 'subscription_id',
+            ]) }}
+        end as content
 
-    from subscription_events
+    from event_versions
+
+    cross join moments
 
     union all
 

@@ -9,7 +9,15 @@ subscription_events as (
 
     select * from {{ ref('int_subscription_events') }}
 
-    where first_known_in_batch is not null
+),
+
+event_versions as (
+
+    select * from {{ ref('int_subscription_event_versions') }}
+
+    where
+        batch_scope = 'all'
+        and source_column not in ('vanished', 'returned')
 
 ),
 
@@ -45,6 +53,8 @@ event_issues as (
                 then 'restart_without_cancellation'
             when transition = 'corrected_signup'
                 then 'changed_signup_date'
+            when transition = 'corrected'
+                then 'corrected_cancellation'
             when event_type = 'cancellation'
                 then 'cancellation_before_signup'
             else 'restart_before_signup'
@@ -59,8 +69,26 @@ event_issues as (
 
     where
         transition in (
-            'repeats', 'before_signup', 'never_started', 'corrected_signup'
+            'repeats', 'before_signup', 'never_started', 'corrected_signup',
+            'corrected'
         )
+        and source_column not in (
+            'cancelled_service_cleared', 'vanished', 'returned', 'subscription'
+        )
+
+),
+
+first_signups as (
+
+    select
+        account_id,
+        min(event_date) as signup_date
+
+    from event_versions
+
+    where source_column = 'signup_date'
+
+    group by 1
 
 ),
 
@@ -79,7 +107,10 @@ accounts_without_signup as (
             changes.account_id = subscription_events.account_id
             and subscription_events.source_column = 'signup_date'
 
-    where subscription_events.account_id is null
+    where
+        subscription_events.account_id is null
+        {#- Then a subscription is the start. #}
+        and {{ var('cancellation_source') != 'subscriptions' }}
 
     group by 1, 3, 4
 
@@ -115,22 +146,30 @@ events_before_vanishing as (
     select
         changes.account_id,
         changes.batch_date,
-        subscription_events.event_type,
+        event_versions.event_type,
         row_number() over (
             partition by changes.account_id, changes.batch_date
             order by
-                subscription_events.event_date desc,
-                subscription_events.order_in_day desc
+                event_versions.event_date desc nulls last,
+                event_versions.order_in_day desc
         ) as recency
 
     from changes
 
-    left join subscription_events
+    left join first_signups
+        on changes.account_id = first_signups.account_id
+
+    left join event_versions
         on
-            changes.account_id = subscription_events.account_id
-            and changes.batch_date > subscription_events.first_known_in_batch
-            and subscription_events.transition
-            not in ('before_signup', 'corrected_signup')
+            changes.account_id = event_versions.account_id
+            and changes.batch_date > event_versions.known_date
+            and (
+                event_versions.withdrawn_date is null
+                or event_versions.withdrawn_date >= changes.batch_date
+            )
+            and event_versions.source_column != 'signup_date'
+            and event_versions.event_date
+            >= coalesce(first_signups.signup_date, event_versions.event_date)
 
     where changes.change_kind = 'vanished'
 
@@ -146,7 +185,10 @@ vanished_accounts as (
 
     from events_before_vanishing
 
-    where recency = 1 and coalesce(event_type, 'start') != 'cancellation'
+    where
+        recency = 1
+        and coalesce(event_type, 'start') != 'cancellation'
+        and {{ var('cancellation_source') != 'subscriptions' }}
 
 ),
 
