@@ -59,7 +59,7 @@ class Account:
     signups: set[date] = field(default_factory=set)
     claims: list[Claim] = field(default_factory=list)
     unreadable: set[str] = field(default_factory=set)
-    vanished_in: set[date] = field(default_factory=set)
+    vanished_in: dict[date, list[Claim]] = field(default_factory=dict)
     batches: list[date] = field(default_factory=list)
 
     # The current cells or flags, and the claims that they made.
@@ -193,7 +193,6 @@ def take_dates(
                 ):
                     account.restart.is_harmless = True
                     scheduled.fate = scheduled.fate or "withdrawn"
-    restart_now = account.restart.day if account.restart else None
     if not isinstance(cancellation, Unreadable):
         old = account.cancellation
         if cancellation != (old.day if old else None):
@@ -225,7 +224,6 @@ def take_dates(
                 account.cleared = None
                 account.cancellation = account.claim(cancellation, "cancel", batch)
         account.previous_restart_day = restart if isinstance(restart, date) else None
-    del restart_now
 
 
 def take_flags(
@@ -249,15 +247,19 @@ def take_flags(
         account.is_new_customer = bool(new_customer)
 
 
-def was_cancelled(account: Account) -> bool:
-    """Return whether the latest known date of an account is a cancellation."""
+def open_vanishings(account: Account) -> set[date]:
+    """Return the batches from which an account vanished while it was a customer.
+
+    The latest date that was known then decides, unless it lies before the signup.
+    """
     signup = min(account.signups, default=date.min)
-    known = [
-        (each.day, ["cancel", "restart", "cleared"].index(each.kind))
-        for each in account.alive("cancel", "restart", "cleared")
-        if each.day >= signup
-    ]
-    return bool(known) and max(known)[1] == 0
+    order = ["cancel", "restart", "cleared"]
+    batches = set()
+    for batch, claims in account.vanished_in.items():
+        known = [(c.day, order.index(c.kind)) for c in claims if c.day >= signup]
+        if not known or max(known)[1] > 0:
+            batches.add(batch)
+    return batches
 
 
 def read_accounts(
@@ -275,8 +277,9 @@ def read_accounts(
         batch = delivery.batch_date
         for name in previous - set(delivery.rows):
             absent_since[name] = accepted[number - 1].batch_date
-            if not was_cancelled(accounts[name]):
-                accounts[name].vanished_in.add(batch)
+            accounts[name].vanished_in[batch] = accounts[name].alive(
+                "cancel", "restart", "cleared"
+            )
         for name, last_seen in absent_since.items():
             if name in delivery.rows:
                 continue
@@ -290,7 +293,6 @@ def read_accounts(
         has_restart_column |= any(
             clean(row[2]) for rows in delivery.rows.values() for row in rows
         )
-        signups_to_add: list[tuple[Account, date]] = []
         for name, rows in delivery.rows.items():
             account = accounts[name]
             account.batches.append(batch)
@@ -308,7 +310,7 @@ def read_accounts(
                     account.unreadable.add(f"{column}: {min(texts)}")
             days = [v[0] for v in values if isinstance(v[0], date)]
             if days:
-                signups_to_add.append((account, min(days)))
+                account.signups.add(min(days))
             if len(values) == 1:
                 _, cancellation, restart = values[0]
             else:
@@ -338,9 +340,6 @@ def read_accounts(
                 confirmed.discard(name)
                 if is_active:
                     account.claim(batch, "returned", batch, is_harmless=True)
-        # What was known before this batch decides.
-        for account, day in signups_to_add:
-            account.signups.add(day)
         previous = set(delivery.rows)
     return accounts
 
@@ -504,7 +503,7 @@ def expected(
         issues |= {(name, *issue) for issue in history.issues}
         issues |= {(name, "unreadable_value", detail) for detail in account.unreadable}
         issues |= {
-            (name, "account_vanished", str(batch)) for batch in account.vanished_in
+            (name, "account_vanished", str(batch)) for batch in open_vanishings(account)
         }
         if not account.signups:
             issues.add(

@@ -294,6 +294,8 @@ withdrawals as (
             and restarts.account_id = cancellations.account_id
             and restarts.known_date > cancellations.known_date
             and restarts.known_date < cancellations.event_date
+            and restarts.known_date
+            <= coalesce(cancellations.next_batch_date, restarts.known_date)
             and restarts.event_date >= cancellations.known_date
             and restarts.event_date < cancellations.event_date
 
