@@ -7,7 +7,9 @@
 
 {%- set has_calls, has_invoices =
     var('has_support_calls'), var('has_invoices') -%}
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
 {%- set inputs = ['activity', 'links', 'subscription_events', 'attributes']
+    + (['terms'] if is_subscriptions else [])
     + (['calls'] if has_calls else [])
     + (['invoices'] if has_invoices else []) -%}
 
@@ -50,6 +52,14 @@ attributes as (
 
 ),
 
+{% if is_subscriptions -%}
+terms as (
+
+    select * from {{ ref('int_subscription_terms') }}
+
+),
+
+{% endif -%}
 {% if has_calls -%}
 calls as (
 
@@ -140,6 +150,32 @@ input_rows as (
         ]) }} as content
 
     from attributes
+
+    {%- if is_subscriptions %}
+
+    union all
+
+    select
+        'terms' as input,
+        case
+            when moments.is_end
+                then {{ dbt.dateadd('day', 1, 'terms.withdrawn_date') }}
+            else {{ dbt.dateadd('day', 1, 'terms.known_date') }}
+        end as known_date,
+        case
+            when moments.is_end then {{ row_checksum([
+                'subscription_id', 'account_id', 'withdrawn_date',
+            ]) }}
+            else {{ row_checksum([
+                'subscription_id', 'account_id', 'start_date', 'end_date', 'plan',
+                'monthly_recurring_revenue', 'known_date',
+            ]) }}
+        end as content
+
+    from terms
+
+    cross join moments
+    {%- endif %}
 
     {%- if has_calls %}
 

@@ -2,6 +2,31 @@
     'signup_date', 'seats', 'monthly_recurring_revenue', 'cancelled_service',
     'new_customer',
 ] -%}
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
+{#- (raw table, CTE, columns of its arrival time, parsed columns) -#}
+{%- set sources = [
+    ('raw_accounts', 'accounts', ['batch_date', 'loaded_at'], []),
+] -%}
+{%- if var('has_contacts') -%}
+{%- do sources.append(('raw_contacts', 'contacts', ['loaded_at'], [])) -%}
+{%- endif -%}
+{%- if var('has_invoices') -%}
+{%- do sources.append((
+    'raw_invoices', 'invoice_versions', ['loaded_at'], ['due_date', 'amount']
+)) -%}
+{%- endif -%}
+{%- if var('has_support_calls') -%}
+{%- do sources.append((
+    'raw_calls', 'call_versions', ['loaded_at'],
+    ['started_at', 'duration_seconds']
+)) -%}
+{%- endif -%}
+{%- if is_subscriptions -%}
+{%- do sources.append((
+    'raw_subscriptions', 'subscription_versions', ['loaded_at'],
+    ['monthly_recurring_revenue']
+)) -%}
+{%- endif %}
 
 with
 
@@ -41,6 +66,48 @@ watermarks as (
 
 ),
 
+accounts as (
+
+    select * from {{ ref('stg_salesforce__accounts') }}
+
+    where {{ partition_filter_last_record('raw_accounts') }}
+
+),
+
+{% if var('has_contacts') -%}
+contacts as (
+
+    select * from {{ ref('stg_salesforce__contacts') }}
+
+    where {{ partition_filter_last_record('raw_contacts') }}
+
+),
+
+{% endif -%}
+{% if var('has_invoices') -%}
+invoice_versions as (
+
+    select * from {{ ref('stg_billing__invoice_versions') }}
+
+),
+
+{% endif -%}
+{% if var('has_support_calls') -%}
+call_versions as (
+
+    select * from {{ ref('stg_support__call_versions') }}
+
+),
+
+{% endif -%}
+{% if is_subscriptions -%}
+subscription_versions as (
+
+    select * from {{ ref('stg_billing__subscription_versions') }}
+
+),
+
+{% endif -%}
 event_issues as (
 
     select
@@ -252,6 +319,89 @@ batches_with_bad_rows as (
 
 ),
 
+implausible_arrivals as (
+
+    {% for table, rows, columns, _ in sources -%}
+    {%- for column in columns -%}
+    select
+        cast(null as {{ dbt.type_string() }}) as account_id,
+        cast(null as date) as batch_date,
+        'implausible_arrival_time' as issue,
+        concat(
+            '{{ table }}: ',
+            cast(count(*) as {{ dbt.type_string() }}),
+            ' rows without a plausible {{ column }}, such as ',
+            min(implausible_{{ column }})
+        ) as detail
+
+    from {{ rows }}
+
+    where implausible_{{ column }} is not null
+
+    having count(*) > 0
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor -%}
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+
+),
+
+{%- for table, rows, _, columns in sources if columns %}
+
+unreadable_{{ rows }} as (
+
+    {% for column in columns -%}
+    select
+        account_id,
+        min(cast(loaded_at as date)) as batch_date,
+        'unreadable_value' as issue,
+        concat('{{ table }}.{{ column }}: ', unreadable_{{ column }}) as detail
+
+    from {{ rows }}
+
+    where unreadable_{{ column }} is not null
+
+    group by 1, 3, 4
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+
+),
+{%- endfor %}
+
+{% if is_subscriptions -%}
+unusable_subscriptions as (
+
+    select
+        account_id,
+        min(cast(loaded_at as date)) as batch_date,
+        'unusable_subscription' as issue,
+        concat(
+            subscription_id, ': ', reject_reason, ', ',
+            coalesce(started_at_text, 'no start'), ' to ',
+            coalesce(ended_at_text, 'no end')
+        ) as detail
+
+    from subscription_versions
+
+    where reject_reason is not null
+
+    group by 1, 3, 4
+
+),
+
+{% endif -%}
 batch_dates as (
 
     select distinct batch_date from batches
@@ -321,6 +471,22 @@ issues as (
     union all
 
     select * from missing_batches
+
+    union all
+
+    select * from implausible_arrivals
+    {%- for _, rows, _, columns in sources if columns %}
+
+    union all
+
+    select * from unreadable_{{ rows }}
+    {%- endfor %}
+    {%- if is_subscriptions %}
+
+    union all
+
+    select * from unusable_subscriptions
+    {%- endif %}
 
 )
 

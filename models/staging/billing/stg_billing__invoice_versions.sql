@@ -38,7 +38,9 @@ typed as (
         loaded_at,
         case
             when loaded_at is null then coalesce(loaded_at_text, 'missing')
-        end as implausible_loaded_at
+        end as implausible_loaded_at,
+        due_date_text,
+        amount_text
 
     from renamed
 
@@ -47,7 +49,16 @@ typed as (
 versions as (
 
     select distinct
-        *,
+        invoice_id,
+        account_id,
+        invoice_date,
+        due_date,
+        amount,
+        status,
+        loaded_at,
+        implausible_loaded_at,
+        case when due_date is null then due_date_text end as unreadable_due_date,
+        case when amount is null then amount_text end as unreadable_amount,
         {{ is_on_time_arrival('loaded_at', 'due_date') }} as is_on_time
 
     from typed

@@ -36,7 +36,9 @@ typed as (
         loaded_at,
         case
             when loaded_at is null then coalesce(loaded_at_text, 'missing')
-        end as implausible_loaded_at
+        end as implausible_loaded_at,
+        started_at_text,
+        duration_text
 
     from renamed
 
@@ -55,6 +57,12 @@ versions as (
         topic,
         loaded_at,
         implausible_loaded_at,
+        case
+            when started_at is null then started_at_text
+        end as unreadable_started_at,
+        case
+            when duration_number is null then duration_text
+        end as unreadable_duration_seconds,
         {{ is_on_time_arrival('loaded_at', 'cast(started_at as date)') }}
             as is_on_time
 
