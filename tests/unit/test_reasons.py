@@ -178,7 +178,13 @@ def test_a_reason_never_contradicts_its_value(name: str) -> None:
             "newer_cohorts_gone_share",
             {"newer_cohorts_gone_share": 0.003},
             0.1,
-            "under 1% of newer signups have already left",
+            "under 1% of newer signups have already left (estimated)",
+        ),
+        (
+            "newer_cohorts_monthly_churn",
+            {"newer_cohorts_monthly_churn": 0.031},
+            0.02,
+            "3.1% of newer signups leave per month (estimated)",
         ),
         (
             "earlier_pauses",
@@ -193,3 +199,22 @@ def test_reasons_are_natural_sentences(
 ) -> None:
     batch = pa.RecordBatch.from_pylist([account])
     assert feature_of(name).phrases(Columns(batch), median)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "no errors in the last 7 days"),
+        (1, "one error in the last 7 days"),
+        (1234.0, "1,234 errors in the last 7 days"),
+        (None, "errors: not known"),
+    ],
+)
+def test_a_phrase_can_name_one_and_several(
+    value: float | None, expected: str
+) -> None:
+    """The phrases of `counted_events` have a singular and a plural."""
+    phrase = "{value:error|errors} in the last 7 days"
+    feature = Feature("errors_7d", "errors", "errors", phrase, phrase)
+    batch = pa.RecordBatch.from_pydict({"errors_7d": pa.array([value], pa.float64())})
+    assert feature.phrases(Columns(batch), 0.0)[0] == expected

@@ -6,6 +6,9 @@
     )
 }}
 
+{#- Accounts with the rates of all that are added to each cohort. -#}
+{%- set shrinkage_accounts = 20 %}
+
 with
 
 statuses as (
@@ -56,7 +59,11 @@ cohorts_with_newer as (
         sum(count_accounts) over newer_cohorts as count_newer_accounts,
         sum(count_gone) over newer_cohorts as count_newer_gone,
         sum(total_days_subscribed) over newer_cohorts
-            as total_newer_days_subscribed
+            as total_newer_days_subscribed,
+        sum(count_accounts) over (partition by as_of_date) as count_all_accounts,
+        sum(count_gone) over (partition by as_of_date) as count_all_gone,
+        sum(total_days_subscribed) over (partition by as_of_date)
+            as total_all_days_subscribed
 
     from cohorts
 
@@ -68,19 +75,23 @@ cohorts_with_newer as (
 
 ),
 
+-- A cohort of few accounts says little: its rates are shrunk toward those of all.
 cohort_churn as (
 
     select
         as_of_date,
         cohort_month,
         cast(count_accounts as bigint) as cohort_accounts,
-        cast(count_gone as double) / count_accounts as cohort_gone_share,
-        cast(30.0 * count_gone as double)
-        / nullif(total_days_subscribed, 0) as cohort_monthly_churn,
-        cast(count_newer_gone as double)
-        / count_newer_accounts as newer_cohorts_gone_share,
-        cast(30.0 * count_newer_gone as double)
-        / nullif(total_newer_days_subscribed, 0) as newer_cohorts_monthly_churn,
+        {% for name, prefix in [('cohort', ''), ('newer_cohorts', 'newer_')] -%}
+        {{ shrunk_rate(
+            'count_' ~ prefix ~ 'gone', 'count_' ~ prefix ~ 'accounts',
+            'count_all_gone', 'count_all_accounts', shrinkage_accounts
+        ) }} as {{ name }}_gone_share,
+        30 * {{ shrunk_rate(
+            'count_' ~ prefix ~ 'gone', 'total_' ~ prefix ~ 'days_subscribed',
+            'count_all_gone', 'total_all_days_subscribed', 30 * shrinkage_accounts
+        ) }} as {{ name }}_monthly_churn,
+        {% endfor -%}
         {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
             as finalized_at
 
