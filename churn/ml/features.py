@@ -193,10 +193,18 @@ def _format_once(phrase: str, values: tuple[Any, ...]) -> str:
 class _Number(float):
     """A number that formats NaN as ``unknown``.
 
-    Rounding never produces none or all of something: 0.3 % becomes ``under 1%``.
+    Rounding never produces none or all of something: 0.3 % becomes ``under 1%``. The
+    format ``error|errors`` names what is counted: ``no errors``, ``one error``,
+    ``2 errors``.
     """
 
     def __format__(self, form: str) -> str:
+        if "|" in form:
+            singular, plural = form.split("|", 1)
+            if self == 1:
+                return f"one {singular}"
+            amount = "unknown" if math.isnan(self) else f"{float(self):,.0f}"
+            return f"{'no' if self == 0 else amount} {plural}"
         if math.isnan(self):
             return "unknown"
         text = super().__format__(form)

@@ -5,6 +5,8 @@ dbt's manifest before it writes the page:
 
 - A model with ``config.meta.columns_from`` gets the columns of the models named
   there, so that a column is described in one file only.
+- Features that variables add, such as the counts of `counted_events`, get the
+  description that the model ``account_features`` has in its ``config.meta``.
 - Features of a source that the company does not have are removed, because no table
   has these columns.
 - Macros without a description are hidden. Only other macros call them.
@@ -70,6 +72,32 @@ def inherit_columns(manifest: dict[str, Any], catalog: dict[str, Any]) -> None:
         node["columns"] = columns
 
 
+def add_generated_features(manifest: dict[str, Any]) -> None:
+    """Describe the features that variables add to ``account_features``.
+
+    Args:
+        manifest: dbt's manifest; changed in place.
+    """
+    for node in manifest["nodes"].values():
+        if node["name"] != FEATURES or node["resource_type"] != "model":
+            continue
+        for feature in node["config"].get("meta", {}).pop("generated_features", []):
+            node["columns"].setdefault(
+                feature["name"],
+                {
+                    "name": feature["name"],
+                    "description": feature["description"],
+                    "data_type": feature["data_type"],
+                    "meta": feature["config"]["meta"],
+                    "config": feature["config"],
+                    "constraints": [],
+                    "tags": [],
+                    "quote": None,
+                },
+            )
+        node.get("meta", {}).pop("generated_features", None)
+
+
 def remove_absent_features(
     manifest: dict[str, Any], catalog: dict[str, Any]
 ) -> list[str]:
@@ -122,6 +150,7 @@ def write_static_page(target: Path) -> list[str]:
 
     manifest = json.loads((target / "manifest.json").read_text())
     catalog = json.loads((target / "catalog.json").read_text())
+    add_generated_features(manifest)
     absent = remove_absent_features(manifest, catalog)
     inherit_columns(manifest, catalog)
     hide_helper_macros(manifest)

@@ -44,7 +44,7 @@ select min(coalesce(processed.batch_date, accepted.batch_date))
     contents of a text literal. Changes that were parsed with others are stale.
 #}
 {% macro crm_parse_settings() -%}
-    {{ var('cancellation_source') }}
+    {{ var('cancellation_source') }} {{ var('crm_decimal_separator') }}
     {%- if var('crm_date_format') is not none %} {{
         var('crm_date_format') | replace("'", "''")
     }}{%- endif -%}

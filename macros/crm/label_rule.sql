@@ -12,7 +12,18 @@
 
 
 {#
-    Returns `observed` if the horizon and the grace period after `as_of_date` are
+    Returns the days after a date until it is certain whether an account has churned on
+    it: the grace period, or `vanished_after_days` if that is longer.
+#}
+{% macro outcome_delay_days() -%}
+    {{ return([
+        var('churn_grace_days') | int, (var('vanished_after_days') or 0) | int
+    ] | max) }}
+{%- endmacro %}
+
+
+{#
+    Returns `observed` if the horizon and `outcome_delay_days` after `as_of_date` are
     over by `last_known_date`, else `pending`. That is the same date for accounts
     that churn and for those that stay.
 #}
@@ -21,8 +32,7 @@
         when
             {{ dbt.dateadd(
                 'day',
-                var('churn_horizon_days') | int + var('churn_grace_days') | int,
-                as_of_date
+                var('churn_horizon_days') | int + outcome_delay_days(), as_of_date
             ) }} <= {{ last_known_date }}
             then 'observed'
         else 'pending'

@@ -1,15 +1,60 @@
 {#
-    Returns a value of a Sqoop export as trimmed text, or null for Sqoop's missing
-    values: the empty text, `\N` and `null`, in any case.
+    Returns a value of an export as text without white space at both ends, or null for
+    the missing values of exports: the empty text, `\N` and `null`, in any case.
 
     parse_crm_text("' Basic '") is 'Basic'; parse_crm_text("'NULL'") is null.
 #}
 {% macro parse_crm_text(column) -%}
+    {%- set text = trim_whitespace(
+        'cast(' ~ column ~ ' as ' ~ dbt.type_string() ~ ')'
+    ) -%}
     {#- chr(92) is the backslash. Some engines unescape it in literals. -#}
     case
-        when
-            lower(trim(cast({{ column }} as {{ dbt.type_string() }})))
-            not in ('', 'null', concat(chr(92), 'n'))
-            then trim(cast({{ column }} as {{ dbt.type_string() }}))
+        when lower({{ text }}) not in ('', 'null', concat(chr(92), 'n'))
+            then {{ text }}
+    end
+{%- endmacro %}
+
+
+{#
+    Returns an identifier like `parse_crm_text`, in one form. Salesforce writes each of
+    its identifiers in two forms: 15 characters, whose case matters, and 18 characters,
+    which add a checksum of the upper-case letters. A text whose last three characters
+    are the checksum of the first 15 becomes these 15. All others stay as they are.
+
+    parse_crm_id("'0015000000Gv7qJAAR'") is '0015000000Gv7qJ'.
+#}
+{% macro parse_crm_id(column) -%}
+    {%- set text = parse_crm_text(column) -%}
+    {%- set letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ' -%}
+    {#- 1 for each upper-case letter, else 0. -#}
+    {%- set bits -%}
+    translate(
+        {{ text }},
+        'abcdefghijklmnopqrstuvwxyz0123456789{{ letters }}',
+        '{{ '0' * 36 ~ '1' * 26 }}'
+    )
+    {%- endset -%}
+    {%- set checksum = [] -%}
+    {%- for first in [1, 6, 11] -%}
+        {%- set terms = [] -%}
+        {%- for offset in range(5) -%}
+            {%- do terms.append(
+                (2 ** offset) ~ ' * cast(substr(' ~ bits ~ ', '
+                ~ (first + offset) ~ ', 1) as integer)'
+            ) -%}
+        {%- endfor -%}
+        {%- do checksum.append(
+            "substr('" ~ letters ~ "012345', 1 + " ~ terms | join(' + ') ~ ', 1)'
+        ) -%}
+    {%- endfor -%}
+    case
+        when {{ regexp_matches_text(text, '^[A-Za-z0-9]{15}[A-Z0-5]{3}$') }}
+            then case
+                when substr({{ text }}, 16, 3) = {{ checksum | join(' || ') }}
+                    then substr({{ text }}, 1, 15)
+                else {{ text }}
+            end
+        else {{ text }}
     end
 {%- endmacro %}

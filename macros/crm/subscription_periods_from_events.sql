@@ -1,6 +1,6 @@
 {#
     The rule that turns starts and cancellations into subscription periods, in
-    two queries. int_subscription_events and subscription_periods apply it to all
+    three queries. int_subscription_events and subscription_periods apply it to all
     known events. int_account_status applies it to the events known before each
     as-of date. `partition_by` lists the columns of one account's history.
 
@@ -11,7 +11,8 @@
       signup date, or is a later signup date. It counts for nothing.
     - `opens`, `closes`: a start without an open period, a cancellation of one.
     - `plan_change`: a cancellation and a start on the same date. The period goes
-      on.
+      on. With the cancellation source `subscriptions`, also a start on the next
+      day, because some systems store the last day of a subscription as its end.
     - `never_started`: a cancellation before any start. No effect.
     - `repeats`: a start of an open period, or a cancellation of a closed one. No
       effect.
@@ -19,6 +20,9 @@
 {% macro subscription_transitions(events, partition_by) -%}
 
 {%- set account = partition_by | join(', ') -%}
+{%- set plan_change_days = (
+    1 if var('cancellation_source') == 'subscriptions' else 0
+) -%}
 
 with
 
@@ -96,9 +100,15 @@ select
         when exclusion is not null then exclusion
         when not is_effective and previous_event_type is null then 'never_started'
         when not is_effective then 'repeats'
-        when event_type = 'cancellation' and event_date = next_effective_date
+        when
+            event_type = 'cancellation'
+            and {{ dbt.datediff('event_date', 'next_effective_date', 'day') }}
+            <= {{ plan_change_days }}
             then 'plan_change'
-        when event_type = 'start' and event_date = previous_effective_date
+        when
+            event_type = 'start'
+            and {{ dbt.datediff('previous_effective_date', 'event_date', 'day') }}
+            <= {{ plan_change_days }}
             then 'plan_change'
         when event_type = 'cancellation' then 'closes'
         else 'opens'
@@ -174,4 +184,95 @@ where transition = 'opens'
             then 'churn'
         else 'pending'
     end
+{%- endmacro %}
+
+
+{#
+    Returns the starts and cancellations of accounts in `events`. With the cancellation
+    source `subscriptions`, `events` are those of single subscriptions: an account is a
+    customer while any of its subscriptions is active. It starts on a date after which
+    the first one is active, and cancels on a date after which none is. All other
+    sources know accounts only: of each account, source column and date one event is
+    returned.
+#}
+{% macro account_events(events, partition_by) -%}
+
+{%- set account = partition_by | join(', ') -%}
+
+{%- if var('cancellation_source') != 'subscriptions' -%}
+select
+    {{ account }},
+    source_column,
+    event_type,
+    event_date,
+    order_in_day,
+    min(known_date) as known_date,
+    max(is_restatement) as is_restatement
+
+from {{ events }}
+
+group by {{ account }}, source_column, event_type, event_date, order_in_day
+{%- else -%}
+with
+
+distinct_events as (
+
+    select
+        {{ account }},
+        subscription_id,
+        event_type,
+        event_date,
+        min(known_date) as known_date
+
+    from {{ events }}
+
+    group by {{ account }}, subscription_id, event_type, event_date
+
+),
+
+changes_per_date as (
+
+    select
+        {{ account }},
+        event_date,
+        sum(case when event_type = 'start' then 1 else -1 end) as net_change,
+        max(known_date) as known_date
+
+    from distinct_events
+
+    group by {{ account }}, event_date
+
+),
+
+active_subscriptions as (
+
+    select
+        *,
+        sum(net_change) over (
+            partition by {{ account }}
+            order by event_date
+            rows between unbounded preceding and current row
+        ) as count_active
+
+    from changes_per_date
+
+)
+
+select
+    {{ account }},
+    'subscription' as source_column,
+    case when count_active > 0 then 'start' else 'cancellation' end
+        as event_type,
+    event_date,
+    case when count_active > 0 then 3 else 2 end as order_in_day,
+    known_date,
+    false as is_restatement
+
+from active_subscriptions
+
+where
+    (count_active > 0 and count_active = net_change)
+    or (count_active = 0 and net_change < 0)
+{%- endif -%}
+
 {%- endmacro %}

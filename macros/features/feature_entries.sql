@@ -1,8 +1,8 @@
 {#
     Returns the features: the columns of `account_features` that have
     `meta.label`, in the order of its YAML. Features that this company cannot have
-    are left out. Each category in `product_categories` without a column in the
-    YAML is added. Empty in unit tests, because they have no graph.
+    are left out. Those that variables add are last: see `generated_features`. Empty in
+    unit tests, because they have no graph.
 #}
 {% macro feature_entries() -%}
 
@@ -26,9 +26,8 @@
           if is_present_feature(column.name, column.config.meta) -%}
         {%- do columns.append(column) -%}
     {%- endfor -%}
-    {%- for category in (browsed_categories() if model else [])
-          if category ~ '_views_90d' not in documented -%}
-        {%- set column = category_feature(category) -%}
+    {%- for column in (generated_features() if model else [])
+          if column.name not in documented -%}
         {%- if is_present_feature(column.name, column.config.meta) -%}
             {%- do columns.append(column) -%}
         {%- endif -%}
@@ -63,7 +62,12 @@
             {%- endif -%}
         {%- elif not column -%}
             {%- if not var(switches[table]) -%}{{ return(false) }}{%- endif -%}
-        {%- elif column_mapping(table).get(column, column) is none -%}
+        {%- elif column_mapping(
+            'raw_subscriptions' if var('cancellation_source') == 'subscriptions'
+            and need in [
+                'raw_accounts.plan', 'raw_accounts.monthly_recurring_revenue'
+            ] else table
+        ).get(column, column) is none -%}
             {{ return(false) }}
         {%- endif -%}
     {%- endfor -%}

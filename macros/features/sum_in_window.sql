@@ -6,7 +6,7 @@
     sum_in_window('visits', 28) sums days 1 to 28,
     sum_in_window('visits', 28, skipped=28) sums days 29 to 56.
 #}
-{% macro sum_in_window(column, days, skipped=0) -%}
+{% macro sum_in_window(column, days, skipped=0, type='bigint') -%}
     cast(coalesce(sum(
         case
             when
@@ -14,5 +14,5 @@
                 and days_before <= {{ skipped + days }}
                 then {{ column }}
         end
-    ), 0) as bigint)
+    ), 0) as {{ type }})
 {%- endmacro %}

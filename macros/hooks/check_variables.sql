@@ -19,7 +19,8 @@
         'stale_after_days': (0, 3650),
     } -%}
     {%- set choices = {
-        'cancellation_source': ['dates', 'flags', 'events'],
+        'cancellation_source': ['dates', 'flags', 'events', 'subscriptions'],
+        'crm_decimal_separator': ['.', ','],
         'as_of_frequency': ['daily', 'weekly', 'monthly'],
         'training_device': ['cpu', 'cuda'],
         'training_engine': ['local', 'spark'],
@@ -61,6 +62,15 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- set days = var('vanished_after_days') -%}
+    {%- if days is not none and (
+        days is not integer or days is boolean or not 1 <= days <= 730
+    ) -%}
+        {{ refuse_variable(
+            'vanished_after_days', days, 'null or a whole number from 1 to 730'
+        ) }}
+    {%- endif -%}
+
     {%- set batches = var('accepted_batch_dates') -%}
     {%- if batches is string or batches is mapping or batches is not iterable -%}
         {{ refuse_variable(
@@ -72,6 +82,11 @@
             'accepted_batch_dates', batches, 'a list of dates written as YYYY-MM-DD'
         ) }}
     {%- endfor -%}
+
+    {%- set plans = var('trial_plans') -%}
+    {%- if plans is string or plans is mapping or plans is not iterable -%}
+        {{ refuse_variable('trial_plans', plans, 'a list of plans') }}
+    {%- endif -%}
 
     {%- for name in ['cancellation_events', 'restart_events'] -%}
         {%- if var(name) is string or var(name) is mapping
@@ -102,9 +117,11 @@
         {%- endfor -%}
     {%- endfor -%}
 
+    {{ check_counters() }}
+
     {%- for table in [
         'raw_events', 'raw_accounts', 'raw_contacts', 'raw_invoices',
-        'raw_calls',
+        'raw_subscriptions', 'raw_calls',
     ] -%}
         {%- set name = table ~ '_columns' -%}
         {%- if var(name) is not mapping -%}
@@ -154,6 +171,66 @@
             'two probabilities with 0 < medium_risk_from < high_risk_from < 1'
         ) }}
     {%- endif -%}
+
+{% endmacro %}
+
+
+{# Stops the run at an entry of `counted_events` or `counted_values` without a use. #}
+{% macro check_counters() %}
+
+    {%- set names = [] -%}
+    {%- for name in ['counted_events', 'counted_values'] -%}
+        {%- set entries = var(name) -%}
+        {%- if entries is string or entries is mapping or entries is not iterable -%}
+            {{ refuse_variable(name, entries, 'a list of names or maps') }}
+        {%- endif -%}
+        {%- for entry in entries -%}
+            {%- set map = entry if entry is mapping else {'name': entry} -%}
+            {%- set key = counter_name(map.get('name', '')) -%}
+            {%- if not modules.re.match('^[a-z][a-z0-9_]{0,39}$', key) or key in names -%}
+                {{ refuse_variable(
+                    name, entry, 'a list of entries with different names, each of '
+                    ~ 'at most 40 letters, digits and _'
+                ) }}
+            {%- endif -%}
+            {%- do names.append(key) -%}
+            {%- for word in ['singular', 'plural']
+                  if not modules.re.match("^[\\w][\\w '/-]*$", map.get(word, 'a')) -%}
+                {{ refuse_variable(
+                    name, entry, 'a list whose `' ~ word ~ '` has letters, digits, '
+                    ~ "spaces, ', / and - only"
+                ) }}
+            {%- endfor -%}
+            {%- if map.get('monotone_direction') not in [none, 'raises', 'lowers'] -%}
+                {{ refuse_variable(
+                    name, entry,
+                    'a list whose `monotone_direction` is `raises` or `lowers`'
+                ) }}
+            {%- endif -%}
+            {%- set known = ['name', 'event', 'singular', 'plural', 'monotone_direction']
+                + (['column'] if name == 'counted_values' else []) -%}
+            {%- for key in map if key not in known -%}
+                {{ refuse_variable(
+                    name, entry, 'a list of maps with ' ~ known | join(', ')
+                ) }}
+            {%- endfor -%}
+            {%- if name == 'counted_values' and execute -%}
+                {%- set column = map.get('column', map.name) -%}
+                {%- set numbers = clickstream_field_mapping()
+                    | selectattr('data_type', 'in', [
+                        'integer', 'bigint', 'double', 'float', 'decimal',
+                    ]) | map(attribute='name') | list -%}
+                {%- if column not in numbers -%}
+                    {{ refuse_variable(
+                        name, column, 'the name of a numeric column of the field '
+                        ~ 'mapping (' ~ (numbers | join(', ') or 'none so far')
+                        ~ '). Add it to the YAML of '
+                        ~ var('clickstream_field_mapping_model') ~ ' first'
+                    ) }}
+                {%- endif -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
 
 {% endmacro %}
 

@@ -21,10 +21,14 @@
 
 {#
     Translates a pattern from RE2 to Athena's syntax: `$` matches at the very end
-    only, and `\s` does not match a vertical tab.
+    only, `\s` does not match a vertical tab, and a character is `\u00a0`, not
+    `\x{00a0}`.
 #}
 {% macro joni_pattern(pattern) -%}
     {%- set ended = modules.re.sub('(?<!\\\\)\\$', '\\\\z', pattern) -%}
+    {%- set ended = modules.re.sub(
+        '\\\\x\\{([0-9a-f]{4})\\}', '\\\\u\\1', ended
+    ) -%}
     {{ return(ended | replace('\\s', '[ \\t\\n\\f\\r]')) }}
 {%- endmacro %}
 

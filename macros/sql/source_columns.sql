@@ -25,14 +25,14 @@
 
 {#
     Returns the variable `<table_name>_columns`: for each mapped column, the
-    name or expression in the company's table. If cancellations come from events,
-    the accounts need no outcome columns.
+    name or expression in the company's table. If cancellations come from events
+    or subscriptions, the accounts need no outcome columns.
 #}
 {% macro column_mapping(table_name) %}
 
     {%- set mapping = {} -%}
     {%- if table_name == 'raw_accounts'
-          and var('cancellation_source') == 'events' -%}
+          and var('cancellation_source') in ('events', 'subscriptions') -%}
         {%- do mapping.update({
             'cancelled_service': none, 'new_customer': none
         }) -%}

@@ -120,3 +120,61 @@
         ) }}
     {%- endif -%}
 {%- endmacro %}
+
+
+{#
+    Returns `text` without white space of any kind at both ends: blanks, tabs, line
+    ends, no-break and other wide spaces, zero-width characters, byte-order marks and
+    marks of direction. `trim` removes other characters on each engine.
+
+    trim_whitespace("' A4\r'") is 'A4', also with U+00A0 or U+FEFF.
+#}
+{% macro trim_whitespace(text) -%}
+    {{ return(adapter.dispatch('trim_whitespace', 'churn')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__trim_whitespace(text) -%}
+    {#- The search for many characters is slow, and most texts have none. -#}
+    case
+        when
+            left({{ text }}, 1) between '!' and '~'
+            and right({{ text }}, 1) between '!' and '~'
+            then {{ text }}
+        else trim({{ text }}, concat(chr({{
+            whitespace_code_points() | join('), chr(')
+        }})))
+    end
+{%- endmacro %}
+
+{% macro athena__trim_whitespace(text) -%}
+    {%- set pattern -%}
+    [
+    {%- for code_point in whitespace_code_points() -%}
+    \u{{ '%04x' % code_point }}
+    {%- endfor -%}
+    ]+
+    {%- endset -%}
+    regexp_replace({{ text }}, '^{{ pattern }}|{{ pattern }}\z', '')
+{%- endmacro %}
+
+{% macro spark__trim_whitespace(text) -%}
+    trim(both '
+    {%- for code_point in whitespace_code_points() -%}
+    \u{{ '%04x' % code_point }}
+    {%- endfor -%}
+    ' from {{ text }})
+{%- endmacro %}
+
+{#
+    Returns the code points of the characters that `trim_whitespace` removes: Unicode's
+    white space, and characters that have no width.
+#}
+{% macro whitespace_code_points() -%}
+    {{ return(
+        [9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 133, 160, 5760, 6158]
+        + range(8192, 8208) | list
+        + [8232, 8233]
+        + range(8234, 8240) | list
+        + [8287, 8288, 12288, 65279]
+    ) }}
+{%- endmacro %}

@@ -14,6 +14,7 @@ TABLES = [
     "int_crm_batches",
     "int_crm_batches_validated",
     "int_account_changes",
+    "int_subscription_event_versions",
     "int_subscription_events",
     "int_account_attributes_history",
     "subscription_periods",
@@ -106,11 +107,11 @@ def test_only_what_changed_is_written(project: DbtProject) -> None:
     company = random_company(7, "dates", accounts=150, last_day=200)
     complete = max(company.batches[-9:], key=lambda delivery: len(delivery.rows))
     today = company.batches[-1].batch_date + timedelta(days=1)
-    signup, _, new_customer = complete.rows["a00017"]
+    ((signup, _, new_customer), *_) = complete.rows["a00017"]
     next_day = Delivery(
         today,
         datetime.combine(today, time(3)) + timedelta(days=1),
-        {**complete.rows, "a00017": (signup, str(today), new_customer)},
+        {**complete.rows, "a00017": [(signup, str(today), new_customer)]},
     )
 
     project.create_raw_tables()

@@ -31,10 +31,9 @@ HOW_TO_UPDATE = "run: python tests/scenarios/histories.py"
 def test_at_least_25_histories_with_names_of_their_own() -> None:
     names = [history.name for history in histories.HISTORIES]
     assert len(names) == len(set(names)) >= 25
-    assert {history.cancellation_source for history in histories.HISTORIES} == {
-        "dates",
-        "flags",
-    }
+    assert {history.company for history in histories.HISTORIES} == set(
+        histories.COMPANIES
+    )
 
 
 def test_fixtures_of_the_unit_tests_are_current() -> None:
@@ -48,12 +47,7 @@ def test_scenarios_are_current() -> None:
 
 def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
     drawn = set(re.findall(r"^#### (\w+)$", histories.section(), re.MULTILINE))
-    expected = {
-        row["account_id"]
-        for cancellation_source in ("dates", "flags")
-        for row in histories.changes(cancellation_source)
-    }
-    assert drawn == expected
+    assert drawn == {history.name for history in histories.HISTORIES}
     tested = (ROOT / "models/marts/customers/subscription_periods.yml").read_text()
     tested += (ROOT / "models/marts/customers/churn_labels.yml").read_text()
     for fixture in (
@@ -64,25 +58,22 @@ def test_scenarios_and_unit_tests_name_the_same_histories() -> None:
         assert f"fixture: {fixture}\n" in tested
 
 
-@pytest.mark.parametrize("cancellation_source", ["dates", "flags"])
-def test_a_run_from_raw_batches_agrees(
-    project: DbtProject, cancellation_source: str
-) -> None:
+@pytest.mark.parametrize("company", histories.COMPANIES)
+def test_a_run_from_raw_batches_agrees(project: DbtProject, company: str) -> None:
     selected = [
-        history
-        for history in histories.HISTORIES
-        if history.cancellation_source == cancellation_source
+        history for history in histories.HISTORIES if history.company == company
     ]
+    _, variables = histories.COMPANIES[company]
     rows = []
     day = datetime(2025, 1, 1)
     while day.date() <= histories.LAST_BATCH:
         if day.date() not in histories.MISSING_BATCHES:
             # With these, one missing account does not make a batch incomplete.
             accounts = {
-                f"other {number}": ("2024-01-01", "", "") for number in range(99)
+                f"other {number}": [("2024-01-01", "", "")] for number in range(99)
             }
             accounts |= {
-                history.name: history.value_on(day.date()) for history in selected
+                history.name: history.rows_on(day.date()) for history in selected
             }
             rows += [
                 {
@@ -93,8 +84,8 @@ def test_a_run_from_raw_batches_agrees(
                     "cancelled_service": values[1],
                     "new_customer": values[2],
                 }
-                for account, values in accounts.items()
-                if values is not None
+                for account, values_of_rows in accounts.items()
+                for values in values_of_rows
             ]
         day += timedelta(days=1)
 
@@ -105,10 +96,20 @@ def test_a_run_from_raw_batches_agrees(
         "--select",
         "+churn_labels",
         load_demo_seeds=False,
-        cancellation_source=cancellation_source,
+        **variables,
     )
 
     names = {history.name for history in selected}
+    events = project.query(
+        """select account_id, event_date, order_in_day, event_type, source_column,
+            transition
+        from int_subscription_events where not starts_with(account_id, 'other')"""
+    )
+    assert set(events) == {
+        tuple(row.values())
+        for row in histories.subscription_events()
+        if row["account_id"] in names
+    }
     periods = project.query(
         """select account_id, period_number, tenure_number, start_date, end_date,
             coalesce(end_reason, ''), is_winback, churn_date

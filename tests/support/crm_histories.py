@@ -9,16 +9,21 @@ from datetime import date, datetime, timedelta
 import pandas as pd
 
 FIRST_BATCH = date(2025, 1, 1)
-FLAG_TEXTS = ["Y", "y", "1", "true", "TRUE", "N", "0", "False", None, "", "\\N", "?"]
+FLAG_TEXTS = [
+    *["Y", "y", "1", "true", "TRUE", "Yes", "T", "1.0", "yes\r"],
+    *["N", "0", "False", "no", "f", "0.0", None, "", "\\N", "\t", "\u00a0", "?"],
+]
+# (signup_date, cancelled_service, new_customer)
+Row = tuple[str | None, str | None, str | None]
 
 
 @dataclass
 class Delivery:
-    """One delivery of a batch: (signup_date, cancelled_service, new_customer)."""
+    """One delivery of a batch, with one or more rows per account."""
 
     batch_date: date
     loaded_at: datetime
-    rows: dict[str, tuple[str | None, str | None, str | None]]
+    rows: dict[str, list[Row]]
 
 
 @dataclass
@@ -42,23 +47,32 @@ class Company:
                     "new_customer": new_customer,
                 }
                 for delivery in batches or self.batches
-                for account, (
-                    signup,
-                    cancelled_service,
-                    new_customer,
-                ) in delivery.rows.items()
+                for account, rows in delivery.rows.items()
+                for signup, cancelled_service, new_customer in rows
             ]
         )
 
 
 def random_company(
-    seed: int, dialect: str, accounts: int, last_day: int = 240
+    seed: int,
+    dialect: str,
+    accounts: int,
+    last_day: int = 240,
+    has_restart_column: bool = True,
 ) -> Company:
     """Generate a company whose accounts have random histories.
 
     Batches exist on a random share of the days; some are repeated, late or incomplete.
-    Values are entered late or ahead, overwritten, removed, written in several formats
-    and sometimes unreadable. Accounts appear, vanish and reappear.
+    Values are entered late or ahead, scheduled, postponed, corrected, overwritten,
+    removed, written in several formats and sometimes unreadable. Accounts appear,
+    vanish and reappear. Some have several rows in a batch.
+
+    Args:
+        seed: Of all random choices.
+        dialect: The cancellation source, ``dates`` or ``flags``.
+        accounts: Number of accounts.
+        last_day: Number of days from the first to the last possible batch.
+        has_restart_column: Whether ``new_customer`` is ever filled.
     """
     chance = random.Random(seed)
     share_of_days = chance.choice([0.15, 0.3, 0.6, 0.9])
@@ -71,6 +85,27 @@ def random_company(
         f"a{number:05d}": _random_history(chance, dialect, batch_days)
         for number in range(accounts)
     }
+    for account in list(histories):
+        # Some accounts have a second row, some an identical one.
+        roll = chance.random()
+        if roll < 0.12:
+            second = (
+                _random_history(chance, dialect, batch_days)
+                if roll < 0.1
+                else histories[account]
+            )
+            histories[account] = [
+                (one or []) + (other or []) or None
+                for one, other in zip(histories[account], second, strict=True)
+            ]
+    if not has_restart_column:
+        histories = {
+            account: [
+                rows and [(signup, cancelled, None) for signup, cancelled, _ in rows]
+                for rows in history
+            ]
+            for account, history in histories.items()
+        }
 
     company = Company(dialect)
     for position, batch_date in enumerate(batch_days):
@@ -103,8 +138,8 @@ def random_company(
 
 def _random_history(
     chance: random.Random, dialect: str, batch_days: list[date]
-) -> list[tuple[str | None, str | None, str | None] | None]:
-    """Generate one account's values in each batch; None if it is not in it."""
+) -> list[list[Row] | None]:
+    """Generate one row of an account in each batch; None if it is not in it."""
     first = 0 if chance.random() < 0.6 else chance.randrange(len(batch_days))
     signup = batch_days[first] - timedelta(days=chance.choice([0, 1, 2, 30, 400]))
     values = [
@@ -113,7 +148,7 @@ def _random_history(
         None if dialect == "dates" or chance.random() < 0.5 else "0",
     ]
     restlessness = chance.choice([0.0, 0.02, 0.05, 0.15, 0.4])
-    history: list[tuple[str | None, str | None, str | None] | None] = []
+    history: list[list[Row] | None] = []
     is_present = True
     last_change = signup
     for position, batch in enumerate(batch_days):
@@ -128,6 +163,20 @@ def _random_history(
                 values[column] = chance.choice(FLAG_TEXTS)
                 if chance.random() < 0.2:
                     values[3 - column] = chance.choice(["Y", "N", None])
+            elif column == 1 and chance.random() < 0.35:
+                # A cancellation is cleared, postponed, scheduled or corrected.
+                day = chance.choice(
+                    [
+                        None,
+                        None,
+                        batch + timedelta(days=chance.randrange(1, 60)),
+                        last_change + timedelta(days=chance.randrange(1, 60)),
+                        last_change - timedelta(days=365),
+                        last_change + timedelta(days=365),
+                    ]
+                )
+                last_change = day or batch
+                values[1] = day and _written(chance, day)
             else:
                 day = chance.choice(
                     [
@@ -144,7 +193,7 @@ def _random_history(
                 values[column] = _written(chance, day)
                 if column > 0 and chance.random() < 0.15:
                     values[3 - column] = _written(chance, day)
-        history.append(tuple(values) if is_present else None)
+        history.append([tuple(values)] if is_present else None)
     return history
 
 
@@ -156,7 +205,10 @@ def _written(chance: random.Random, day: date) -> str | None:
             day.isoformat(),
             f"{day.isoformat()} 00:00:00.0",
             f"{day.isoformat()}T10:00:00Z",
+            f"\ufeff{day.isoformat()}\u200b",
+            f"{day.isoformat()}\r",
+            f"\u00a0{day.isoformat()}\t",
         ]
         * 20
-        + [None, "", "\\N", "NULL", f"{day:%d/%m/%Y}", "soon", "2025-02-30"]
+        + [None, "", "\\N", "NULL", "\r", "\u00a0", f"{day:%d/%m/%Y}", "soon", "2025-02-30"]
     )

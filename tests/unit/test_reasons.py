@@ -198,3 +198,22 @@ def test_reasons_are_natural_sentences(
 ) -> None:
     batch = pa.RecordBatch.from_pylist([account])
     assert feature_of(name).phrases(Columns(batch), median)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (0, "no errors in the last 7 days"),
+        (1, "one error in the last 7 days"),
+        (1234.0, "1,234 errors in the last 7 days"),
+        (None, "errors: not known"),
+    ],
+)
+def test_a_phrase_can_name_one_and_several(
+    value: float | None, expected: str
+) -> None:
+    """The phrases of `counted_events` have a singular and a plural."""
+    phrase = "{value:error|errors} in the last 7 days"
+    feature = Feature("errors_7d", "errors", "errors", phrase, phrase)
+    batch = pa.RecordBatch.from_pydict({"errors_7d": pa.array([value], pa.float64())})
+    assert feature.phrases(Columns(batch), 0.0)[0] == expected

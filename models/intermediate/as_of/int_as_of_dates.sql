@@ -5,6 +5,9 @@
     "cast('1900-01-01' as date)", 'dates.as_of_date', 'day'
 ) ~ ', 7)' -%}
 
+{#- One extract of subscriptions has the labels of all earlier dates. -#}
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' %}
+
 with
 
 watermarks as (
@@ -13,11 +16,21 @@ watermarks as (
 
 ),
 
+{% if is_subscriptions -%}
+subscription_events as (
+
+    select * from {{ ref('int_subscription_events') }}
+
+    where event_date >= cast('{{ var('earliest_plausible_date') }}' as date)
+
+),
+{%- else -%}
 batches as (
 
     select * from {{ ref('int_crm_batch_dates') }}
 
 ),
+{%- endif %}
 
 latest_complete as (
 
@@ -27,11 +40,19 @@ latest_complete as (
 
 first_accepted as (
 
+    {% if is_subscriptions -%}
+    select min(event_date) as batch_date
+
+    from subscription_events
+
+    where transition = 'opens'
+    {%- else -%}
     select min(batch_date) as batch_date
 
     from batches
 
     where is_accepted
+    {%- endif %}
 
 ),
 

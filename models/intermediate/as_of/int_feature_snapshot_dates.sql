@@ -7,7 +7,9 @@
 
 {%- set has_calls, has_invoices =
     var('has_support_calls'), var('has_invoices') -%}
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
 {%- set inputs = ['activity', 'links', 'subscription_events', 'attributes']
+    + (['terms'] if is_subscriptions else [])
     + (['calls'] if has_calls else [])
     + (['invoices'] if has_invoices else []) -%}
 
@@ -36,11 +38,11 @@ visitor_accounts as (
 
 ),
 
-subscription_events as (
+event_versions as (
 
-    select * from {{ ref('int_subscription_events') }}
+    select * from {{ ref('int_subscription_event_versions') }}
 
-    where first_known_on_time_in_batch is not null
+    where batch_scope = 'on_time'
 
 ),
 
@@ -50,6 +52,14 @@ attributes as (
 
 ),
 
+{% if is_subscriptions -%}
+terms as (
+
+    select * from {{ ref('int_subscription_terms') }}
+
+),
+
+{% endif -%}
 {% if has_calls -%}
 calls as (
 
@@ -70,8 +80,8 @@ invoices as (
 ),
 
 {% endif -%}
--- A link has a start and an end. A union of both would read the links twice.
-link_moments as (
+-- A link or an event has a start and an end. A union of both would read it twice.
+moments as (
 
     select true as is_end
 
@@ -87,11 +97,11 @@ input_rows as (
     select
         'links' as input,
         case
-            when link_moments.is_end then visitor_accounts.shared_device_since
+            when moments.is_end then visitor_accounts.shared_device_since
             else visitor_accounts.known_date
         end as known_date,
         case
-            when link_moments.is_end then {{ row_checksum([
+            when moments.is_end then {{ row_checksum([
                 'visitor_id', 'user_key', 'shared_device_since'
             ]) }}
             else {{ row_checksum([
@@ -101,23 +111,33 @@ input_rows as (
 
     from visitor_accounts
 
-    cross join link_moments
+    cross join moments
 
     union all
 
     select
         'subscription_events' as input,
         case
-            when event_date > first_known_on_time_in_batch
-                then {{ dbt.dateadd('day', 1, 'event_date') }}
-            else {{ dbt.dateadd('day', 1, 'first_known_on_time_in_batch') }}
+            when moments.is_end
+                then {{ dbt.dateadd('day', 1, 'event_versions.withdrawn_date') }}
+            when event_versions.event_date > event_versions.known_date
+                then {{ dbt.dateadd('day', 1, 'event_versions.event_date') }}
+            else {{ dbt.dateadd('day', 1, 'event_versions.known_date') }}
         end as known_date,
-        {{ row_checksum([
-            'account_id', 'event_date', 'event_type', 'source_column',
-            'order_in_day',
-        ]) }} as content
+        case
+            when moments.is_end then {{ row_checksum([
+                'account_id', 'event_date', 'event_type', 'source_column',
+                'withdrawn_date', 'subscription_id',
+            ]) }}
+            else {{ row_checksum([
+                'account_id', 'event_date', 'event_type', 'source_column',
+                'order_in_day', 'subscription_id',
+            ]) }}
+        end as content
 
-    from subscription_events
+    from event_versions
+
+    cross join moments
 
     union all
 
@@ -130,6 +150,32 @@ input_rows as (
         ]) }} as content
 
     from attributes
+
+    {%- if is_subscriptions %}
+
+    union all
+
+    select
+        'terms' as input,
+        case
+            when moments.is_end
+                then {{ dbt.dateadd('day', 1, 'terms.withdrawn_date') }}
+            else {{ dbt.dateadd('day', 1, 'terms.known_date') }}
+        end as known_date,
+        case
+            when moments.is_end then {{ row_checksum([
+                'subscription_id', 'account_id', 'withdrawn_date',
+            ]) }}
+            else {{ row_checksum([
+                'subscription_id', 'account_id', 'start_date', 'end_date', 'plan',
+                'monthly_recurring_revenue', 'known_date',
+            ]) }}
+        end as content
+
+    from terms
+
+    cross join moments
+    {%- endif %}
 
     {%- if has_calls %}
 

@@ -1,3 +1,5 @@
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
+
 with
 
 as_of_dates as (
@@ -22,11 +24,19 @@ daily_receipts as (
 
 ),
 
+{% if is_subscriptions -%}
+subscription_versions as (
+
+    select * from {{ ref('stg_billing__subscription_versions') }}
+
+),
+{%- else -%}
 batches as (
 
     select * from {{ ref('int_crm_batch_dates') }}
 
 ),
+{%- endif %}
 
 {% if var('has_invoices') -%}
 invoice_versions as (
@@ -91,6 +101,19 @@ newest_event as (
 
 newest_batch as (
 
+    {% if is_subscriptions -%}
+    select
+        cast({{ dbt.dateadd(
+            'hour',
+            -(var('allowed_lateness_hours') | int),
+            'max(subscription_versions.loaded_at)'
+        ) }} as date) as data_through
+
+    from subscription_versions
+
+    inner join latest_as_of_date
+        on subscription_versions.loaded_at < latest_as_of_date.final_from
+    {%- else -%}
     select max(batches.batch_date) as data_through
 
     from batches
@@ -99,6 +122,7 @@ newest_batch as (
         on batches.batch_date < latest_as_of_date.as_of_date
 
     where batches.is_accepted_on_time
+    {%- endif %}
 
 ),
 

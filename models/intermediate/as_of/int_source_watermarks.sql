@@ -38,6 +38,14 @@ invoice_versions as (
 ),
 
 {% endif -%}
+{% if var('cancellation_source') == 'subscriptions' -%}
+subscription_versions as (
+
+    select * from {{ ref('stg_billing__subscription_versions') }}
+
+),
+
+{% endif -%}
 {% if var('has_support_calls') -%}
 call_versions as (
 
@@ -89,6 +97,17 @@ last_arrivals as (
         max(loaded_at) as last_arrived_at
 
     from invoice_versions
+    {%- endif %}
+
+    {%- if var('cancellation_source') == 'subscriptions' %}
+
+    union all
+
+    select
+        'raw_subscriptions' as source_relation,
+        max(loaded_at) as last_arrived_at
+
+    from subscription_versions
     {%- endif %}
 
     {%- if var('has_support_calls') %}

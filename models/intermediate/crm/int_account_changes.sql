@@ -15,7 +15,8 @@
 {%- set state_columns = [
     'company_name', 'industry', 'signup_date', 'plan', 'seats',
     'monthly_recurring_revenue', 'cancellation_date', 'restart_date',
-    'is_cancelled', 'is_new_customer', 'unreadable_signup_date',
+    'is_cancelled', 'is_new_customer', 'has_restart_value',
+    'unreadable_signup_date',
     'unreadable_seats', 'unreadable_monthly_recurring_revenue',
     'unreadable_cancelled_service', 'unreadable_new_customer',
 ] %}
@@ -75,19 +76,14 @@ new_batches as (
 
 ),
 
-new_states as (
+new_rows as (
 
     select
+        accounts.*,
         new_batches.batch_scope,
-        new_batches.batch_date,
         new_batches.previous_batch_date,
         new_batches.next_batch_date,
-        true as is_new,
-        accounts.account_id,
-        {% for column in state_columns -%}
-        accounts.{{ column }},
-        {% endfor -%}
-        {{ dbt.hash(concat_columns(state_columns, 'accounts')) }} as fingerprint
+        new_batches.has_repeated_accounts
 
     from accounts
 
@@ -95,6 +91,27 @@ new_states as (
         on
             accounts.batch_date = new_batches.batch_date
             and accounts.loaded_at = new_batches.loaded_at
+
+),
+
+{{ combine_account_rows('combined_rows', 'new_rows') }},
+
+new_states as (
+
+    select
+        batch_scope,
+        batch_date,
+        previous_batch_date,
+        next_batch_date,
+        true as is_new,
+        account_id,
+        {% for column in state_columns -%}
+        {{ column }},
+        {% endfor -%}
+        {{ dbt.hash(concat_columns(state_columns)) }} as fingerprint,
+        cast(count_rows as bigint) as count_rows
+
+    from combined_rows
 
 ),
 
@@ -128,7 +145,8 @@ last_processed_states as (
         {% for column in state_columns -%}
         null as {{ column }},
         {% endfor -%}
-        existing_changes.fingerprint
+        existing_changes.fingerprint,
+        existing_changes.count_rows
 
     from existing_changes
 
@@ -164,25 +182,14 @@ states as (
 
 ),
 
-states_with_next as (
+states_with_neighbors as (
 
     select
         *,
         lead(batch_date) over (
             partition by batch_scope, account_id
-            order by batch_date, fingerprint
-        ) as next_seen_date
-
-    from states
-
-),
-
--- An account may have several rows in a batch. Only the last one is kept: the
--- row that has no other row of the same batch after it.
-unique_states as (
-
-    select
-        *,
+            order by batch_date
+        ) as next_seen_date,
         lag(batch_date) over (
             partition by batch_scope, account_id
             order by batch_date
@@ -192,9 +199,7 @@ unique_states as (
             order by batch_date
         ) as previous_fingerprint
 
-    from states_with_next
-
-    where next_seen_date is null or next_seen_date != batch_date
+    from states
 
 ),
 
@@ -214,7 +219,7 @@ compared_states as (
         and (next_seen_date is null or next_seen_date != next_batch_date)
             as is_missing_next
 
-    from unique_states
+    from states_with_neighbors
 
 ),
 
@@ -250,7 +255,9 @@ account_changes as (
         end as {{ column }},
         {% endfor -%}
         cast(null as {{ dbt.type_timestamp() }}) as loaded_at,
-        cast(null as bigint) as count_rows,
+        case
+            when not change_types.is_vanished then compared_states.count_rows
+        end as count_rows,
         cast(null as {{ dbt.type_string() }}) as parsed_with
 
     from compared_states

@@ -12,7 +12,9 @@ accepted_batches as (
         'all' as batch_scope,
         batch_date,
         loaded_at,
-        count_rows
+        count_rows,
+        count_rows - count_rows_without_account > count_accounts
+            as has_repeated_accounts
 
     from validated_batches
 
@@ -24,7 +26,9 @@ accepted_batches as (
         'on_time' as batch_scope,
         batch_date,
         loaded_at,
-        count_rows
+        count_rows,
+        count_rows - count_rows_without_account > count_accounts
+            as has_repeated_accounts
 
     from validated_batches
 

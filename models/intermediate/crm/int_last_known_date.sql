@@ -1,11 +1,14 @@
 with
 
-{% if var('cancellation_source') == 'events' -%}
+{% if var('cancellation_source') in ('events', 'subscriptions') -%}
 watermarks as (
 
     select * from {{ ref('int_source_watermarks') }}
 
-    where source_relation = 'raw_events'
+    where source_relation = '{{
+        'raw_events' if var('cancellation_source') == 'events'
+        else 'raw_subscriptions'
+    }}'
 
 ),
 

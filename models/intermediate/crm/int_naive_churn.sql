@@ -1,4 +1,4 @@
-{{ config(enabled=var('cancellation_source') != 'events') }}
+{{ config(enabled=var('cancellation_source') in ('dates', 'flags')) }}
 
 with
 

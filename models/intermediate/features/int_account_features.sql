@@ -126,6 +126,13 @@ features as (
         usage.categories_browsed_90d,
         usage.top_category_90d,
 
+        {% if counters() -%}
+        -- the company's own counts
+        {% for feature in counter_features() -%}
+        usage.{{ feature.name }},
+        {% endfor -%}
+        {% endif -%}
+
         {% if var('has_support_calls') -%}
         -- support
         support.support_calls_7d,

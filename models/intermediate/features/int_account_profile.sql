@@ -6,6 +6,12 @@
     )
 }}
 
+{#- Subscriptions have the plan and revenue of every date. -#}
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
+{#- Suffix of the column, days from the as-of date back. -#}
+{%- set terms = 'subscription_contracts' if is_subscriptions else 'contracts' -%}
+{%- set dates_of_terms = [('', 0), ('_90d_before', 90)] %}
+
 with
 
 accounts as (
@@ -32,6 +38,63 @@ attributes as (
 
 ),
 
+{% if is_subscriptions -%}
+terms as (
+
+    select * from {{ ref('int_subscription_terms') }}
+
+),
+
+subscription_contracts as (
+
+    select
+        accounts.as_of_date,
+        accounts.account_id,
+        {% for suffix, days in dates_of_terms -%}
+        {%- set date = dbt.dateadd('day', -days, 'accounts.as_of_date')
+            if days else 'accounts.as_of_date' -%}
+        {%- set is_active -%}
+        terms.start_date < {{ date }}
+                    and coalesce(terms.end_date >= {{ date }}, true)
+        {%- endset -%}
+        min(case when {{ is_active }} then terms.plan end) as plan{{ suffix }},
+        sum(
+            case
+                when {{ is_active }} then terms.monthly_recurring_revenue
+            end
+        ) as monthly_recurring_revenue{{ suffix }}
+        {%- if not loop.last %},{% endif %}
+        {% endfor %}
+    from accounts
+
+    inner join terms
+        on
+            accounts.account_id = terms.account_id
+            and accounts.as_of_date > terms.known_date
+            and coalesce(accounts.as_of_date <= terms.withdrawn_date, true)
+
+    group by 1, 2
+
+),
+
+-- An extract has the last attributes only. Those that rarely change are assumed to
+-- have been the same before.
+first_attributes as (
+
+    select
+        account_id,
+        company_name,
+        industry,
+        row_number() over (
+            partition by account_id
+            order by valid_from_batch_date
+        ) as attributes_number
+
+    from attributes
+
+),
+
+{% endif -%}
 known_attributes as (
 
     select
@@ -132,17 +195,23 @@ profiles as (
         accounts.earlier_restarts,
         accounts.earlier_pauses,
 
+        {% if is_subscriptions -%}
+        coalesce(contracts.company_name, first_attributes.company_name)
+            as company_name,
+        coalesce(contracts.industry, first_attributes.industry) as industry,
+        {%- else -%}
         contracts.company_name,
-        contracts.plan,
         contracts.industry,
+        {%- endif %}
+        {{ terms }}.plan,
         contracts.seats,
-        contracts.monthly_recurring_revenue,
+        {{ terms }}.monthly_recurring_revenue,
         {{ safe_divide(
-            'contracts.monthly_recurring_revenue', 'contracts.seats'
+            terms ~ '.monthly_recurring_revenue', 'contracts.seats'
         ) }} as revenue_per_seat,
         contracts.seats - contracts.seats_90d_before as seats_change_90d,
-        contracts.monthly_recurring_revenue
-        - contracts.monthly_recurring_revenue_90d_before as revenue_change_90d,
+        {{ terms }}.monthly_recurring_revenue
+        - {{ terms }}.monthly_recurring_revenue_90d_before as revenue_change_90d,
 
         {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
             as finalized_at
@@ -158,6 +227,18 @@ profiles as (
         on
             accounts.as_of_date = contracts.as_of_date
             and accounts.account_id = contracts.account_id
+    {%- if is_subscriptions %}
+
+    left join subscription_contracts
+        on
+            accounts.as_of_date = subscription_contracts.as_of_date
+            and accounts.account_id = subscription_contracts.account_id
+
+    left join first_attributes
+        on
+            accounts.account_id = first_attributes.account_id
+            and first_attributes.attributes_number = 1
+    {%- endif %}
 
 )
 

@@ -8,9 +8,11 @@
 
 with
 
-subscription_events as (
+event_versions as (
 
-    select * from {{ ref('int_subscription_events') }}
+    select * from {{ ref('int_subscription_event_versions') }}
+
+    where batch_scope = 'on_time'
 
 ),
 
@@ -24,23 +26,30 @@ snapshot_dates as (
 
 ),
 
-known_events as (
+known_versions as (
 
     select
         snapshot_dates.as_of_date,
-        subscription_events.account_id,
-        subscription_events.source_column,
-        subscription_events.event_type,
-        subscription_events.event_date,
-        subscription_events.order_in_day
+        event_versions.*
 
-    from subscription_events
+    from event_versions
 
     inner join snapshot_dates
         on
-            subscription_events.event_date < snapshot_dates.as_of_date
-            and subscription_events.first_known_on_time_in_batch
-            < snapshot_dates.as_of_date
+            event_versions.event_date < snapshot_dates.as_of_date
+            and event_versions.known_date < snapshot_dates.as_of_date
+            and (
+                event_versions.withdrawn_date is null
+                or event_versions.withdrawn_date >= snapshot_dates.as_of_date
+            )
+
+),
+
+known_events as (
+
+    {{ account_events(
+        'known_versions', ['as_of_date', 'account_id']
+    ) | indent(4) }}
 
 ),
 

@@ -10,6 +10,7 @@
 {%- set counts = [
     'visits', 'page_views', 'subscribe_hovers', 'subscribe_clicks',
 ] -%}
+{%- set counters = counters() -%}
 {#- Suffix of the column, days in the window, days from its end to the date. -#}
 {%- set windows = [
     ('7d', 7, 0), ('prior_7d', 7, 7),
@@ -64,6 +65,18 @@ category_views as (
 
 ),
 
+{% if counters -%}
+visitor_counters as (
+
+    select * from {{ ref('int_visitor_counters_daily') }}
+
+    where {{ feature_window_filter(
+        ref('int_feature_snapshot_dates'), 'activity_date', 90
+    ) }}
+
+),
+
+{% endif -%}
 visitor_accounts as (
 
     select * from {{ ref('int_visitor_accounts') }}
@@ -86,6 +99,26 @@ categories_per_visitor_day as (
 
 ),
 
+{% if counters -%}
+counters_per_visitor_day as (
+
+    select
+        {% for counter in counters -%}
+        sum(case when counter = '{{ counter.name }}' then events end)
+            as {{ counter.name }}_counter_events,
+        sum(case when counter = '{{ counter.name }}' then total end)
+            as {{ counter.name }}_counter_total,
+        {% endfor -%}
+        visitor_id,
+        activity_date
+
+    from visitor_counters
+
+    group by visitor_id, activity_date
+
+),
+
+{% endif -%}
 visitor_days as (
 
     select
@@ -97,6 +130,10 @@ visitor_days as (
         {% for category in categories -%}
         categories_per_visitor_day.{{ category }}_views,
         {% endfor -%}
+        {% for counter in counters -%}
+        counters_per_visitor_day.{{ counter.name }}_counter_events,
+        counters_per_visitor_day.{{ counter.name }}_counter_total,
+        {% endfor -%}
         activity.activity_date
 
     from activity
@@ -106,6 +143,13 @@ visitor_days as (
             activity.visitor_id = categories_per_visitor_day.visitor_id
             and activity.activity_date
             = categories_per_visitor_day.activity_date
+    {%- if counters %}
+
+    left join counters_per_visitor_day
+        on
+            activity.visitor_id = counters_per_visitor_day.visitor_id
+            and activity.activity_date = counters_per_visitor_day.activity_date
+    {%- endif %}
 
 ),
 
@@ -172,6 +216,17 @@ usage_counts as (
         {{ sum_in_window(category ~ '_views', 90) }}
             as {{ category }}_views_90d,
         {% endfor -%}
+        {% for counter in counters -%}
+        {% for window in counter_windows(counter) -%}
+        {{ sum_in_window(
+            counter.name ~ '_counter_' ~ window.source, window.days,
+            window.skipped, 'bigint' if window.source == 'events' else 'double'
+        ) }} as {{ window.name }},
+        {% endfor -%}
+        min(
+            case when {{ counter.name }}_counter_events > 0 then days_before end
+        ) as days_since_last_{{ counter.name }}_event,
+        {% endfor -%}
         min(case when visits > 0 then days_before end) as days_since_last_visit
 
     from days_with_account
@@ -207,6 +262,17 @@ usage_of_accounts as (
             when snapshot_dates.days_of_clickstream >= 90
                 then coalesce(usage_counts.{{ category }}_views_90d, 0)
         end as {{ category }}_views_90d,
+        {% endfor -%}
+        {% for counter in counters -%}
+        {% for window in counter_windows(counter) -%}
+        case
+            when
+                snapshot_dates.days_of_clickstream
+                >= {{ window.days + window.skipped }}
+                then coalesce(usage_counts.{{ window.name }}, 0)
+        end as {{ window.name }},
+        {% endfor -%}
+        usage_counts.days_since_last_{{ counter.name }}_event,
         {% endfor -%}
         usage_counts.days_since_last_visit
 
@@ -296,6 +362,10 @@ usage as (
         cast(null as {{ dbt.type_string() }}) as top_category_90d,
         {%- endif %}
 
+        {% for feature in counter_features() -%}
+        {{ feature.expression }}
+        {%- if feature.expression != feature.name %} as {{ feature.name }}{% endif %},
+        {% endfor -%}
         {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
             as finalized_at
 

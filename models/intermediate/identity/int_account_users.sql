@@ -18,7 +18,9 @@ contacts as (
     select * from {{ ref('stg_salesforce__contacts') }}
 
     where
-        {{ partition_filter_new_batches(
+        loaded_at is not null
+        and batch_date is not null
+        and {{ partition_filter_new_batches(
             'raw_contacts' if var('has_contacts') else 'raw_accounts'
         ) }}
 

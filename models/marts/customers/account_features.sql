@@ -1,4 +1,9 @@
-{{ config(materialized='view') }}
+{{
+    config(
+        materialized='view',
+        meta={'generated_features': generated_features()},
+    )
+}}
 
 {#- The columns that this company has; empty in unit tests. -#}
 {%- set columns = account_feature_columns() | map(attribute='name') | list -%}

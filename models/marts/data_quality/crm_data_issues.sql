@@ -2,6 +2,31 @@
     'signup_date', 'seats', 'monthly_recurring_revenue', 'cancelled_service',
     'new_customer',
 ] -%}
+{%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
+{#- (raw table, CTE, columns of its arrival time, parsed columns) -#}
+{%- set sources = [
+    ('raw_accounts', 'accounts', ['batch_date', 'loaded_at'], []),
+] -%}
+{%- if var('has_contacts') -%}
+{%- do sources.append(('raw_contacts', 'contacts', ['loaded_at'], [])) -%}
+{%- endif -%}
+{%- if var('has_invoices') -%}
+{%- do sources.append((
+    'raw_invoices', 'invoice_versions', ['loaded_at'], ['due_date', 'amount']
+)) -%}
+{%- endif -%}
+{%- if var('has_support_calls') -%}
+{%- do sources.append((
+    'raw_calls', 'call_versions', ['loaded_at'],
+    ['started_at', 'duration_seconds']
+)) -%}
+{%- endif -%}
+{%- if is_subscriptions -%}
+{%- do sources.append((
+    'raw_subscriptions', 'subscription_versions', ['loaded_at'],
+    ['monthly_recurring_revenue']
+)) -%}
+{%- endif %}
 
 with
 
@@ -9,7 +34,15 @@ subscription_events as (
 
     select * from {{ ref('int_subscription_events') }}
 
-    where first_known_in_batch is not null
+),
+
+event_versions as (
+
+    select * from {{ ref('int_subscription_event_versions') }}
+
+    where
+        batch_scope = 'all'
+        and source_column not in ('vanished', 'returned')
 
 ),
 
@@ -33,6 +66,48 @@ watermarks as (
 
 ),
 
+accounts as (
+
+    select * from {{ ref('stg_salesforce__accounts') }}
+
+    where {{ partition_filter_last_record('raw_accounts') }}
+
+),
+
+{% if var('has_contacts') -%}
+contacts as (
+
+    select * from {{ ref('stg_salesforce__contacts') }}
+
+    where {{ partition_filter_last_record('raw_contacts') }}
+
+),
+
+{% endif -%}
+{% if var('has_invoices') -%}
+invoice_versions as (
+
+    select * from {{ ref('stg_billing__invoice_versions') }}
+
+),
+
+{% endif -%}
+{% if var('has_support_calls') -%}
+call_versions as (
+
+    select * from {{ ref('stg_support__call_versions') }}
+
+),
+
+{% endif -%}
+{% if is_subscriptions -%}
+subscription_versions as (
+
+    select * from {{ ref('stg_billing__subscription_versions') }}
+
+),
+
+{% endif -%}
 event_issues as (
 
     select
@@ -45,6 +120,8 @@ event_issues as (
                 then 'restart_without_cancellation'
             when transition = 'corrected_signup'
                 then 'changed_signup_date'
+            when transition = 'corrected'
+                then 'corrected_cancellation'
             when event_type = 'cancellation'
                 then 'cancellation_before_signup'
             else 'restart_before_signup'
@@ -59,8 +136,26 @@ event_issues as (
 
     where
         transition in (
-            'repeats', 'before_signup', 'never_started', 'corrected_signup'
+            'repeats', 'before_signup', 'never_started', 'corrected_signup',
+            'corrected'
         )
+        and source_column not in (
+            'cancelled_service_cleared', 'vanished', 'returned', 'subscription'
+        )
+
+),
+
+first_signups as (
+
+    select
+        account_id,
+        min(event_date) as signup_date
+
+    from event_versions
+
+    where source_column = 'signup_date'
+
+    group by 1
 
 ),
 
@@ -79,7 +174,10 @@ accounts_without_signup as (
             changes.account_id = subscription_events.account_id
             and subscription_events.source_column = 'signup_date'
 
-    where subscription_events.account_id is null
+    where
+        subscription_events.account_id is null
+        {#- Then a subscription is the start. #}
+        and {{ var('cancellation_source') != 'subscriptions' }}
 
     group by 1, 3, 4
 
@@ -115,22 +213,30 @@ events_before_vanishing as (
     select
         changes.account_id,
         changes.batch_date,
-        subscription_events.event_type,
+        event_versions.event_type,
         row_number() over (
             partition by changes.account_id, changes.batch_date
             order by
-                subscription_events.event_date desc,
-                subscription_events.order_in_day desc
+                event_versions.event_date desc nulls last,
+                event_versions.order_in_day desc
         ) as recency
 
     from changes
 
-    left join subscription_events
+    left join first_signups
+        on changes.account_id = first_signups.account_id
+
+    left join event_versions
         on
-            changes.account_id = subscription_events.account_id
-            and changes.batch_date > subscription_events.first_known_in_batch
-            and subscription_events.transition
-            not in ('before_signup', 'corrected_signup')
+            changes.account_id = event_versions.account_id
+            and changes.batch_date > event_versions.known_date
+            and (
+                event_versions.withdrawn_date is null
+                or event_versions.withdrawn_date >= changes.batch_date
+            )
+            and event_versions.source_column != 'signup_date'
+            and event_versions.event_date
+            >= coalesce(first_signups.signup_date, event_versions.event_date)
 
     where changes.change_kind = 'vanished'
 
@@ -146,7 +252,10 @@ vanished_accounts as (
 
     from events_before_vanishing
 
-    where recency = 1 and coalesce(event_type, 'start') != 'cancellation'
+    where
+        recency = 1
+        and coalesce(event_type, 'start') != 'cancellation'
+        and {{ var('cancellation_source') != 'subscriptions' }}
 
 ),
 
@@ -210,6 +319,89 @@ batches_with_bad_rows as (
 
 ),
 
+implausible_arrivals as (
+
+    {% for table, rows, columns, _ in sources -%}
+    {%- for column in columns -%}
+    select
+        cast(null as {{ dbt.type_string() }}) as account_id,
+        cast(null as date) as batch_date,
+        'implausible_arrival_time' as issue,
+        concat(
+            '{{ table }}: ',
+            cast(count(*) as {{ dbt.type_string() }}),
+            ' rows without a plausible {{ column }}, such as ',
+            min(implausible_{{ column }})
+        ) as detail
+
+    from {{ rows }}
+
+    where implausible_{{ column }} is not null
+
+    having count(*) > 0
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor -%}
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+
+),
+
+{%- for table, rows, _, columns in sources if columns %}
+
+unreadable_{{ rows }} as (
+
+    {% for column in columns -%}
+    select
+        account_id,
+        min(cast(loaded_at as date)) as batch_date,
+        'unreadable_value' as issue,
+        concat('{{ table }}.{{ column }}: ', unreadable_{{ column }}) as detail
+
+    from {{ rows }}
+
+    where unreadable_{{ column }} is not null
+
+    group by 1, 3, 4
+    {%- if not loop.last %}
+
+    union all
+
+    {% endif -%}
+    {%- endfor %}
+
+),
+{%- endfor %}
+
+{% if is_subscriptions -%}
+unusable_subscriptions as (
+
+    select
+        account_id,
+        min(cast(loaded_at as date)) as batch_date,
+        'unusable_subscription' as issue,
+        concat(
+            subscription_id, ': ', reject_reason, ', ',
+            coalesce(started_at_text, 'no start'), ' to ',
+            coalesce(ended_at_text, 'no end')
+        ) as detail
+
+    from subscription_versions
+
+    where reject_reason is not null
+
+    group by 1, 3, 4
+
+),
+
+{% endif -%}
 batch_dates as (
 
     select distinct batch_date from batches
@@ -279,6 +471,22 @@ issues as (
     union all
 
     select * from missing_batches
+
+    union all
+
+    select * from implausible_arrivals
+    {%- for _, rows, _, columns in sources if columns %}
+
+    union all
+
+    select * from unreadable_{{ rows }}
+    {%- endfor %}
+    {%- if is_subscriptions %}
+
+    union all
+
+    select * from unusable_subscriptions
+    {%- endif %}
 
 )
 

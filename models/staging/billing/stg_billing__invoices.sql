@@ -6,6 +6,8 @@ invoice_versions as (
 
     select * from {{ ref('stg_billing__invoice_versions') }}
 
+    where loaded_at is not null
+
 ),
 
 -- The last on-time version, or the first one if none was on time.

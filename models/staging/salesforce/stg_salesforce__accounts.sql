@@ -1,5 +1,5 @@
 {%- set is_dates = var('cancellation_source') == 'dates' -%}
-{%- set has_outcomes = var('cancellation_source') != 'events' -%}
+{%- set has_outcomes = var('cancellation_source') not in ('events', 'subscriptions') -%}
 
 with
 
@@ -14,9 +14,11 @@ source as (
 texts as (
 
     select
-        cast(batch_date as date) as batch_date,
-        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
-        {{ parse_crm_text('account_id') }} as account_id,
+        {{ plausible_arrival_date('batch_date') }} as batch_date,
+        {{ plausible_arrival('loaded_at') }} as loaded_at,
+        {{ parse_crm_text('batch_date') }} as batch_date_text,
+        {{ parse_crm_text('loaded_at') }} as loaded_at_text,
+        {{ parse_crm_id('account_id') }} as account_id,
         {{ parse_crm_text('company_name') }} as company_name,
         {{ parse_crm_text('industry') }} as industry,
         {{ parse_crm_text('signup_date') }} as signup_date_text,
@@ -42,13 +44,13 @@ typed as (
         {% if is_dates -%}
         {{ parse_crm_date('cancelled_service') }} as cancellation_date,
         {{ parse_crm_date('new_customer') }} as restart_date,
-        cast(null as boolean) as is_cancelled,
-        cast(null as boolean) as is_new_customer
+        cast(null as boolean) as cancellation_flag,
+        cast(null as boolean) as restart_flag
         {%- else -%}
         cast(null as date) as cancellation_date,
         cast(null as date) as restart_date,
-        {{ parse_crm_flag('cancelled_service') }} as is_cancelled,
-        {{ parse_crm_flag('new_customer') }} as is_new_customer
+        {{ parse_crm_flag('cancelled_service') }} as cancellation_flag,
+        {{ parse_crm_flag('new_customer') }} as restart_flag
         {%- endif %}
 
     from texts
@@ -74,10 +76,28 @@ accounts as (
         monthly_recurring_revenue,
         cancellation_date,
         restart_date,
-        is_cancelled,
-        is_new_customer,
+        {% if is_dates -%}
+        case
+            when cancelled_service is null then false
+            when cancellation_date is not null then true
+        end as is_cancelled,
+        case
+            when new_customer is null then false
+            when restart_date is not null then true
+        end as is_new_customer,
+        {%- else -%}
+        cancellation_flag as is_cancelled,
+        restart_flag as is_new_customer,
+        {%- endif %}
+        new_customer is not null as has_restart_value,
         {{ is_on_time_arrival('loaded_at', 'batch_date') }} as is_on_time,
 
+        case
+            when batch_date is null then coalesce(batch_date_text, 'missing')
+        end as implausible_batch_date,
+        case
+            when loaded_at is null then coalesce(loaded_at_text, 'missing')
+        end as implausible_loaded_at,
         case
             when signup_date is null then signup_date_text
         end as unreadable_signup_date,
@@ -92,11 +112,11 @@ accounts as (
             when monthly_recurring_revenue is null then revenue_text
         end as unreadable_monthly_recurring_revenue,
         case
-            when cancellation_date is null and is_cancelled is null
+            when cancellation_date is null and cancellation_flag is null
                 then cancelled_service
         end as unreadable_cancelled_service,
         case
-            when restart_date is null and is_new_customer is null
+            when restart_date is null and restart_flag is null
                 then new_customer
         end as unreadable_new_customer
 

@@ -9,19 +9,34 @@ source as (
 
 ),
 
+typed as (
+
+    select
+        {{ parse_crm_id('user_id') }} as user_id,
+        {{ parse_crm_id('account_id') }} as account_id,
+        {{ parse_crm_text('role') }} as role, -- noqa: RF04
+        {{ plausible_arrival_date('batch_date') }} as batch_date,
+        {{ plausible_arrival('loaded_at') }} as loaded_at,
+        {{ parse_crm_text('loaded_at') }} as loaded_at_text
+
+    from source
+
+),
+
 contacts as (
 
     select
-        {{ parse_crm_text('user_id') }} as user_id,
-        {{ parse_crm_text('account_id') }} as account_id,
-        {{ parse_crm_text('role') }} as role, -- noqa: RF04
-        cast(batch_date as date) as batch_date,
-        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at,
-        {{ is_on_time_arrival(
-            'cast(loaded_at as ' ~ dbt.type_timestamp() ~ ')', 'cast(batch_date as date)'
-        ) }} as is_on_time
+        user_id,
+        account_id,
+        role,
+        batch_date,
+        loaded_at,
+        {{ is_on_time_arrival('loaded_at', 'batch_date') }} as is_on_time,
+        case
+            when loaded_at is null then coalesce(loaded_at_text, 'missing')
+        end as implausible_loaded_at
 
-    from source
+    from typed
 
 ),
 
@@ -41,7 +56,8 @@ contacts as (
         cast(null as {{ dbt.type_string() }}) as role, -- noqa: RF04
         batch_date,
         loaded_at,
-        is_on_time
+        is_on_time,
+        implausible_loaded_at
 
     from accounts
 

@@ -13,25 +13,60 @@ source as (
 renamed as (
 
     select
-        {{ parse_crm_text('call_id') }} as call_id,
-        {{ parse_crm_text('account_id') }} as account_id,
-        {{ dbt.safe_cast('started_at', 'timestamp') }} as started_at,
-        {{ dbt.safe_cast('duration_seconds', 'integer') }} as duration_seconds,
+        {{ parse_crm_id('call_id') }} as call_id,
+        {{ parse_crm_id('account_id') }} as account_id,
+        {{ parse_crm_text('started_at') }} as started_at_text,
+        {{ parse_crm_text('duration_seconds') }} as duration_text,
         lower({{ parse_crm_text('topic') }}) as topic,
-        cast(loaded_at as {{ dbt.type_timestamp() }}) as loaded_at
+        {{ plausible_arrival('loaded_at') }} as loaded_at,
+        {{ parse_crm_text('loaded_at') }} as loaded_at_text
 
     from source
+
+),
+
+typed as (
+
+    select
+        call_id,
+        account_id,
+        {{ dbt.safe_cast('started_at_text', 'timestamp') }} as started_at,
+        {{ parse_crm_number('duration_text') }} as duration_number,
+        topic,
+        loaded_at,
+        case
+            when loaded_at is null then coalesce(loaded_at_text, 'missing')
+        end as implausible_loaded_at,
+        started_at_text,
+        duration_text
+
+    from renamed
 
 ),
 
 versions as (
 
     select distinct
-        *,
+        call_id,
+        account_id,
+        started_at,
+        case
+            when duration_number between 0 and 1000000000
+                then cast(round(duration_number) as integer)
+        end as duration_seconds,
+        topic,
+        loaded_at,
+        implausible_loaded_at,
+        case
+            when started_at is null then started_at_text
+        end as unreadable_started_at,
+        case
+            when duration_number is null then duration_text
+        end as unreadable_duration_seconds,
         {{ is_on_time_arrival('loaded_at', 'cast(started_at as date)') }}
             as is_on_time
 
-    from renamed
+    from typed
 
     where call_id is not null and account_id is not null
 

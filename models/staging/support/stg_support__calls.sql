@@ -6,6 +6,8 @@ call_versions as (
 
     select * from {{ ref('stg_support__call_versions') }}
 
+    where loaded_at is not null
+
 ),
 
 ranked_versions as (
