@@ -74,6 +74,9 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
             *["new_customer", "restarted_on", "reactivated_at", "restart_date"],
             *["reactivation_date", "is_new_customer"],
         ],
+        "owner_id": ["owner_id", "account_manager_id", "ownerid"],
+        "owner_name": ["owner_name", "account_owner", "account_manager"],
+        "currency": ["currency", "currency_code", "currencyisocode"],
     },
     "raw_contacts": {
         "user_id": ["user_id", "contact_id", "login", "uid", "id", "email"],

@@ -26,7 +26,10 @@ texts as (
         {{ parse_crm_text('cancelled_service') if has_outcomes
             else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as cancelled_service,
         {{ parse_crm_text('new_customer') if has_outcomes
-            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer
+            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer,
+        {{ parse_crm_text('owner_id') }} as owner_id,
+        {{ parse_crm_text('owner_name') }} as owner_name,
+        {{ parse_crm_text('currency') }} as currency
 
     from source
 
@@ -76,6 +79,9 @@ accounts as (
         restart_date,
         is_cancelled,
         is_new_customer,
+        owner_id,
+        owner_name,
+        upper(currency) as currency,
         {{ is_on_time_arrival('loaded_at', 'batch_date') }} as is_on_time,
 
         case
