@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,15 @@ class Decision:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return asdict(self)
+        # Several times faster than dataclasses.asdict, which copies every value.
+        return {
+            **self.__dict__,
+            "contributions": [each.__dict__ for each in self.contributions],
+            "paths": [
+                {**path.__dict__, "steps": [step.__dict__ for step in path.steps]}
+                for path in self.paths
+            ],
+        }
 
 
 def read_trees(booster_json: str) -> list[Tree]:

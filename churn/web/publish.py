@@ -31,6 +31,8 @@ from churn.web.settings import serving_url
 
 # Accounts with the highest risk whose decision paths are published.
 DETAIL_ACCOUNTS = 5_000
+# Today's model is replayed on the days of this many of them.
+REPLAYED_ACCOUNTS = 50
 # Days before the as-of date whose sessions, calls and replayed scores are published.
 HISTORY_DAYS = 182
 # Increase in seven days from which an account counts as rising.
@@ -474,12 +476,26 @@ def _write(
     )
 
 
-_SCORE_COLUMNS = (
-    "account_id company_name owner_id owner_name churn_probability "
-    "probability_change_7d risk_band reason_1 reason_2 reason_3 offer_id "
-    "recommended_offer offer_because monthly_recurring_revenue revenue_at_risk "
-    "currency arm model_version"
-).split()
+_SCORE_COLUMNS = [
+    "account_id",
+    "company_name",
+    "owner_id",
+    "owner_name",
+    "churn_probability",
+    "probability_change_7d",
+    "risk_band",
+    "reason_1",
+    "reason_2",
+    "reason_3",
+    "offer_id",
+    "recommended_offer",
+    "offer_because",
+    "monthly_recurring_revenue",
+    "revenue_at_risk",
+    "currency",
+    "arm",
+    "model_version",
+]
 _FEATURE_COLUMNS = ("plan", "industry", "seats", "account_age_days")
 _TEXTS = frozenset(
     column.name
@@ -620,7 +636,12 @@ class _Words:
                 words.append(word)
                 numbers.append(rank)
         self._parts.append(
-            pa.table({"word": pa.array(words, pa.string()), "rank": pa.array(numbers, pa.int32())})
+            pa.table(
+                {
+                    "word": pa.array(words, pa.string()),
+                    "rank": pa.array(numbers, pa.int32()),
+                }
+            )
         )
         self._count += len(words)
         if self._count > self._MAX_WORDS:
@@ -638,7 +659,9 @@ class _Words:
             part = table.take(order.slice(start, ROWS_PER_INSERT))
             self._writer.insert(
                 schema.words,
-                list(zip(part["word"].to_pylist(), part["rank"].to_pylist(), strict=True)),
+                list(
+                    zip(part["word"].to_pylist(), part["rank"].to_pylist(), strict=True)
+                ),
             )
 
 
@@ -757,7 +780,9 @@ def _field(column: pa.Array) -> pa.Array:
     if pa.types.is_floating(column.type):
         column = pc.round(column, 5)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        column = pc.replace_substring_regex(column.cast(pa.string()), r"[\x00-\x1f]", " ")
+        column = pc.replace_substring_regex(
+            column.cast(pa.string()), r"[\x00-\x1f]", " "
+        )
     return column.cast(pa.string())
 
 
@@ -785,6 +810,12 @@ def _write_decisions(
             key = (row["account_id"], _text(row["as_of_date"])[:10])
             given.setdefault(row["model_version"], set()).add(key)
     scored = set().union(*given.values()) if given else set()
+    replayed = {
+        row["account_id"]
+        for row in marts.rows(
+            f"select account_id from {scores} where risk_rank <= {REPLAYED_ACCOUNTS}"
+        )
+    }
     units = {
         row["feature"]: row["unit"]
         for row in marts.rows(
@@ -808,13 +839,20 @@ def _write_decisions(
             days = [_text(day)[:10] for day in batch.column("as_of_date").to_pylist()]
             # Days without a given score are replayed with the champion.
             is_used = [
-                (key in own) or (version == champion and key not in scored)
+                (key in own)
+                or (version == champion and key not in scored and key[0] in replayed)
                 for key in zip(accounts, days, strict=True)
             ]
             batch = batch.filter(pa.array(is_used))
             if not set(model.feature_names) <= set(batch.schema.names):
                 break
-            kept = [key for key, used in zip(zip(accounts, days, strict=True), is_used, strict=True) if used]
+            kept = [
+                key
+                for key, used in zip(
+                    zip(accounts, days, strict=True), is_used, strict=True
+                )
+                if used
+            ]
             for start in range(0, len(kept), 5_000):
                 part = batch.slice(start, 5_000)
                 writer.insert(
@@ -850,7 +888,6 @@ _DOCUMENTS = {
     "experiment_results": "experiment_id",
     "experiments": "experiment_id",
     "feature_dictionary": "feature_number",
-    "feature_drift": "feature",
     "churn_model_metrics": "model_version, predictor, split, metric",
     "offers": "product_category",
 }
@@ -876,9 +913,7 @@ def _write_documents(marts: Marts, writer: _Writer, project: Project) -> None:
             f"""select {", ".join(columns)} from {marts.name("churn_models")}
             order by trained_at desc limit 50"""
         )
-    rows = [
-        (name, json.dumps(body, default=_text)) for name, body in documents.items()
-    ]
+    rows = [(name, json.dumps(body, default=_text)) for name, body in documents.items()]
     card = _model_card(project)
     if card is not None:
         rows.append(("model_card", card))

@@ -52,8 +52,12 @@ def open_sqlite(path: Path) -> sa.Engine:
 
     deadlines: dict[int, _Deadline] = {}
     engine = sa.create_engine(
-        "sqlite://", creator=connect, poolclass=sa.QueuePool, pool_size=8,
-        max_overflow=24, pool_reset_on_return=None,
+        "sqlite://",
+        creator=connect,
+        poolclass=sa.QueuePool,
+        pool_size=8,
+        max_overflow=24,
+        pool_reset_on_return=None,
     )
 
     @sa.event.listens_for(engine, "checkout")
@@ -414,9 +418,7 @@ class SQLiteSnapshots(Snapshots):
                 return self._engine, self._meta
             return self._reopen(key)
 
-    def _reopen(
-        self, key: tuple[int, int, int]
-    ) -> tuple[sa.Engine, dict[str, Any]]:
+    def _reopen(self, key: tuple[int, int, int]) -> tuple[sa.Engine, dict[str, Any]]:
         engine = open_sqlite(self._path)
         try:
             with engine.connect() as connection:
