@@ -6,6 +6,7 @@ without JavaScript; the one script adds keys.
 
 from __future__ import annotations
 
+import gzip
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -176,6 +177,9 @@ class Page:
             undefined=jinja2.StrictUndefined,
             auto_reload=False,
         )
+        self._templates.filters["capitalize_first"] = lambda text: (
+            text[:1].upper() + text[1:]
+        )
         self._templates.globals |= {
             "action_names": ACTION_TYPES,
             "channels": CHANNELS,
@@ -189,7 +193,11 @@ class Page:
             ),
         }
         self._static = {
-            path.name: (path.read_bytes(), _MEDIA_TYPES[path.suffix])
+            path.name: (
+                path.read_bytes(),
+                gzip.compress(path.read_bytes(), mtime=0),
+                _MEDIA_TYPES[path.suffix],
+            )
             for path in (HERE / "static").iterdir()
             if path.suffix in _MEDIA_TYPES
         }
@@ -424,6 +432,7 @@ class Page:
                     reader.meta["high_risk_from"],
                     f"Churn probability over time, now "
                     f"{formats.percent(row.churn_probability)}",
+                    formats.date,
                 ),
                 weeks=_weeks(sections.get("sessions", []), reader.meta["as_of_date"]),
                 week_chart=charts.week_chart(
@@ -434,6 +443,7 @@ class Page:
                         )
                     ],
                     "Visits per week",
+                    formats.date,
                 ),
                 timeline=_timeline(sections, actions or []),
                 decision=decision,
@@ -806,12 +816,12 @@ class Page:
         found = self._static.get(request.path_params["name"])
         if found is None:
             return PlainTextResponse("Not found\n", 404)
-        body, media_type = found
-        return Response(
-            body,
-            media_type=media_type,
-            headers={"cache-control": "public, max-age=3600"},
-        )
+        body, packed, media_type = found
+        headers = {"cache-control": "public, max-age=3600", "vary": "accept-encoding"}
+        if "gzip" in request.scope["churn.headers"].get("accept-encoding", ""):
+            body = packed
+            headers["content-encoding"] = "gzip"
+        return Response(body, media_type=media_type, headers=headers)
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -1032,8 +1042,11 @@ def _timeline(
     return sorted(events, key=lambda event: event.day, reverse=True)
 
 
-def _change_text(previous: Sequence[str] | None, fields: Sequence[str]) -> str:
+def _change_text(previous: Sequence[str] | None, fields: list[str]) -> str:
     """Return what changed in a CRM batch, empty if nothing that is shown did."""
+    # An unreadable value says nothing about a change.
+    known = [value or (previous[i] if previous else "") for i, value in enumerate(fields)]
+    fields[:] = known
     kind, plan, seats, revenue = fields[1:5]
     if kind == "vanished":
         return "Missing from the CRM batch"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -25,6 +25,7 @@ def score_chart(
     medium_from: float,
     high_from: float,
     label: str,
+    format_date: Callable[[date], str] = date.isoformat,
 ) -> Markup | None:
     """Return the history of an account's scores with its actions marked.
 
@@ -34,6 +35,7 @@ def score_chart(
         medium_from: Lower bound of the band medium.
         high_from: Lower bound of the band high.
         label: Text for people who cannot see the chart.
+        format_date: Writes a day.
     """
     if not points:
         return None
@@ -80,7 +82,7 @@ def score_chart(
     ):
         parts.append(
             Markup('<text x="{:.1f}" y="{}" class="tick{}">{}</text>').format(
-                x(day), height - 10, anchor, day.isoformat()
+                x(day), height - 10, anchor, format_date(day)
             )
         )
     for day, name in actions:
@@ -90,7 +92,7 @@ def score_chart(
                 '<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>'
                 '<path d="M{:.1f} {} l-5 -8 h10 z"/></g>'
             ).format(
-                f"{day.isoformat()}: {name}",
+                f"{format_date(day)}: {name}",
                 *(x(day), x(day), top, height - bottom),
                 *(x(day), top),
             )
@@ -99,7 +101,7 @@ def score_chart(
     parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
     model = None
     for point in points:
-        text = f"{point.day.isoformat()}: {point.probability:.1%}"
+        text = f"{format_date(point.day)}: {point.probability:.1%}"
         if not point.is_given:
             text += ", today's model on the data of that day"
         kind = "given" if point.is_given else "replayed"
@@ -123,12 +125,17 @@ def score_chart(
     return Markup("").join(parts)
 
 
-def week_chart(weeks: Sequence[tuple[date, int]], label: str) -> Markup | None:
+def week_chart(
+    weeks: Sequence[tuple[date, int]],
+    label: str,
+    format_date: Callable[[date], str] = date.isoformat,
+) -> Markup | None:
     """Return visits per week as bars.
 
     Args:
         weeks: Mondays and numbers of visits, without gaps.
         label: Text for people who cannot see the chart.
+        format_date: Writes a day.
     """
     if not weeks:
         return None
@@ -151,7 +158,7 @@ def week_chart(weeks: Sequence[tuple[date, int]], label: str) -> Markup | None:
                 height - bottom - max(size, 1),
                 step - 2,
                 max(size, 1),
-                f"week of {week.isoformat()}: {count} visits",
+                f"week of {format_date(week)}: {count} visits",
             )
         )
     parts.append(
@@ -159,8 +166,8 @@ def week_chart(weeks: Sequence[tuple[date, int]], label: str) -> Markup | None:
             '<text x="0" y="{}" class="tick">{}</text>'
             '<text x="{:.1f}" y="{}" class="tick end">{}</text></svg>'
         ).format(
-            *(height - 2, weeks[0][0].isoformat()),
-            *(len(weeks) * step, height - 2, weeks[-1][0].isoformat()),
+            *(height - 2, format_date(weeks[0][0])),
+            *(len(weeks) * step, height - 2, format_date(weeks[-1][0])),
         )
     )
     return Markup("").join(parts)

@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 SOURCE_NAMES = {
-    "clickstream": "The clickstream",
-    "crm": "The CRM",
-    "billing": "Billing",
-    "support": "The call centre",
+    "clickstream": "the clickstream",
+    "crm": "the CRM",
+    "billing": "billing",
+    "support": "the call centre",
 }
 # Invoices and calls do not arrive every day: see `is_stale` of churn_scores.
 DAILY_SOURCES = ("clickstream", "crm")

@@ -23,9 +23,9 @@
     rows[current].classList.add("current");
   });
 
-  const press = (key) => {
+  const press = (action) => {
     const place = rows.length ? rows[current] : document;
-    place?.querySelector(`button[data-key="${key}"]`)?.click();
+    place?.querySelector(`button[value="${action}"], button[value^="${action}:"]`)?.click();
   };
   const follow = (selector) => document.querySelector(selector)?.click();
 
@@ -40,9 +40,9 @@
     const actions = {
       j: () => select(current + 1),
       k: () => select(current - 1),
-      c: () => press("c"),
-      o: () => press("o"),
-      s: () => press("s"),
+      c: () => press("contacted"),
+      o: () => press("offer_made"),
+      s: () => press("snoozed"),
       n: () => follow("main a[rel=next]"),
       p: () => follow("main a[rel=prev]"),
       u: () => follow("[data-up]"),
