@@ -310,7 +310,11 @@ class _Words:
         if np.isnan(number):
             return None
         if (self._units.get(name) or "").startswith("share"):
-            return f"{number:.0%}" if number == 0 or abs(number) >= 0.1 else f"{number:.1%}"
+            return (
+                f"{number:.0%}"
+                if number == 0 or abs(number) >= 0.1
+                else f"{number:.1%}"
+            )
         if number.is_integer():
             return f"{number:.0f}"
         return f"{number:.2f}" if abs(number) < 10 else f"{number:.1f}"

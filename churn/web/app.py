@@ -484,8 +484,8 @@ class Page:
             request,
             404,
             "No such account",
-            f"There is no account {account_id[:MAX_QUERY]} among the scored ones. It may "
-            "have churned, or never have been a customer."
+            f"There is no account {account_id[:MAX_QUERY]} among the scored ones. It "
+            "may have churned, or never have been a customer."
             + (" Did you mean one of these?" if similar else ""),
             reader,
             similar,
@@ -549,8 +549,8 @@ class Page:
                     404,
                     "This score is not explained here",
                     "Decision paths are published for the "
-                    f"{reader.meta['detail_accounts']:,} accounts with the highest risk, "
-                    "for the last half year. `churn explain` prints the others.",
+                    f"{reader.meta['detail_accounts']:,} accounts with the highest "
+                    "risk, for the last half year. `churn explain` prints the others.",
                     reader,
                     [row],
                 )
@@ -853,8 +853,8 @@ class Page:
         title, text = {
             "missing": (
                 "No scores have been published yet",
-                "After the first build, `churn publish` writes them here. Scores appear "
-                "as soon as a model could be trained.",
+                "After the first build, `churn publish` writes them here. Scores "
+                "appear as soon as a model could be trained.",
             ),
             "version": ("The published scores do not fit this version", str(error)),
         }.get(
@@ -1045,7 +1045,9 @@ def _timeline(
 def _change_text(previous: Sequence[str] | None, fields: list[str]) -> str:
     """Return what changed in a CRM batch, empty if nothing that is shown did."""
     # An unreadable value says nothing about a change.
-    known = [value or (previous[i] if previous else "") for i, value in enumerate(fields)]
+    known = [
+        value or (previous[i] if previous else "") for i, value in enumerate(fields)
+    ]
     fields[:] = known
     kind, plan, seats, revenue = fields[1:5]
     if kind == "vanished":

@@ -87,7 +87,7 @@ def publish(
             than the current one, or a store cannot be used. The current snapshot stays.
     """
     started = time.monotonic()
-    url = url or serving_url(project.project_dir)
+    url = url or serving_url(project)
     marts = open_marts(project)
     try:
         if not marts.has("churn_scores", "account_id", "as_of_date"):
@@ -451,7 +451,7 @@ def _write(
     detail_accounts: int,
 ) -> None:
     """Write all tables of a snapshot."""
-    meta = _write_accounts(marts, writer, summary)
+    meta = _write_accounts(marts, writer)
     _write_sections(marts, writer, summary["as_of_date"])
     _write_decisions(marts, writer, summary["as_of_date"], detail_accounts)
     _write_documents(marts, writer, project)
@@ -476,26 +476,12 @@ def _write(
     )
 
 
-_SCORE_COLUMNS = [
-    "account_id",
-    "company_name",
-    "owner_id",
-    "owner_name",
-    "churn_probability",
-    "probability_change_7d",
-    "risk_band",
-    "reason_1",
-    "reason_2",
-    "reason_3",
-    "offer_id",
-    "recommended_offer",
-    "offer_because",
-    "monthly_recurring_revenue",
-    "revenue_at_risk",
-    "currency",
-    "arm",
-    "model_version",
-]
+_SCORE_COLUMNS = (
+    *("account_id", "company_name", "owner_id", "owner_name", "churn_probability"),
+    *("probability_change_7d", "risk_band", "reason_1", "reason_2", "reason_3"),
+    *("offer_id", "recommended_offer", "offer_because", "monthly_recurring_revenue"),
+    *("revenue_at_risk", "currency", "arm", "model_version"),
+)
 _FEATURE_COLUMNS = ("plan", "industry", "seats", "account_age_days")
 _TEXTS = frozenset(
     column.name
@@ -504,9 +490,7 @@ _TEXTS = frozenset(
 )
 
 
-def _write_accounts(
-    marts: Marts, writer: _Writer, summary: dict[str, Any]
-) -> dict[str, Any]:
+def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
     """Write accounts, words and facets; return the bounds of the bands."""
     scores = marts.columns("churn_scores")
     features = marts.columns("account_features")

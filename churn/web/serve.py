@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import socket
 import sys
-from pathlib import Path
 
-from churn.config import UserError
+from churn.config import Project, UserError
 from churn.web.settings import PageSettings
 
 
@@ -14,7 +13,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     unix_socket: str | None = None,
-    folder: Path | None = None,
+    project: Project | None = None,
     max_requests: int = 64,
 ) -> None:
     """Serve the page until the process is stopped.
@@ -23,13 +22,13 @@ def serve(
         host: The address to listen on.
         port: The port to listen on.
         unix_socket: A Unix socket to listen on instead.
-        folder: The folder that relative paths of the stores start from.
+        project: The project whose scores are served; needed for the default stores.
         max_requests: Requests at the same time, beyond which the answer is 503.
 
     Raises:
         UserError: A setting is invalid or unsafe, or the address is in use.
     """
-    settings = PageSettings.from_environment(host, port, unix_socket, folder)
+    settings = PageSettings.from_environment(host, port, unix_socket, project)
     # Only here, because settings are checked faster than this is imported.
     import uvicorn
 

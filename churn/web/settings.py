@@ -8,64 +8,71 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from churn.config import UserError
+from churn.config import Project, UserError
 
-SERVING_FILE = "serving/serving.db"
-ACTIONS_FILE = "serving/actions.db"
+_EXAMPLE = "sqlite:///serving/churn.db or postgresql://user@host/database"
 
 
-def serving_url(folder: Path | None = None) -> sa.URL:
+def serving_url(project: Project | None = None) -> sa.URL:
     """Return the URL of the serving store.
 
     Args:
-        folder: The folder that a relative path starts from. Default: the current one.
+        project: The project whose scores are served; needed for the default.
 
     Returns:
-        ``CHURN_SERVING_URL``, by default an SQLite file in the folder.
+        ``CHURN_SERVING_URL``, by default the SQLite file ``serving/NAME.db`` in the
+        project's folder, where NAME is that of the DuckDB file or of the target.
 
     Raises:
-        UserError: It is no URL of SQLite or PostgreSQL.
+        UserError: It is no URL of SQLite or PostgreSQL, or there is no default.
     """
-    return _url("CHURN_SERVING_URL", SERVING_FILE, folder)
+    folder = project.work_dir if project else Path.cwd()
+    text = os.environ.get("CHURN_SERVING_URL")
+    if text:
+        return _parse_url("CHURN_SERVING_URL", text, folder)
+    if project is None:
+        raise UserError(
+            "There is no dbt project here: change to its folder, or set "
+            f"CHURN_SERVING_URL to the store that it publishes to, such as {_EXAMPLE}."
+        )
+    name = project.database.stem if project.adapter == "duckdb" else project.target
+    return sa.URL.create("sqlite", database=str(folder / "serving" / f"{name}.db"))
 
 
-def actions_url(folder: Path | None = None) -> sa.URL:
+def actions_url(serving: sa.URL) -> sa.URL:
     """Return the URL of the store of actions.
 
     Returns:
         ``CHURN_ACTIONS_URL``; by default the PostgreSQL database of the serving store,
-        or ``actions.db`` beside its SQLite file.
+        or a file ``NAME.actions.db`` beside its SQLite file ``NAME.db``.
 
     Raises:
         UserError: It is no URL of SQLite or PostgreSQL.
     """
-    if os.environ.get("CHURN_ACTIONS_URL"):
-        return _url("CHURN_ACTIONS_URL", ACTIONS_FILE, folder)
-    serving = serving_url(folder)
+    text = os.environ.get("CHURN_ACTIONS_URL")
+    if text:
+        return _parse_url("CHURN_ACTIONS_URL", text, Path.cwd())
     if serving.get_backend_name() == "postgresql":
         return serving
-    return serving.set(database=str(Path(serving.database or "").parent / "actions.db"))
-
-
-def _url(variable: str, default: str, folder: Path | None) -> sa.URL:
-    text = os.environ.get(variable) or f"sqlite:///{default}"
-    expected = (
-        f"set {variable} to a URL such as sqlite:///serving/serving.db or "
-        "postgresql://user@host/database."
+    return serving.set(
+        database=str(Path(str(serving.database)).with_suffix(".actions.db"))
     )
+
+
+def _parse_url(variable: str, text: str, folder: Path) -> sa.URL:
+    remedy = f"set {variable} to a URL such as {_EXAMPLE}."
     try:
         url = sa.make_url(text)
     except sa.exc.ArgumentError:
-        raise UserError(f"{variable} is not a database URL: {expected}") from None
+        raise UserError(f"{variable} is not a database URL: {remedy}") from None
     backend = url.get_backend_name()
     if backend == "postgresql":
         return url.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise UserError(f"{variable} is a database of type {backend}: {expected}")
+        raise UserError(f"{variable} is a database of type {backend}: {remedy}")
     if not url.database or url.database == ":memory:":
-        raise UserError(f"{variable} names no file: {expected}")
-    path = (folder or Path.cwd()) / Path(url.database).expanduser()
-    return url.set(database=str(path))
+        raise UserError(f"{variable} names no file: {remedy}")
+    return url.set(database=str(folder / Path(url.database).expanduser()))
 
 
 @dataclass(frozen=True)
@@ -115,7 +122,7 @@ class PageSettings:
         host: str = "127.0.0.1",
         port: int = 8000,
         unix_socket: str | None = None,
-        folder: Path | None = None,
+        project: Project | None = None,
     ) -> PageSettings:
         """Read the settings and check that they are safe.
 
@@ -142,9 +149,10 @@ class PageSettings:
                 "CHURN_CRM_URL must begin with https:// and contain {account_id} once, "
                 "such as https://example.my.salesforce.com/{account_id}."
             )
+        serving = serving_url(project)
         return cls(
-            serving=serving_url(folder),
-            actions=actions_url(folder),
+            serving=serving,
+            actions=actions_url(serving),
             host=host,
             port=port,
             unix_socket=unix_socket,

@@ -451,7 +451,8 @@ class PostgresSnapshots(Snapshots):
             pool_pre_ping=False,
             connect_args={
                 "options": f"-c search_path={schema.SERVING_SCHEMA} -c jit=off "
-                "-c plan_cache_mode=force_custom_plan -c default_transaction_read_only=on "
+                "-c plan_cache_mode=force_custom_plan "
+                "-c default_transaction_read_only=on "
                 f"-c statement_timeout={int(QUERY_SECONDS * 1000)}",
                 "connect_timeout": 5,
             },
