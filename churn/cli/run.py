@@ -42,8 +42,8 @@ def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
     """Build a demo company and show the result.
 
     Generates the company's files, loads them, runs `dbt build`, prints the summary and
-    publishes the scores to the web page. A second run finds nothing new to do. Works in the package's own project, also from
-    other folders.
+    publishes the scores to the web page. A second run finds nothing new to do. Works in
+    the package's own project, also from other folders.
     """
     from churn.cli.output import ProgressDisplay, print_text
     from churn.demo.run import DemoRun

@@ -44,7 +44,7 @@ from churn.web.actions import (
 )
 from churn.web.formats import Formats, formats_for
 from churn.web.freshness import freshness
-from churn.web.guard import Guard, Metrics
+from churn.web.guard import BodyTooLargeError, Guard, Metrics
 from churn.web.settings import PageSettings
 from churn.web.snapshot import Filters, Reader, SnapshotError, Snapshots, open_snapshots
 
@@ -889,6 +889,12 @@ class Page:
             request, 404, "No such page", "The address is not one of this page's."
         )
 
+    async def on_large_form(self, request: Request, _error: Exception) -> Response:
+        """Explain that a form is larger than it said."""
+        return self._message(
+            request, 413, "Not recorded", "The form is too large: shorten it."
+        )
+
     async def on_error(self, request: Request, _error: Exception) -> Response:
         """Explain that something went wrong here."""
         return self._message(
@@ -941,6 +947,7 @@ def create_app(
             sa.exc.OperationalError: page.on_database_error,
             404: page.on_missing_page,
             405: page.on_missing_page,
+            BodyTooLargeError: page.on_large_form,
             Exception: page.on_error,
         },
     )

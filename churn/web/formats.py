@@ -11,6 +11,7 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
+from babel.core import get_global
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
@@ -150,7 +151,8 @@ def _negotiate(accept_language: str) -> str:
         if territory is None:
             if locale.language == "en":
                 return DEFAULT_LOCALE
-            territory = locale.language.upper()
+            likely = get_global("likely_subtags").get(locale.language, "")
+            territory = likely.rpartition("_")[2]
         candidate = f"en_{territory}"
         if localedata.exists(candidate):
             return candidate

@@ -182,9 +182,6 @@ class Guard:
                 await _refuse(guarded_send, *problem)
             else:
                 await self._app(scope, _limited(receive), guarded_send)
-        except BodyTooLargeError:
-            if status == 500:
-                await _refuse(guarded_send, 413, "The form is too large: shorten it.")
         finally:
             seconds = time.perf_counter() - started
             route = scope.get("churn.route", "other")
@@ -253,7 +250,7 @@ class Guard:
 
 
 class BodyTooLargeError(Exception):
-    """Stop reading a request whose body is larger than it said."""
+    """Stop reading a request whose body is larger than allowed."""
 
 
 def _limited(receive: Receive) -> Receive:

@@ -179,7 +179,7 @@ def test_an_empty_older_or_smaller_snapshot_is_refused(
             return str(reader.meta["snapshot_id"])
 
     first = current()
-    with pytest.raises(UserError, match="churn_scores is empty.*current snapshot"):
+    with pytest.raises(UserError, match=r"churn_scores is empty.*current snapshot"):
         publish(project_of(write_marts(marts, accounts=0)), store)
     older = project_of(write_marts(marts, as_of=AS_OF - timedelta(days=1)))
     with pytest.raises(UserError, match="--allow-older"):
