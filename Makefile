@@ -72,6 +72,7 @@ serve: $(VENV)/base.stamp ## Serve the web page on http://127.0.0.1:8000
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests
+	@./scripts/install_chromium.sh
 	@$(BIN)/pytest
 
 .PHONY: trino

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.project import DbtProject
 
 # Each folder of tests is a layer and a marker.
-LAYERS = ("unit", "dbt", "spark", "athena")
+LAYERS = ("unit", "dbt", "spark", "athena", "browser")
 
 # Files with the slowest tests, by prefix.
 SLOWEST = ("test_spark_runs", "test_replay", "test_order_of_arrival")

@@ -187,6 +187,7 @@ class Page:
             "bands": BANDS,
             "bar": charts.bar,
             "account_url": account_url,
+            "name_of": name_of,
             "crm_url": self._crm_url,
             "query_of": lambda fields: urlencode(
                 {k: str(v) for k, v in fields.items() if v}
@@ -382,7 +383,7 @@ class Page:
         account = reader.account(action.account_id)
         return {
             "action": action,
-            "name": (account.company_name if account else None) or action.account_id,
+            "name": name_of(account, action.account_id),
         }
 
     def show_account(self, request: Request) -> Response:
@@ -957,6 +958,18 @@ def create_app(
 def formats_of(request: Request) -> Formats:
     """Return the formats for the request's browser."""
     return formats_for(request.scope["churn.headers"].get("accept-language", ""))
+
+
+def name_of(row: Any, account_id: str = "") -> str:
+    """Return an account's name; its id if it has none.
+
+    Args:
+        row: The account, or ``None`` if it is not scored.
+        account_id: Its id, if ``row`` is ``None``.
+    """
+    if row is None:
+        return account_id
+    return (row.company_name or "").strip() or row.account_id.strip() or "(no name)"
 
 
 def account_url(account_id: str, list_query: str = "") -> str:
