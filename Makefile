@@ -66,8 +66,13 @@ check-build: $(VENV)/dev.stamp
 		--target-path target/check --log-path target/check
 	@echo "The seeds are built and tested."
 
+.PHONY: serve
+serve: $(VENV)/base.stamp ## Serve the web page on http://127.0.0.1:8000
+	@$(BIN)/churn serve
+
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests
+	@./scripts/install_chromium.sh
 	@$(BIN)/pytest
 
 .PHONY: trino

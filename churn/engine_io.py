@@ -217,11 +217,16 @@ def existing_relation(dbt: Any, session: Any) -> Any | None:
             relation.filter("1 = 0").arrow()
         return relation
     except Exception as error:
-        # Engines raise different exception types, so compare the message.
-        message = str(error).lower()
-        if any(text in message for text in _NO_SUCH_TABLE):
+        if is_missing_table(error):
             return None
         raise
+
+
+def is_missing_table(error: Exception) -> bool:
+    """Return whether an engine's error says that a table does not exist."""
+    # Engines raise different exception types, so compare the message.
+    message = str(error).lower()
+    return any(text in message for text in _NO_SUCH_TABLE)
 
 
 def existing_rows(dbt: Any, session: Any) -> pd.DataFrame | None:

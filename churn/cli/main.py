@@ -43,6 +43,9 @@ COMMANDS = (
     "docs",
     "dictionary",
     "backfill",
+    "publish",
+    "serve",
+    "export-actions",
     "demo",
     "label-cost",
 )

@@ -41,14 +41,15 @@ from churn.cli.summary import show_summary
 def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
     """Build a demo company and show the result.
 
-    Generates the company's files, loads them, runs `dbt build` and prints the summary.
-    A second run finds nothing new to do. Works in the package's own project, also from
-    other folders.
+    Generates the company's files, loads them, runs `dbt build`, prints the summary and
+    publishes the scores to the web page. A second run finds nothing new to do. Works in
+    the package's own project, also from other folders.
     """
     from churn.cli.output import ProgressDisplay, print_text
     from churn.demo.run import DemoRun
     from churn.demo.settings import Settings
     from churn.operations.dbt_runner import run_dbt
+    from churn.web.publish import publish
 
     project = load_demo_project(ctx)
     demo = DemoRun(project, Settings(accounts=accounts, days=days, seed=seed))
@@ -78,5 +79,7 @@ def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
         )
     print_text("== 4/4 The result")
     show_summary(project)
+    published = publish(project)
+    print_text(f"{published} `churn serve` shows them.")
     print_text(f"Done in {time.monotonic() - started:.0f} seconds.")
     return 0

@@ -15,7 +15,8 @@ from churn.demo.settings import DAY_MS, Settings
 
 ACCOUNTS_HEADER = (
     "batch_date,loaded_at,account_id,company_name,industry,signup_date,plan,seats,"
-    "monthly_recurring_revenue,cancelled_service,new_customer"
+    "monthly_recurring_revenue,cancelled_service,new_customer,"
+    "owner_id,owner_name,currency"
 )
 CONTACTS_HEADER = "user_id,account_id,role,batch_date,loaded_at"
 INVOICES_HEADER = "invoice_id,account_id,invoice_date,due_date,amount,status,loaded_at"
@@ -92,7 +93,8 @@ def write_crm_batch(
         loaded_at = _timestamp(loaded_ms + copy * 2_400_000)
         head = f"{settings.day_text(day)},{loaded_at},"
         rows = [
-            f"{head}{columns},{cancelled_service[account]},{new_customer[account]}"
+            f"{head}{columns},{cancelled_service[account]},{new_customer[account]},"
+            f"{company.crm_tail[account]}"
             for account, columns in zip(accounts.tolist(), account_columns, strict=True)
         ]
         name = "accounts.csv.gz" if copy == 0 else "accounts-again.csv.gz"

@@ -30,6 +30,15 @@ PLAN_PRICE_PER_SEAT = np.array([14.0, 19.0, 27.0, 23.0])
 
 ROLES = ("owner", "buyer", "facility_manager", "finance", "employee")
 
+# The salespeople who own the accounts, by user id and name.
+OWNERS = (
+    ("a.meyer", "Anna Meyer"),
+    ("j.nowak", "Jan Nowak"),
+    ("l.garcia", "Lucía García"),
+    ("m.okafor", "Maya Okafor"),
+    ("t.lindberg", "Tove Lindberg"),
+)
+
 # Share of each of the five trackers among devices.
 TRACKER_SHARES = np.array([0.40, 0.25, 0.20, 0.10, 0.05])
 SERVER_TRACKER = 1
@@ -59,7 +68,8 @@ class Company:
     """All attributes of customers that do not change from day to day.
 
     Arrays with one element per account (``n_accounts``): ``account_id``, ``crm_head``
-    (its first CRM columns, up to ``signup_date``), ``industry``, ``signup_day`` (day
+    (its first CRM columns, up to ``signup_date``), ``crm_tail`` (its last CRM columns,
+    from ``owner_id``), ``industry``, ``signup_day`` (day
     number, negative before the first simulated day), ``plan``, ``seats``,
     ``price_factor``, ``base_log_hazard`` (log of the daily rate at which a neutral
     account starts to consider leaving), ``usual_mood`` (mean dissatisfaction),
@@ -73,6 +83,7 @@ class Company:
 
     account_id: list[str]
     crm_head: list[str]
+    crm_tail: list[str]
     industry: np.ndarray
     signup_day: np.ndarray
     plan: np.ndarray
@@ -195,6 +206,13 @@ def generate_company(settings: Settings) -> Company:
             f"{account},{csv_field(name)},{INDUSTRIES[kind]},{signup_date}"
             for account, name, kind, signup_date in zip(
                 account_id, names, industry.tolist(), signup_date, strict=True
+            )
+        ],
+        # Owners do not use random draws, so that all other data is independent of them.
+        crm_tail=[
+            f"{owner_id},{csv_field(owner_name)},EUR"
+            for owner_id, owner_name in (
+                OWNERS[number % len(OWNERS)] for number in range(accounts)
             )
         ],
         industry=industry.astype(np.int8),

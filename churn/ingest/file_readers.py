@@ -10,6 +10,7 @@ any character, not even quotes, is null.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 from collections.abc import Iterator
@@ -30,11 +31,13 @@ class RawTable:
         name: The table's name.
         pattern: Glob of its files, relative to the landing zone.
         columns: Names and DuckDB types of its columns, in order.
+        optional: Columns that are null if a file does not have them.
     """
 
     name: str
     pattern: str
     columns: dict[str, str]
+    optional: frozenset[str] = frozenset()
 
 
 RAW_TABLES: tuple[RawTable, ...] = (
@@ -58,7 +61,11 @@ RAW_TABLES: tuple[RawTable, ...] = (
             "monthly_recurring_revenue": "varchar",
             "cancelled_service": "varchar",
             "new_customer": "varchar",
+            "owner_id": "varchar",
+            "owner_name": "varchar",
+            "currency": "varchar",
         },
+        optional=frozenset({"owner_id", "owner_name", "currency"}),
     ),
     RawTable(
         "raw_contacts",
@@ -168,6 +175,8 @@ def read_csv(file: SourceFile, content: bytes) -> pa.Table:
     """
     columns = list(file.table.columns)
     text = decode(content).encode()
+    header = next(csv.reader([text.split(b"\n", 1)[0].decode()]), [])
+    required = [name for name in columns if name not in file.table.optional]
     try:
         rows = pa.csv.read_csv(
             io.BytesIO(text),
@@ -176,6 +185,8 @@ def read_csv(file: SourceFile, content: bytes) -> pa.Table:
             convert_options=pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(columns, pa.string()),
                 include_columns=columns,
+                # A missing optional column is null; a missing required one an error.
+                include_missing_columns=set(required) <= set(header),
                 null_values=[""],
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,

@@ -182,6 +182,12 @@ class _Loader:
             self.connection.execute(
                 f"create table if not exists {schema}.{table.name} ({columns})"
             )
+            # An earlier version created the table without them.
+            for name in sorted(table.optional):
+                self.connection.execute(
+                    f"alter table {schema}.{table.name} add column if not exists "
+                    f"{name} {table.columns[name]}"
+                )
         if not self._has_rows("loaded_files"):
             for table in RAW_TABLES:
                 if self._has_rows(table.name):

@@ -106,6 +106,9 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
             *["new_customer", "restarted_on", "restart_date", "reactivated_at"],
             *["reactivation_date", "is_new_customer", "resubscribed_at"],
         ],
+        "owner_id": ["owner_id", "account_manager_id", "ownerid"],
+        "owner_name": ["owner_name", "account_owner", "account_manager"],
+        "currency": ["currency", "currency_code", "currencyisocode"],
     },
     "contacts": {
         "user_id": [

@@ -1,8 +1,8 @@
 """Makes up the raw data of a small helpdesk vendor: ``python make_data.py``.
 
 Writes what such a company has: Segment events in gzip files, one extract of
-subscriptions per day, the users of its customers, and support tickets as Zendesk exports
-them. Customers use the product less before they leave; some change their plan.
+subscriptions per day, the users of its customers, and support tickets as Zendesk
+exports them. Customers use the product less before they leave; some change their plan.
 """
 
 from __future__ import annotations

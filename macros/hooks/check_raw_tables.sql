@@ -36,7 +36,11 @@
             {%- endfor -%}
             {#- Expressions are checked by the engine. -#}
             {%- for column in node.columns
-                  if (mapping.get(column, column) or '') | lower not in columns
+                  if (
+                      column in mapping
+                      or not node.columns[column].config.meta.get('optional')
+                  )
+                  and (mapping.get(column, column) or '') | lower not in columns
                   and modules.re.match(
                       '^[A-Za-z_][A-Za-z0-9_]*$',
                       (mapping.get(column, column) or '') | string

@@ -140,6 +140,12 @@
         {%- endif -%}
     {%- endfor -%}
 
+    {%- if not modules.re.match('^[A-Z]{3}$', var('currency') | string) -%}
+        {{ refuse_variable(
+            'currency', var('currency'), 'an ISO 4217 code such as EUR'
+        ) }}
+    {%- endif -%}
+
     {%- set share = var('min_batch_completeness') -%}
     {%- if share is not number or share is boolean or not 0 <= share <= 1 -%}
         {{ refuse_variable(

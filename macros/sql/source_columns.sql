@@ -8,7 +8,11 @@
 #}
 {% macro source_columns(table_name) -%}
 
-    {%- set mapping = column_mapping(table_name) -%}
+    {%- set mapping = {} -%}
+    {%- for column in absent_optional_columns(table_name) -%}
+        {%- do mapping.update({column: none}) -%}
+    {%- endfor -%}
+    {%- do mapping.update(column_mapping(table_name)) -%}
     {#- Empty while dbt parses and in unit tests, whose rows need no mapping. -#}
     {%- set columns = columns_of_source(table_name)
         if mapping and execute else [] -%}
@@ -39,6 +43,45 @@
     {%- endif -%}
     {%- do mapping.update(var(table_name ~ '_columns')) -%}
     {{ return(mapping) }}
+
+{% endmacro %}
+
+
+{#
+    Returns the columns with `meta.optional` in the YAML of a raw table that the
+    company's table does not have. Empty while dbt parses and in unit tests.
+#}
+{% macro absent_optional_columns(table_name) %}
+
+    {%- set optional = [] -%}
+    {%- for column in (columns_of_source(table_name) if execute else [])
+          if column.config.meta.get('optional') -%}
+        {%- do optional.append(column.name) -%}
+    {%- endfor -%}
+    {%- set absent = [] -%}
+    {%- set relation = load_relation(source_relation(table_name))
+        if optional else none -%}
+    {%- if relation -%}
+        {%- set existing = adapter.get_columns_in_relation(relation) -%}
+        {%- set names = existing | map(attribute='name') | map('lower') | list -%}
+        {%- for name in optional if name not in names -%}
+            {%- do absent.append(name) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(absent) }}
+
+{% endmacro %}
+
+
+{# Returns the relation of a raw table, whether or not it exists. #}
+{% macro source_relation(table_name) %}
+
+    {%- for node in graph.get('sources', {}).values()
+          if node.name == table_name -%}
+        {{ return(api.Relation.create(
+            database=node.database, schema=node.schema, identifier=node.identifier
+        )) }}
+    {%- endfor -%}
 
 {% endmacro %}
 

@@ -130,7 +130,7 @@ def combined_dates(rows: list[tuple[Value, Value, Value]]) -> tuple[Value, Value
     ends = [end for _, end, _ in is_readable if end is not None]
     restart_days = [r for *_, r in rows if isinstance(r, date)]
     active_since = [
-        end is None and (restart if isinstance(restart, date) else None)
+        (end is None and (restart if isinstance(restart, date) else None))
         or (signup if end is None and isinstance(signup, date) else None)
         or (restart if end is not None else date.min)
         for signup, end, restart in is_readable
@@ -305,7 +305,9 @@ def read_accounts(
             for position, column in enumerate(
                 ("signup_date", "cancelled_service", "new_customer")
             ):
-                texts = [v[position] for v in values if isinstance(v[position], Unreadable)]
+                texts = [
+                    v[position] for v in values if isinstance(v[position], Unreadable)
+                ]
                 if texts:
                     account.unreadable.add(f"{column}: {min(texts)}")
             days = [v[0] for v in values if isinstance(v[0], date)]
@@ -363,9 +365,7 @@ def simulate_account(account: Account, until: date) -> AccountHistory:
     cleared = {c.day for c in account.alive("cleared", "returned")}
     vanished = {c.day for c in account.alive("vanished")}
     for day in {c.day for c in account.claims if c.fate == "corrected"}:
-        fates = [
-            c.fate for c in account.claims if c.kind == "cancel" and c.day == day
-        ]
+        fates = [c.fate for c in account.claims if c.kind == "cancel" and c.day == day]
         # The first in the alphabet of the reasons is shown.
         if None not in fates and min(fates) == "corrected":
             history.issues.add(("corrected_cancellation", f"cancelled_service {day}"))

@@ -210,5 +210,15 @@ def _written(chance: random.Random, day: date) -> str | None:
             f"\u00a0{day.isoformat()}\t",
         ]
         * 20
-        + [None, "", "\\N", "NULL", "\r", "\u00a0", f"{day:%d/%m/%Y}", "soon", "2025-02-30"]
+        + [
+            None,
+            "",
+            "\\N",
+            "NULL",
+            "\r",
+            "\u00a0",
+            f"{day:%d/%m/%Y}",
+            "soon",
+            "2025-02-30",
+        ]
     )

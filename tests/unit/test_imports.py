@@ -27,7 +27,7 @@ ALLOWED = {
     "reports": {*ML, "reports"},
     "operations": OPERATIONS,
     "demo": {*OPERATIONS, "demo"},
-    "web": {*OPERATIONS, "web"},
+    "web": {*OPERATIONS, "web", "dbt_local_python"},
     "cli": {*OPERATIONS, "demo", "web", "cli"},
 }
 # The package of dbt Python models works in any project.

@@ -209,9 +209,7 @@ def test_reasons_are_natural_sentences(
         (None, "errors: not known"),
     ],
 )
-def test_a_phrase_can_name_one_and_several(
-    value: float | None, expected: str
-) -> None:
+def test_a_phrase_can_name_one_and_several(value: float | None, expected: str) -> None:
     """The phrases of `counted_events` have a singular and a plural."""
     phrase = "{value:error|errors} in the last 7 days"
     feature = Feature("errors_7d", "errors", "errors", phrase, phrase)

@@ -28,7 +28,10 @@ texts as (
         {{ parse_crm_text('cancelled_service') if has_outcomes
             else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as cancelled_service,
         {{ parse_crm_text('new_customer') if has_outcomes
-            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer
+            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer,
+        {{ parse_crm_text('owner_id') }} as owner_id,
+        {{ parse_crm_text('owner_name') }} as owner_name,
+        {{ parse_crm_text('currency') }} as currency
 
     from source
 
@@ -90,6 +93,9 @@ accounts as (
         restart_flag as is_new_customer,
         {%- endif %}
         new_customer is not null as has_restart_value,
+        owner_id,
+        owner_name,
+        upper(currency) as currency,
         {{ is_on_time_arrival('loaded_at', 'batch_date') }} as is_on_time,
 
         case

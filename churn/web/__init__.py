@@ -1,0 +1,1 @@
+"""The web page for sales and marketing: its serving snapshot, actions and pages."""

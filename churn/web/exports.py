@@ -1,0 +1,57 @@
+"""Exports of a list: CSV for people, JSON lines for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+COLUMNS = (
+    *("risk_rank", "account_id", "company_name", "owner_id", "owner_name"),
+    *("churn_probability", "probability_change_7d", "risk_band"),
+    *("reason_1", "reason_2", "reason_3"),
+    *("offer_id", "recommended_offer", "offer_because"),
+    *("revenue_at_risk", "currency", "arm", "model_version"),
+)
+# A spreadsheet takes a text that begins with one of these for a formula (OWASP ASVS
+# 1.2.10), also in their full-width forms and after spaces.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "＝", "＋", "－", "＠")
+
+
+def neutralise(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\x00", "")
+    stripped = text.lstrip(" \u00a0\u3000")
+    is_formula = stripped.startswith(_FORMULA_STARTS) or value.startswith("\x00")
+    return "'" + text if is_formula else text
+
+
+def as_csv(rows: Sequence[Any], as_of_date: str) -> bytes:
+    """Return rows as CSV (RFC 4180) in UTF-8 with a byte-order mark."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(["as_of_date", *COLUMNS])
+    for row in rows:
+        writer.writerow(
+            [as_of_date, *(neutralise(getattr(row, name)) for name in COLUMNS)]
+        )
+    return b"\xef\xbb\xbf" + text.getvalue().encode("utf-8", "replace")
+
+
+def as_json_lines(rows: Sequence[Any], as_of_date: str) -> bytes:
+    """Return rows as one JSON object per line, with their values unchanged."""
+    return b"".join(
+        json.dumps(
+            {
+                "as_of_date": as_of_date,
+                **{name: getattr(row, name) for name in COLUMNS},
+            },
+            ensure_ascii=False,
+        ).encode("utf-8", "replace")
+        + b"\n"
+        for row in rows
+    )

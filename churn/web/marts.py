@@ -1,0 +1,179 @@
+"""Read the marts of any target as streams of Arrow batches."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from churn.config import Project, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROWS_PER_BATCH = 50_000
+
+
+class Marts(ABC):
+    """The tables that dbt built, on one engine."""
+
+    @abstractmethod
+    def read(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its rows; times are in UTC, without a zone."""
+
+    @abstractmethod
+    def columns(self, table: str) -> list[str]:
+        """Return the columns of a table, empty if it does not exist."""
+
+    @abstractmethod
+    def name(self, table: str) -> str:
+        """Return the name of a table in queries."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Return whether a table has all of some columns."""
+        existing = self.columns(table)
+        return bool(existing) and set(columns) <= set(existing)
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """Return all rows of a small result."""
+        return [row for batch in self.read(query) for row in batch.to_pylist()]
+
+
+class DuckDBMarts(Marts):
+    """The marts in a DuckDB file."""
+
+    def __init__(self, project: Project) -> None:
+        self._connection = project.connect(read_only=True)
+        self._columns: dict[str, list[str]] = {}
+
+    def read(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its rows."""
+        yield from self._connection.sql(query).to_arrow_reader(ROWS_PER_BATCH)
+
+    def columns(self, table: str) -> list[str]:
+        """Return the columns of a table, empty if it does not exist."""
+        if table not in self._columns:
+            rows = self._connection.execute(
+                """select column_name from information_schema.columns
+                where list_contains(current_schemas(false), table_schema)
+                and table_name = ? order by ordinal_position""",
+                [table],
+            ).fetchall()
+            self._columns[table] = [name for (name,) in rows]
+        return self._columns[table]
+
+    def name(self, table: str) -> str:
+        """Return the name of a table: all schemas are on the search path."""
+        return table
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class AdapterMarts(Marts):
+    """The marts of another target, read through dbt's adapter for it."""
+
+    def __init__(self, project: Project) -> None:
+        self._schema = project.schema
+        self._columns: dict[str, list[str]] = {}
+        self._session, self._close = _session(project)
+
+    def read(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its rows."""
+        from churn.engine_io import as_batches
+
+        yield from as_batches(self._session.sql(query), rows=ROWS_PER_BATCH)
+
+    def columns(self, table: str) -> list[str]:
+        """Return the columns of a table, empty if it does not exist."""
+        if table not in self._columns:
+            from churn.engine_io import column_names, is_missing_table
+
+            try:
+                relation = self._session.sql(f"select * from {self.name(table)}")
+                self._columns[table] = column_names(relation)
+            except Exception as error:
+                # Engines raise different exception types for a missing table.
+                if not is_missing_table(error):
+                    raise
+                self._columns[table] = []
+        return self._columns[table]
+
+    def name(self, table: str) -> str:
+        """Return the name of a table with its schema, by dbt's layers."""
+        layer = {"stg": "_staging", "int": "_intermediate"}.get(table[:3], "")
+        return f"{self._schema}{layer}.{table}"
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._close()
+
+
+def open_marts(project: Project) -> Marts:
+    """Open the marts of a project's target.
+
+    Raises:
+        UserError: The database is missing, locked or on an unknown engine.
+    """
+    if project.adapter == "duckdb":
+        return DuckDBMarts(project)
+    if project.adapter in ("spark", "athena"):
+        return AdapterMarts(project)
+    raise UserError(
+        f"The target `{project.target}` is on {project.adapter}: publish from a target "
+        "on DuckDB, Spark or Athena."
+    )
+
+
+def _session(project: Project) -> tuple[Any, Any]:
+    """Return a session with ``sql`` for a target, and a function that closes it."""
+    from dbt.adapters.factory import get_adapter, register_adapter, reset_adapters
+    from dbt.config.runtime import RuntimeConfig
+    from dbt.flags import set_from_args
+    from dbt.mp_context import get_mp_context
+    from dbt_common.context import set_invocation_context
+
+    arguments = argparse.Namespace(
+        project_dir=str(project.project_dir),
+        profiles_dir=str(project.profiles_dir),
+        target=project.target,
+        profile=None,
+        threads=1,
+        vars={},
+        which="run",
+        REQUIRE_RESOURCE_NAMES_WITHOUT_SPACES=False,
+    )
+    set_invocation_context(os.environ)
+    set_from_args(arguments, {})
+    reset_adapters()
+    config = RuntimeConfig.from_args(arguments)
+    register_adapter(config, get_mp_context())
+    adapter = get_adapter(config)
+    adapter.acquire_connection("publish")
+    if project.adapter == "athena":
+        from dbt_local_python.athena import AthenaSession
+
+        session: Any = AthenaSession(adapter)
+    elif project.credentials.get("method") == "session":
+        from pyspark.sql import SparkSession
+
+        # The adapter starts the session with the profile's settings.
+        adapter.execute("select 1", fetch=True)
+        session = SparkSession.getActiveSession() or SparkSession.builder.getOrCreate()
+    else:
+        from dbt_local_python.spark_thrift import ThriftSession
+
+        session = ThriftSession(adapter)
+
+    def close() -> None:
+        adapter.cleanup_connections()
+
+    return session, close
