@@ -117,7 +117,6 @@ def test_python_m_churn_is_the_console_script() -> None:
             ["backfill", "--from=2025-01-02", "--to=2025-01-02", "--vars=[1]"],
             "is not a JSON object",
         ),
-        (["load"], "Missing argument 'DIR'"),
     ],
 )
 def test_wrong_use_exits_with_2_and_one_sentence(
