@@ -130,6 +130,7 @@ class _Listener:
         return self.on_message is not None
 
     def __call__(self, event: EventMsg) -> None:
+        # dbt's types of events are generated without their attributes.
         info: Any = event.info
         data: Any = event.data
         if info.name in _RESULTS and self.on_progress is not None:
