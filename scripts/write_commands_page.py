@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import click
@@ -62,9 +62,9 @@ def page() -> str:
     """Return the page."""
     context = click.Context(churn, info_name="churn")
     parts = [INTRODUCTION, "## Exit codes\n", exit_codes(), COMPLETION]
-    shared = {option.name for option in churn.params} - {"version", "help"}
+    shared = {str(option.name) for option in churn.params} - {"version", "help"}
     parts += ["## Shared options\n", "Before or after the command's name.\n"]
-    parts.append("\n".join(options(churn, context, set())) + "\n")
+    parts.append("\n".join(options(churn, context, ())) + "\n")
     for name in churn.list_commands(context):
         command = churn.get_command(context, name)
         if command is None:
@@ -77,7 +77,7 @@ def page() -> str:
             lines = list(options(command, inner, shared))
             if lines:
                 parts.append("\n".join(lines) + "\n")
-            if not shared <= {option.name for option in command.params}:
+            if not shared <= {str(option.name) for option in command.params}:
                 parts.append("Of the shared options, it has only `--debug`.\n")
     return "\n".join(parts)
 
@@ -89,12 +89,12 @@ def exit_codes() -> str:
 
 
 def options(
-    command: click.Command, context: click.Context, without: set[str | None]
+    command: click.Command, context: click.Context, without: Collection[str]
 ) -> Iterator[str]:
     """Yield a list entry for each option that is not in ``without``."""
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
-        if record is None or parameter.name in without or parameter.name == "help":
+        if record is None or parameter.name in {*without, "help"}:
             continue
         names, text = record
         text = re.sub(r"\s+", " ", text).strip()

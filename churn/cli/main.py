@@ -68,7 +68,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"churn.cli.{name.replace('-', '_')}")
-        return module.command
+        command: click.Command = module.command
+        return command
 
 
 @click.group(
@@ -105,8 +106,8 @@ class _Signals:
         """Handle Ctrl-C and SIGTERM, in the main thread only."""
         previous: dict[int, Any] = {}
         try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                previous[number] = signal.signal(number, self._stop)
+            for each in (signal.SIGINT, signal.SIGTERM):
+                previous[each] = signal.signal(each, self._stop)
         except ValueError:
             pass
         try:
@@ -199,7 +200,7 @@ def _sentence(error: BaseException, command: str) -> str:
     if config and isinstance(error, config.UserError):
         return str(error)
     if config and duckdb and isinstance(error, duckdb.Error):
-        return config.explain_database_error(error)
+        return str(config.explain_database_error(error))
     if isinstance(error, OSError) and error.strerror:
         name = f" {error.filename}" if error.filename else ""
         return f"{command} stopped:{name} {error.strerror}."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 # C0 and C1 controls, marks that reorder or hide text, surrogates, noncharacters.
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
@@ -91,11 +92,16 @@ def print_text(
     """
     from rich.text import Text
 
-    console = make_console()
     text = Text(safe_text(value, limit=10_000), style=style or "")
-    if not wrap:
-        console.print(Text(" " * indent) + text, soft_wrap=True)
-        return
+    if wrap:
+        _print_wrapped(make_console(), text, indent, hanging)
+    else:
+        make_console().print(Text(" " * indent) + text, soft_wrap=True)
+
+
+def _print_wrapped(console: Console, text: Text, indent: int, hanging: int) -> None:
+    from rich.text import Text
+
     first = Text(" " * indent)
     width = max(20, console.width - indent - hanging)
     lines = text.wrap(console, width) if text else [text]
@@ -240,8 +246,7 @@ class ProgressDisplay:
                 self._print(line)
 
     def _print(self, line: str) -> None:
-        from rich.padding import Padding
         from rich.text import Text
 
         text = Text(safe_text(line, limit=10_000))
-        self._console.print(Padding(text, (0, 0, 0, 3), expand=False))
+        _print_wrapped(self._console, text, indent=3, hanging=0)

@@ -128,7 +128,7 @@ class RiskyAccount:
         """Return the revenue at risk with its currency, or ``None``."""
         if self.revenue_at_risk is None:
             return None
-        return " ".join(filter(None, [f"{self.revenue_at_risk:,.0f}", self.currency]))
+        return f"{self.revenue_at_risk:,.0f} {self.currency or 'in revenue'}"
 
 
 @dataclass(frozen=True)
