@@ -16,9 +16,9 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks import clickstream, incremental, labels, model, tools, worth
+from benchmarks import clickstream, incremental, labels, model, page, tools, worth
 
-BENCHMARKS = ["clickstream", "tools", "incremental", "labels", "model", "worth"]
+BENCHMARKS = ["clickstream", "tools", "incremental", "labels", "model", "worth", "page"]
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PICTURE = Path(__file__).parent / "tools.png"
 VERSIONS = ["dbt-core", "dbt-duckdb", "xgboost-cpu", "polars", "pandas", "pyspark"]
@@ -102,6 +102,18 @@ def measure_selected() -> bool:
         help="accounts of each demo company of the benchmark of worth",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2, 3, 4])
+    parser.add_argument(
+        "--page-accounts",
+        type=int,
+        default=1_000_000,
+        help="accounts of the web page's benchmark",
+    )
+    parser.add_argument(
+        "--requests", type=int, default=1_000, help="requests per kind of page"
+    )
+    parser.add_argument(
+        "--publishes", type=int, default=100, help="publishes under load"
+    )
     parser.add_argument(
         "--batches-kept",
         type=int,
@@ -222,6 +234,9 @@ def measure_selected() -> bool:
             worth.measure(options.companies, options.seeds, options.scratch)
         )
         print("\n".join(worth.report(measured)))
+
+    if "page" in selected:
+        page.print_page(options.page_accounts, options.requests, options.publishes)
 
     return options.write
 

@@ -78,6 +78,9 @@ actions = sa.Table(
 )
 
 
+_NEWEST = sa.select(sa.func.max(actions.c.sequence))
+
+
 class ActionError(ValueError):
     """Report an action that cannot be recorded, in one sentence."""
 
@@ -217,7 +220,10 @@ class ActionStore:
                 if not path.exists():
                     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o640))
             with self._engine.begin() as connection:
-                if not self._is_sqlite:
+                if self._is_sqlite:
+                    # Another process may create the table at the same time.
+                    connection.exec_driver_sql("begin immediate")
+                else:
                     connection.exec_driver_sql(
                         f"select pg_advisory_xact_lock({_LOCK_KEY})"
                     )
@@ -266,9 +272,7 @@ class ActionStore:
         self.prepare()
         columns = [actions.c.sequence, *(actions.c[name] for name in _COLUMNS)]
         with self._engine.connect() as connection:
-            newest = connection.execute(
-                sa.select(sa.func.max(actions.c.sequence))
-            ).scalar()
+            newest = connection.execute(_NEWEST).scalar()
             if (newest or 0) <= self._read_through:
                 return
             rows = connection.execute(

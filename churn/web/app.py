@@ -45,6 +45,7 @@ from churn.web.actions import (
 from churn.web.formats import Formats, formats_for
 from churn.web.freshness import freshness
 from churn.web.guard import BodyTooLargeError, Guard, Metrics
+from churn.web.rows import account_url, band, change, list_rows, name_of
 from churn.web.settings import PageSettings
 from churn.web.snapshot import Filters, Reader, SnapshotError, Snapshots, open_snapshots
 
@@ -186,12 +187,11 @@ class Page:
             "sorts": SORTS,
             "bands": BANDS,
             "bar": charts.bar,
+            "band": band,
+            "change": change,
             "account_url": account_url,
             "name_of": name_of,
             "crm_url": self._crm_url,
-            "query_of": lambda fields: urlencode(
-                {k: str(v) for k, v in fields.items() if v}
-            ),
         }
         self._static = {
             path.name: (
@@ -304,11 +304,18 @@ class Page:
                 reader,
                 view=view,
                 rows=rows,
+                table_rows=list_rows(
+                    rows,
+                    latest,
+                    formats_of(request),
+                    self.clock().date(),
+                    urlencode(view.fields()),
+                    request.scope["churn.may_act"] and is_readable,
+                ),
                 is_cut=is_cut,
                 totals=totals,
                 newer=newer,
                 older=older,
-                latest=latest,
                 can_record=is_readable,
                 owners=reader.owners(),
                 offers=reader.offers(),
@@ -412,6 +419,7 @@ class Page:
             )
             history = self._history(sections, decisions)
             formats = formats_of(request)
+            weeks = _weeks(sections.get("sessions", []), reader.meta["as_of_date"])
             return self._render(
                 request,
                 "account.html",
@@ -435,14 +443,9 @@ class Page:
                     f"{formats.percent(row.churn_probability)}",
                     formats.date,
                 ),
-                weeks=_weeks(sections.get("sessions", []), reader.meta["as_of_date"]),
+                weeks=weeks,
                 week_chart=charts.week_chart(
-                    [
-                        (week, visits)
-                        for week, visits, *_ in _weeks(
-                            sections.get("sessions", []), reader.meta["as_of_date"]
-                        )
-                    ],
+                    [(week, visits) for week, visits, *_ in weeks],
                     "Visits per week",
                     formats.date,
                 ),
@@ -453,10 +456,6 @@ class Page:
                 form_id=new_form_id(),
                 done=self._done(request, reader),
                 back=_path_of(request),
-                offers={
-                    each["product_category"]: each["offer"]
-                    for each in reader.table("offers")
-                },
             )
 
     def _own_account(
@@ -523,7 +522,10 @@ class Page:
         return sorted(points.values(), key=lambda point: point.day)
 
     def _features(self, reader: Reader) -> dict[str, dict[str, Any]]:
-        return {row["feature"]: row for row in reader.table("feature_dictionary")}
+        return reader.cached(
+            "features",
+            lambda: {row["feature"]: row for row in reader.table("feature_dictionary")},
+        )
 
     def show_decision(self, request: Request) -> Response:
         """Show how a score was computed."""
@@ -958,24 +960,6 @@ def create_app(
 def formats_of(request: Request) -> Formats:
     """Return the formats for the request's browser."""
     return formats_for(request.scope["churn.headers"].get("accept-language", ""))
-
-
-def name_of(row: Any, account_id: str = "") -> str:
-    """Return an account's name; its id if it has none.
-
-    Args:
-        row: The account, or ``None`` if it is not scored.
-        account_id: Its id, if ``row`` is ``None``.
-    """
-    if row is None:
-        return account_id
-    return (row.company_name or "").strip() or row.account_id.strip() or "(no name)"
-
-
-def account_url(account_id: str, list_query: str = "") -> str:
-    """Return the address of an account's page."""
-    url = f"/account?id={quote(account_id, safe='')}"
-    return f"{url}&list={quote(list_query, safe='')}" if list_query else url
 
 
 def _path_of(request: Request) -> str:

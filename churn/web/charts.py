@@ -1,4 +1,4 @@
-"""Charts of the account's page as SVG, without styles, scripts or markup from data."""
+"""Charts of the account's page as SVG; every text from data goes through `escape`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 
 @dataclass(frozen=True)
@@ -55,74 +55,55 @@ def score_chart(
         return top + (1 - value / most) * (height - top - bottom)
 
     parts = [
-        Markup(
-            '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-        ).format(width, height, label)
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(label)}">'
     ]
     for bound, name in ((medium_from, "medium"), (high_from, "high")):
         if bound < most:
             parts.append(
-                Markup(
-                    '<line class="rule" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>'
-                    '<text x="{}" y="{:.1f}" class="tick end">{:.0f}%</text>'
-                    '<text x="{}" y="{:.1f}" class="tick">{} from here</text>'
-                ).format(
-                    *(left, width - right, y(bound), y(bound)),
-                    *(left - 5, y(bound) + 4, bound * 100),
-                    *(left + 4, y(bound) - 4, name),
-                )
+                f'<line class="rule" x1="{left}" x2="{width - right}" '
+                f'y1="{y(bound):.1f}" y2="{y(bound):.1f}"/>'
+                f'<text x="{left - 5}" y="{y(bound) + 4:.1f}" class="tick end">'
+                f"{bound * 100:.0f}%</text>"
+                f'<text x="{left + 4}" y="{y(bound) - 4:.1f}" class="tick">'
+                f"{name} from here</text>"
             )
     parts.append(
-        Markup('<line class="axis" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(
-            left, width - right, height - bottom, height - bottom
-        )
+        f'<line class="axis" x1="{left}" x2="{width - right}" '
+        f'y1="{height - bottom}" y2="{height - bottom}"/>'
     )
-    for day, anchor in (
-        ((first, ""), (last, " end")) if first != last else ((first, " mid"),)
-    ):
-        parts.append(
-            Markup('<text x="{:.1f}" y="{}" class="tick{}">{}</text>').format(
-                x(day), height - 10, anchor, format_date(day)
-            )
-        )
-    for day, name in actions:
-        parts.append(
-            Markup(
-                '<g class="action"><title>{}</title>'
-                '<line x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>'
-                '<path d="M{:.1f} {} l-5 -8 h10 z"/></g>'
-            ).format(
-                f"{format_date(day)}: {name}",
-                *(x(day), x(day), top, height - bottom),
-                *(x(day), top),
-            )
-        )
+    ends = [(first, ""), (last, " end")] if first != last else [(first, " mid")]
+    parts += [
+        f'<text x="{x(day):.1f}" y="{height - 10}" class="tick{anchor}">'
+        f"{escape(format_date(day))}</text>"
+        for day, anchor in ends
+    ]
+    parts += [
+        f'<g class="action"><title>{escape(f"{format_date(day)}: {name}")}</title>'
+        f'<line x1="{x(day):.1f}" x2="{x(day):.1f}" y1="{top}" '
+        f'y2="{height - bottom}"/><path d="M{x(day):.1f} {top} l-5 -8 h10 z"/></g>'
+        for day, name in actions
+    ]
     line = " ".join(f"{x(p.day):.1f},{y(p.probability):.1f}" for p in points)
-    parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
+    parts.append(f'<polyline class="line" points="{line}"/>')
     model = None
     for point in points:
         text = f"{format_date(point.day)}: {point.probability:.1%}"
+        kind, radius = "given", 3.5
         if not point.is_given:
+            kind, radius = "replayed", 2
             text += ", today's model on the data of that day"
-        kind = "given" if point.is_given else "replayed"
-        if point.is_given and model not in (None, point.model):
+        elif model not in (None, point.model):
+            kind = "given new-model"
             text += f", new model {point.model}"
-            kind += " new-model"
         model = point.model if point.is_given else model
         parts.append(
-            Markup(
-                '<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title>'
-                "</circle>"
-            ).format(
-                kind,
-                x(point.day),
-                y(point.probability),
-                3.5 if point.is_given else 2,
-                text,
-            )
+            f'<circle class="{kind}" cx="{x(point.day):.1f}" '
+            f'cy="{y(point.probability):.1f}" r="{radius}">'
+            f"<title>{escape(text)}</title></circle>"
         )
-    parts.append(Markup("</svg>"))
-    return Markup("").join(parts)
+    parts.append("</svg>")
+    return Markup("".join(parts))
 
 
 def week_chart(
@@ -143,34 +124,23 @@ def week_chart(
     most = max(max(count for _, count in weeks), 1)
     step = width / max(len(weeks), 12)
     parts = [
-        Markup(
-            '<svg class="chart bars" viewBox="0 0 {} {}" role="img" aria-label="{}">'
-        ).format(width, height, label)
+        f'<svg class="chart bars" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(label)}">'
     ]
     for position, (week, count) in enumerate(weeks):
-        size = count / most * (height - bottom - 4)
+        size = max(count / most * (height - bottom - 4), 1)
+        title = escape(f"week of {format_date(week)}: {count} visits")
         parts.append(
-            Markup(
-                '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
-                "<title>{}</title></rect>"
-            ).format(
-                position * step + 1,
-                height - bottom - max(size, 1),
-                step - 2,
-                max(size, 1),
-                f"week of {format_date(week)}: {count} visits",
-            )
+            f'<rect x="{position * step + 1:.1f}" y="{height - bottom - size:.1f}" '
+            f'width="{step - 2:.1f}" height="{size:.1f}"><title>{title}</title></rect>'
         )
     parts.append(
-        Markup(
-            '<text x="0" y="{}" class="tick">{}</text>'
-            '<text x="{:.1f}" y="{}" class="tick end">{}</text></svg>'
-        ).format(
-            *(height - 2, format_date(weeks[0][0])),
-            *(len(weeks) * step, height - 2, format_date(weeks[-1][0])),
-        )
+        f'<text x="0" y="{height - 2}" class="tick">'
+        f"{escape(format_date(weeks[0][0]))}</text>"
+        f'<text x="{len(weeks) * step:.1f}" y="{height - 2}" class="tick end">'
+        f"{escape(format_date(weeks[-1][0]))}</text></svg>"
     )
-    return Markup("").join(parts)
+    return Markup("".join(parts))
 
 
 def bar(value: float, most: float) -> Markup:
@@ -181,5 +151,6 @@ def bar(value: float, most: float) -> Markup:
     return Markup(
         '<svg class="bar" viewBox="0 0 200 14" aria-hidden="true">'
         '<line x1="100" x2="100" y1="0" y2="14"/>'
-        '<rect class="{}" x="{:.1f}" y="2" width="{:.1f}" height="10" rx="1"/></svg>'
-    ).format(kind, start, size)
+        f'<rect class="{kind}" x="{start:.1f}" y="2" width="{size:.1f}" height="10" '
+        'rx="1"/></svg>'
+    )

@@ -38,8 +38,6 @@ HISTORY_DAYS = 182
 # Increase in seven days from which an account counts as rising.
 RISING_FROM = 0.02
 ROWS_PER_INSERT = 20_000
-# Key of the advisory lock in PostgreSQL: readers share it, the swap holds it alone.
-LOCK_KEY = 0x636875726E
 
 
 @dataclass(frozen=True)
@@ -258,7 +256,7 @@ class _SQLiteStore(_Store):
         engine = open_sqlite(self.path)
         try:
             with engine.connect() as connection:
-                return read_meta(connection)
+                return schema.read_meta(connection)
         except sa.exc.DatabaseError:
             # A snapshot that cannot be read is no reason to keep it.
             return None
@@ -394,7 +392,7 @@ class _PostgresStore(_Store):
         with self._connect() as connection:
             if not _has_schema(connection, schema.SERVING_SCHEMA):
                 return None
-            return read_meta(
+            return schema.read_meta(
                 connection.execution_options(
                     schema_translate_map={None: schema.SERVING_SCHEMA}
                 )
@@ -409,13 +407,14 @@ class _PostgresStore(_Store):
         )
         with self._connect() as connection:
             # One publish at a time; the lock ends with the connection.
-            connection.exec_driver_sql(f"select pg_advisory_lock({LOCK_KEY + 1})")
+            key = schema.LOCK_KEY
+            connection.exec_driver_sql(f"select pg_advisory_lock({key + 1})")
             connection.exec_driver_sql(f"drop schema if exists {new} cascade")
             connection.exec_driver_sql(f"create schema {new}")
             yield _PostgresWriter(connection)
             connection.commit()
             # No reader is between two queries of one page during the swap.
-            connection.exec_driver_sql(f"select pg_advisory_xact_lock({LOCK_KEY})")
+            connection.exec_driver_sql(f"select pg_advisory_xact_lock({key})")
             connection.exec_driver_sql(f"drop schema if exists {previous} cascade")
             if _has_schema(connection, serving):
                 connection.exec_driver_sql(
@@ -432,12 +431,6 @@ def _has_schema(connection: sa.Connection, name: str) -> bool:
 def _store(url: sa.URL) -> _Store:
     is_sqlite = url.get_backend_name() == "sqlite"
     return _SQLiteStore(url) if is_sqlite else _PostgresStore(url)
-
-
-def read_meta(connection: sa.Connection) -> dict[str, Any]:
-    """Return the values of a snapshot's ``meta``."""
-    rows = connection.execute(sa.select(schema.meta.c.key, schema.meta.c.value))
-    return {key: json.loads(value) for key, value in rows}
 
 
 # ---- Content -----------------------------------------------------------------

@@ -7,8 +7,10 @@ section, with a line per row and tabs between fields.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +21,9 @@ SCHEMA_VERSION = 1
 SERVING_SCHEMA = "churn_serving"
 NEW_SCHEMA = "churn_serving_new"
 PREVIOUS_SCHEMA = "churn_serving_previous"
+
+# Key of the advisory lock in PostgreSQL: readers share it, the swap holds it alone.
+LOCK_KEY = 0x636875726E
 
 metadata = sa.MetaData()
 
@@ -148,3 +153,9 @@ def name_key(name: str | None) -> str:
     if not text.isascii():
         text = text.translate(_LETTERS)
     return _NOT_WORD.sub(" ", text).replace("_", " ").strip()
+
+
+def read_meta(connection: sa.Connection) -> dict[str, Any]:
+    """Return the values of a snapshot's ``meta``."""
+    rows = connection.execute(sa.select(meta.c.key, meta.c.value))
+    return {key: json.loads(value) for key, value in rows}

@@ -8,8 +8,8 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,13 @@ from churn.web import schema
 
 # Seconds after which a query is interrupted.
 QUERY_SECONDS = 2.0
+# Owners that a list offers to choose from.
+MAX_OWNERS = 50
+# Values that are kept for one snapshot.
+MAX_CACHED = 1_000
+
+Cache = dict[Any, Any]
+_Opened = tuple[sa.Engine, dict[str, Any], Cache]
 
 
 class SnapshotError(Exception):
@@ -43,8 +50,8 @@ def open_sqlite(path: Path) -> sa.Engine:
             f"file:{quoted}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
         connection.execute("pragma query_only=1")
-        connection.execute("pragma mmap_size=268435456")
-        connection.execute("pragma cache_size=-8192")
+        # The kernel caches the file; a page cache for each connection would not pay.
+        connection.execute("pragma cache_size=-2048")
         deadline = _Deadline()
         connection.set_progress_handler(deadline.is_over, 20_000)
         deadlines[id(connection)] = deadline
@@ -118,14 +125,31 @@ _NOT_CONTROL = "(arm is null or arm <> 'control')"
 
 
 class Reader:
-    """Queries on one snapshot, all on one connection."""
+    """Queries on one snapshot, all on one connection.
 
-    def __init__(self, connection: sa.Connection, meta: dict[str, Any]) -> None:
+    Args:
+        connection: The connection.
+        meta: The snapshot's ``meta``.
+        cache: What earlier readers of the same snapshot computed.
+    """
+
+    def __init__(
+        self, connection: sa.Connection, meta: dict[str, Any], cache: Cache
+    ) -> None:
         self._connection = connection
         self.meta = meta
+        self._cache = cache
 
     def _rows(self, sql: str, **values: Any) -> Sequence[sa.Row]:
         return self._connection.execute(_statement(sql), values).all()
+
+    def cached(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """Return a value that depends on the snapshot only, computed once."""
+        if key not in self._cache:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[key] = compute()
+        return self._cache[key]
 
     def accounts(
         self,
@@ -181,6 +205,10 @@ class Reader:
 
     def totals(self, filters: Filters) -> dict[str, Any]:
         """Return count, controls and money at risk by currency of a list."""
+        key = ("totals", replace(filters, sort="revenue"))
+        return self.cached(key, lambda: self._totals(filters))
+
+    def _totals(self, filters: Filters) -> dict[str, Any]:
         where, values = ["true"], {}
         for column, value in (
             ("owner_id", filters.owner_id),
@@ -205,10 +233,13 @@ class Reader:
 
     def owners(self) -> list[dict[str, Any]]:
         """Return the owners by money at risk, with their number of accounts."""
+        return self.cached("owners", self._owners)
+
+    def _owners(self) -> list[dict[str, Any]]:
         rows = self._rows(
             "select owner_id, max(owner_name), sum(accounts), sum(revenue_at_risk) "
             "from facets where owner_id is not null group by owner_id "
-            "order by 4 desc, 1 limit 200"
+            f"order by 4 desc, 1 limit {MAX_OWNERS}"
         )
         return [
             {"owner_id": row[0], "owner_name": row[1] or row[0], "accounts": row[2]}
@@ -217,10 +248,16 @@ class Reader:
 
     def offers(self) -> list[str]:
         """Return the ids of the offers."""
-        rows = self._rows(
-            "select distinct offer_id from facets where offer_id is not null order by 1"
+        return self.cached(
+            "offers",
+            lambda: [
+                row[0]
+                for row in self._rows(
+                    "select distinct offer_id from facets where offer_id is not null "
+                    "order by 1"
+                )
+            ],
         )
-        return [row[0] for row in rows]
 
     def account(self, account_id: str) -> sa.Row | None:
         """Return one account, or ``None``."""
@@ -295,7 +332,9 @@ class Reader:
             else:
                 is_cut = len(rows) > scanned
                 ranks = {row[0] for row in rows[:scanned]}
-        found = list(self._by_ranks(sorted(ranks)[:500]))
+        # Several terms, or another owner, leave out some of them.
+        is_filtered = len(terms) > 1 or owner_id is not None
+        found = list(self._by_ranks(sorted(ranks)[: 500 if is_filtered else limit + 1]))
         if len(terms) > 1:
             found = [row for row in found if _matches(row.company_name, terms)]
         stripped = text.strip()
@@ -358,8 +397,12 @@ class Reader:
 
     def table(self, name: str) -> list[dict[str, Any]]:
         """Return the rows of a small table, empty if it was not published."""
-        body = self.document(name)
-        return json.loads(body) if body is not None else []
+
+        def compute() -> list[dict[str, Any]]:
+            body = self.document(name)
+            return json.loads(body) if body is not None else []
+
+        return self.cached(("table", name), compute)
 
 
 def _matches(name: str | None, terms: Sequence[str]) -> bool:
@@ -393,32 +436,33 @@ class SQLiteSnapshots(Snapshots):
         self._key: tuple[int, int, int] | None = None
         self._engine: sa.Engine | None = None
         self._meta: dict[str, Any] = {}
+        self._cache: Cache = {}
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Reader]:
         """Open the current snapshot; another one may be published meanwhile."""
-        engine, meta = self._current()
+        engine, meta, cache = self._current()
         with engine.connect() as connection:
-            yield Reader(connection, meta)
+            yield Reader(connection, meta, cache)
 
-    def _current(self) -> tuple[sa.Engine, dict[str, Any]]:
+    def _current(self) -> _Opened:
         try:
             status = self._path.stat()
         except FileNotFoundError:
             if self._engine is not None:
-                return self._engine, self._meta
+                return self._engine, self._meta, self._cache
             raise SnapshotError("missing", f"There is no {self._path}.") from None
         except OSError as error:
             raise SnapshotError("unreadable", str(error)) from None
         key = (status.st_dev, status.st_ino, status.st_mtime_ns)
         if key == self._key and self._engine is not None:
-            return self._engine, self._meta
+            return self._engine, self._meta, self._cache
         with self._lock:
             if key == self._key and self._engine is not None:
-                return self._engine, self._meta
+                return self._engine, self._meta, self._cache
             return self._reopen(key)
 
-    def _reopen(self, key: tuple[int, int, int]) -> tuple[sa.Engine, dict[str, Any]]:
+    def _reopen(self, key: tuple[int, int, int]) -> _Opened:
         engine = open_sqlite(self._path)
         try:
             with engine.connect() as connection:
@@ -427,17 +471,17 @@ class SQLiteSnapshots(Snapshots):
             engine.dispose()
             if self._engine is not None:
                 # The last readable snapshot goes on; the file is tried again.
-                return self._engine, self._meta | {"is_unreadable": True}
+                return self._engine, self._meta | {"is_unreadable": True}, self._cache
             if isinstance(error, SnapshotError):
                 raise
             raise SnapshotError(
                 "unreadable", f"{self._path} cannot be read: {error.orig}"
             ) from None
         previous, self._engine, self._meta = self._engine, engine, meta
-        self._key = key
+        self._key, self._cache = key, {}
         if previous is not None:
             previous.dispose()
-        return engine, meta
+        return engine, meta, self._cache
 
 
 class PostgresSnapshots(Snapshots):
@@ -459,12 +503,11 @@ class PostgresSnapshots(Snapshots):
         )
         self._key: Any = None
         self._meta: dict[str, Any] = {}
+        self._cache: Cache = {}
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Reader]:
         """Open the current snapshot; a swap waits until the reader is closed."""
-        from churn.web.publish import LOCK_KEY
-
         try:
             connection = self._engine.connect()
         except sa.exc.OperationalError as error:
@@ -473,14 +516,14 @@ class PostgresSnapshots(Snapshots):
         with connection:
             try:
                 connection.exec_driver_sql(
-                    f"select pg_advisory_xact_lock_shared({LOCK_KEY})"
+                    f"select pg_advisory_xact_lock_shared({schema.LOCK_KEY})"
                 )
                 key = connection.exec_driver_sql(
                     "select value from meta where key = 'snapshot_id'"
                 ).scalar_one()
                 if key != self._key:
                     self._meta = _checked_meta(connection)
-                    self._key = key
+                    self._key, self._cache = key, {}
             except sa.exc.ProgrammingError:
                 raise SnapshotError(
                     "missing", f"There is no schema {schema.SERVING_SCHEMA}."
@@ -488,13 +531,11 @@ class PostgresSnapshots(Snapshots):
             except sa.exc.DBAPIError as error:
                 reason = str(error.orig).strip().splitlines()[0]
                 raise SnapshotError("unreadable", reason) from None
-            yield Reader(connection, self._meta)
+            yield Reader(connection, self._meta, self._cache)
 
 
 def _checked_meta(connection: sa.Connection) -> dict[str, Any]:
-    from churn.web.publish import read_meta
-
-    meta = read_meta(connection)
+    meta = schema.read_meta(connection)
     if meta.get("schema_version") != schema.SCHEMA_VERSION:
         raise SnapshotError(
             "version",
