@@ -98,7 +98,8 @@ class Feature:
         compares = any("_prior_" in name for name in _fields(phrase))
         if median is None or not form or form.startswith("+") or compares:
             return ""
-        return f" (usually {_Number(median):{form}})"
+        # The phrase has named what is counted.
+        return f" (usually {_Number(median):{'.0f' if '|' in form else form}})"
 
     def _format(self, phrase: str, columns: Columns, chosen: np.ndarray) -> np.ndarray:
         """Format a phrase with the values of the chosen accounts."""

@@ -24,7 +24,8 @@ TRANSITION_TEXTS = {
     "never_started": "cancelled without a start; a data issue",
     "before_signup": "dated before the signup; no change, a data issue",
     "corrected_signup": "a signup date that another batch corrects; a data issue",
-    "only_on_time": "only in a batch that is no longer accepted",
+    "withdrawn": "withdrawn by a later batch before it took effect",
+    "corrected": "replaced by a later batch soon after; a data issue",
 }
 
 

@@ -175,7 +175,12 @@ def test_models_agree_with_the_brute_force_computation(project: DbtProject) -> N
     assert sum(churned is True for *_, churned in labels) > 100
     # Late outcomes count in labels, but not in features.
     late = project.query(
-        """select count(*) from int_subscription_events
-        where first_known_on_time_in_batch is null"""
+        """select count(*) from (
+            select account_id, source_column, event_date
+            from int_subscription_event_versions where batch_scope = 'all'
+            except
+            select account_id, source_column, event_date
+            from int_subscription_event_versions where batch_scope = 'on_time'
+        )"""
     )[0][0]
     assert late > 20

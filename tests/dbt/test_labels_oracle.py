@@ -164,8 +164,8 @@ def combined_flags(rows: list[tuple[Value, Value, Value]]) -> tuple[Value, Value
     return is_cancelled, is_new
 
 
-def lies_between(day: date, one: date, other: date) -> bool:
-    """Return whether a restart lies between two cancellations of different dates.
+def is_between(day: date, one: date, other: date) -> bool:
+    """Return whether a restart is between two cancellations of different dates.
 
     On one date, a cancellation comes before a restart.
     """
@@ -202,7 +202,7 @@ def take_dates(
             elif old and cancellation is not None:
                 shown_since = max(old.known, old.day)
                 has_restart = any(
-                    lies_between(each.day, old.day, cancellation)
+                    is_between(each.day, old.day, cancellation)
                     for each in account.alive("restart", "cleared")
                 )
                 if (batch - shown_since).days <= grace and not has_restart:
@@ -250,7 +250,7 @@ def take_flags(
 def open_vanishings(account: Account) -> set[date]:
     """Return the batches from which an account vanished while it was a customer.
 
-    The latest date that was known then decides, unless it lies before the signup.
+    The latest date that was known then decides, unless it is before the signup.
     """
     signup = min(account.signups, default=date.min)
     order = ["cancel", "restart", "cleared"]

@@ -142,8 +142,11 @@ def test_every_current_subscriber_has_a_score_with_a_reason(
     )
     # Accounts with a late cancellation were still customers on that morning.
     late = streaming.frame(
-        """select account_id from int_subscription_events
-        where first_known_on_time_in_batch is null"""
+        """select account_id, source_column, event_date
+        from int_subscription_event_versions where batch_scope = 'all'
+        except
+        select account_id, source_column, event_date
+        from int_subscription_event_versions where batch_scope = 'on_time'"""
     )
     scored = set(scores["account_id"])
     assert len(scored) == len(scores) > 100

@@ -214,4 +214,7 @@ def test_a_phrase_can_name_one_and_several(value: float | None, expected: str) -
     phrase = "{value:error|errors} in the last 7 days"
     feature = Feature("errors_7d", "errors", "errors", phrase, phrase)
     batch = pa.RecordBatch.from_pydict({"errors_7d": pa.array([value], pa.float64())})
-    assert feature.phrases(Columns(batch), 0.0)[0] == expected
+    assert feature.phrases(Columns(batch), None)[0] == expected
+    if value is not None:
+        usual = feature.phrases(Columns(batch), 2.0)[0]
+        assert usual == f"{expected} (usually 2)"

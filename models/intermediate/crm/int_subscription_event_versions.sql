@@ -142,7 +142,7 @@ restarts as (
 ),
 
 -- A cancellation that has come and is empty again is a restart, unless the row has
--- one. It is withdrawn if the cell gets a date again that lies before it.
+-- one. It is withdrawn if the cell gets a date again that is not after it.
 cleared_cancellations as (
 
     select

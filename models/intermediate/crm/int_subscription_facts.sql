@@ -45,8 +45,8 @@ timed_versions as (
         subscription_id,
         account_id,
         loaded_at,
-        case when is_counted then start_date end as start_date,
-        case when is_counted then end_date end as end_date,
+        case when is_paid_plan then start_date end as start_date,
+        case when is_paid_plan then end_date end as end_date,
         case
             when cast(loaded_at as date) = first_load_date then start_date
             else {{ load_date }}

@@ -6,7 +6,7 @@ versions as (
 
     select * from {{ ref('stg_billing__subscription_versions') }}
 
-    where reject_reason is null and loaded_at is not null and is_counted
+    where reject_reason is null and loaded_at is not null and is_paid_plan
 
 ),
 

@@ -57,7 +57,7 @@ versions as (
                 ''
             ),
             true
-        ) as is_counted,
+        ) as is_paid_plan,
         case
             when start_date is null then 'unreadable_start'
             when end_date is null and ended_at_text is not null

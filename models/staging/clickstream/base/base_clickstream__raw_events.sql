@@ -18,7 +18,7 @@ raw_events as (
     select
         {{ 'payload' if var('raw_event_files') is not none
             else payload_as_text(source('clickstream', 'raw_events')) }} as payload,
-        received_at,
+        {{ plausible_arrival('received_at') }} as received_at,
         source_file
 
     from source
