@@ -250,6 +250,8 @@ class _Checker:
         """Return the expression of each column that the models read."""
         source = self.runner.sources.get(table)
         mapping = self.runner.macros["column_mapping"](table)
+        absent = self.runner.macros["absent_optional_columns"](table)
+        mapping = {**dict.fromkeys(absent), **mapping}
         columns: dict[str, str | None] = {}
         for name in source.columns if source else {}:
             expression = mapping.get(name, name)

@@ -51,6 +51,7 @@ class _Relation(str):
     """A quoted relation name with the attributes that macros read."""
 
     identifier: str
+    is_view = False
 
     def __new__(cls, name: str, quoted: str | None = None) -> _Relation:
         relation = super().__new__(cls, quoted or sql_identifier(name))
@@ -206,7 +207,14 @@ class ModelRunner:
             ),
             "api": SimpleNamespace(
                 Relation=SimpleNamespace(
-                    create=lambda **parts: _Relation(str(parts["identifier"]))
+                    create=lambda **parts: _Relation(
+                        str(parts["identifier"]),
+                        ".".join(
+                            sql_identifier(str(parts[part]))
+                            for part in ("database", "schema", "identifier")
+                            if parts.get(part)
+                        ),
+                    )
                 )
             ),
             "builtins": SimpleNamespace(ref=_Relation),
@@ -275,18 +283,24 @@ class ModelRunner:
 
     def _source(self, source: str, table: str) -> _Relation:
         del source
-        schema = str(self.variables.get("raw_schema", "raw"))
-        database = self.variables.get("raw_database") or self.database
-        name = str(self.variables.get(f"{table}_table", table))
-        parts = [*([str(database)] if database else []), schema, name]
-        return _Relation(name, ".".join(map(sql_identifier, parts)))
+        parts = self._source_parts(table)
+        names = [name for name in parts.values() if name]
+        return _Relation(parts["identifier"], ".".join(map(sql_identifier, names)))
+
+    def _source_parts(self, table: str) -> dict[str, str]:
+        """Return database, schema and name of a raw table, as the variables say."""
+        return {
+            "database": str(self.variables.get("raw_database") or self.database),
+            "schema": str(self.variables.get("raw_schema", "raw")),
+            "identifier": str(self.variables.get(f"{table}_table", table)),
+        }
 
     def _load_relation(self, relation: Any) -> Any:
         try:
             self.connection.execute(f"describe {relation}")
         except duckdb.Error:
             return None
-        return SimpleNamespace(is_view=False, name=str(relation))
+        return relation
 
     def _columns_of(self, relation: Any) -> list[Any]:
         return [
@@ -325,7 +339,9 @@ class ModelRunner:
                 nodes[model["name"]] = _Node(model, "model")
             for source in content.get("sources", []):
                 for table in source.get("tables", []):
-                    sources[table["name"]] = _Node(table, "source")
+                    node = _Node(table, "source")
+                    node |= self._source_parts(table["name"])
+                    sources[table["name"]] = node
         return nodes, sources
 
     def _seed_path(self, name: str) -> Path | None:
@@ -359,12 +375,21 @@ class _Namespace:
         return self._find(name)
 
 
+# What dbt gives each column of the YAML.
+_COLUMN_DEFAULTS: dict[str, Any] = {
+    "data_type": None,
+    "description": "",
+    "config": {"meta": {}},
+    "meta": {},
+}
+
+
 class _Node(dict[str, Any]):
     """A model or source of the YAML, as dbt's graph shows it."""
 
     def __init__(self, content: Mapping[str, Any], resource_type: str) -> None:
         columns = {
-            column["name"]: _attributes({"data_type": None, **column})
+            column["name"]: _attributes({**_COLUMN_DEFAULTS, **column})
             for column in content.get("columns", [])
         }
         super().__init__(content, resource_type=resource_type, columns=columns)

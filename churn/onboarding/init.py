@@ -320,6 +320,10 @@ class _Onboarding:
                 variables[switch] = name in mappings
         for name, mapping in mappings.items():
             self._set_columns(name, mapping, result)
+        if "subscriptions" in mappings and "accounts" not in mappings:
+            # The extract of subscriptions lists the accounts, too.
+            variables["raw_accounts_table"] = TABLES["subscriptions"][0]
+            self._set_accounts_from_subscriptions()
         self._set_cancellations(mappings, result)
         self._ask_about_page_views(result)
         draft.categories = self._categories(events)
@@ -582,6 +586,17 @@ class _Onboarding:
             result.notes.append(f"{name}: {_ON_TIME_NOTE}.")
         self.draft.variables[f"{table}_columns"] = columns
 
+    def _set_accounts_from_subscriptions(self) -> None:
+        columns, total = self.tables["subscriptions"]
+        found = recognise_table("accounts", [each.path for each in columns])
+        mapping = map_table("accounts", columns, total, found[1] if found else None)
+        ours = self.draft.variables["raw_subscriptions_columns"]
+        self._set_columns("accounts", mapping, InitResult(self.folder))
+        accounts = self.draft.variables["raw_accounts_columns"]
+        accounts["account_id"] = ours["account_id"]
+        accounts["signup_date"] = ours["started_at"]
+        accounts["cancelled_service"] = accounts["new_customer"] = None
+
     # ---- Cancellations -------------------------------------------------------
 
     def _set_cancellations(
@@ -690,7 +705,7 @@ def _expression(
         return f"try_cast({name} as double) / 100"
     found = mapping.formats.get(column)
     time_format = found.formats[0] if found else None
-    is_typed = column in ("batch_date", "loaded_at")
+    is_typed = column in ("batch_date", "loaded_at", "updated_at")
     if time_format is None or time_format == ISO:
         # DuckDB reads an offset with a colon only.
         text = f"regexp_replace({name}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
