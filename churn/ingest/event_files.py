@@ -8,6 +8,7 @@ loaded: each line carries the size, modification time and checksum of its file.
 
 from __future__ import annotations
 
+import builtins
 import glob
 import hashlib
 import os
@@ -59,7 +60,7 @@ class EventFile:
     modified_at: datetime
     storage: pyarrow.fs.FileSystem | None = None
 
-    def read(self) -> bytes:
+    def read(self) -> builtins.bytes:
         """Read the bytes of the file, without unpacking."""
         if self.storage is None:
             return Path(self.location).read_bytes()

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from churn.ml.features import Columns
-from churn.ml.train import ChurnModel
+from churn.ml.model import ChurnModel
 
 MAX_CONTRIBUTIONS = 10
 MAX_PATHS = 3

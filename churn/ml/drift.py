@@ -150,7 +150,7 @@ def measure_drift(
                 else [x + y for x, y in zip(previous, bin_counts, strict=True)]
             )
             totals = np.nansum(rows, axis=0, dtype=np.float64)
-            sums[day.item()] = sums.get(day.item(), 0) + totals
+            sums[day.item()] = np.asarray(sums.get(day.item(), 0) + totals)
     theme_of = {feature.name: feature.theme for feature in features}
     measured = []
     for day in sorted(counts):

@@ -156,6 +156,8 @@ class ChurnModel:
     def margins(self, matrix: np.ndarray) -> np.ndarray:
         """Return the log-odds of each row before calibration, of shape (n_rows,)."""
         if self.linear is None:
+            # A model has trees, a linear part, or both.
+            assert self.booster is not None
             return self.booster.inplace_predict(matrix, predict_type="margin")
         margins = self.linear.margins(matrix)
         if self.booster is not None:

@@ -136,7 +136,7 @@ class ModelRunner:
             extensions=["jinja2.ext.do"], undefined=jinja2.Undefined
         )
         # The package's macros by name, and what dbt provides.
-        self.macros: dict[str, Any] = self.environment.globals  # type: ignore[assignment]
+        self.macros: dict[str, Any] = self.environment.globals
         self.macros.update(self._context())
         self._register_macros()
 

@@ -33,6 +33,10 @@ DBT_PROJECT = (
 )
 
 
+# The cancellation date of some accounts, by number.
+CANCELLED = {n: date(2025, 3, n) for n in (1, 5, 8)}
+
+
 def tracked(*paths: str) -> list[str]:
     """Return the files that git tracks under some paths."""
     listing = subprocess.run(
@@ -120,7 +124,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
 
 
 def write_company(folder: Path) -> None:
-    """Write clicks as JSON lines, and accounts and logins as CSV, one file per day."""
+    """Write clicks as JSON lines, and accounts and logins as CSV, one file per week."""
     with (folder / "clicks.jsonl").open("w") as file:
         for number in range(500):
             moment = f"2025-03-01T10:{number % 60:02d}"
@@ -136,10 +140,11 @@ def write_company(folder: Path) -> None:
                 "properties": {"path": f"/p/{number}"},
             }
             file.write(json.dumps(record) + "\n")
-    for number in range(3):
-        day = date(2025, 3, 1) + timedelta(days=number)
+    for number in range(18):
+        day = date(2025, 1, 4) + timedelta(weeks=number)
+        ends = {n: end for n, end in CANCELLED.items() if end <= day}
         accounts = [
-            f"acc{n},Company {n},2024-02-{n + 1:02d},{'2025-03-01' if n == 3 else ''}"
+            f"acc{n},Company {n},2024-02-{n + 1:02d},{ends.get(n, '')}"
             for n in range(20)
         ]
         (folder / f"accounts-{day}.csv").write_text(
@@ -211,7 +216,7 @@ def test_a_company_is_built_with_the_wheel_alone(installed: Installed) -> None:
         ).fetchone()
         ends = connection.execute(
             "select account_id, end_date from main.subscription_periods"
-            " where end_date is not null"
+            " where end_date is not null order by 1"
         ).fetchall()
     assert events == 500
-    assert ends == [("acc3", date(2025, 3, 1))]
+    assert ends == [(f"acc{n}", end) for n, end in CANCELLED.items()]
