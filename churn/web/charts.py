@@ -22,8 +22,8 @@ class Point:
 def score_chart(
     points: Sequence[Point],
     actions: Sequence[tuple[date, str]],
-    medium_from: float,
-    high_from: float,
+    medium_from: float | None,
+    high_from: float | None,
     label: str,
     format_date: Callable[[date], str] = date.isoformat,
 ) -> Markup | None:
@@ -32,8 +32,8 @@ def score_chart(
     Args:
         points: The scores by day.
         actions: Days and names of actions.
-        medium_from: Lower bound of the band medium.
-        high_from: Lower bound of the band high.
+        medium_from: Lower bound of the band medium, if it is known.
+        high_from: Lower bound of the band high, if it is known.
         label: Text for people who cannot see the chart.
         format_date: Writes a day.
     """
@@ -43,7 +43,7 @@ def score_chart(
     days = [point.day for point in points] + [day for day, _ in actions]
     first, last = min(days), max(days)
     span = max((last - first).days, 1)
-    most = max(max(point.probability for point in points), high_from * 1.25, 0.05)
+    most = max(max(point.probability for point in points), (high_from or 0.0) * 1.25, 0.05)
     most = min(1.0, most * 1.1)
 
     def x(day: date) -> float:
@@ -59,7 +59,7 @@ def score_chart(
         f'aria-label="{escape(label)}">'
     ]
     for bound, name in ((medium_from, "medium"), (high_from, "high")):
-        if bound < most:
+        if bound is not None and bound < most:
             parts.append(
                 f'<line class="rule" x1="{left}" x2="{width - right}" '
                 f'y1="{y(bound):.1f}" y2="{y(bound):.1f}"/>'

@@ -445,6 +445,8 @@ def _write(
 ) -> None:
     """Write all tables of a snapshot."""
     meta = _write_accounts(marts, writer)
+    # Bounds that scoring chose itself are seen in the scores only.
+    lowest = meta.pop("lowest")
     _write_sections(marts, writer, summary["as_of_date"])
     _write_decisions(marts, writer, summary["as_of_date"], detail_accounts)
     _write_documents(marts, writer, project)
@@ -459,8 +461,11 @@ def _write(
         "target": project.target,
         "stale_after_days": int(variables.get("stale_after_days", 2)),
         "churn_horizon_days": int(variables.get("churn_horizon_days", 30)),
-        "medium_risk_from": float(variables.get("medium_risk_from", 0.05)),
-        "high_risk_from": float(variables.get("high_risk_from", 0.15)),
+        **{
+            f"{name}_risk_from": variables.get(f"{name}_risk_from")
+            or lowest.get(name)
+            for name in ("medium", "high")
+        },
         "rising_from": RISING_FROM,
         "detail_accounts": detail_accounts,
     }
@@ -512,6 +517,7 @@ def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
     """
     facets: dict[tuple[Any, ...], list[float]] = {}
     bands: dict[str, list[int]] = {}
+    lowest: dict[str, float] = {}
     rising = 0
     words = _Words(writer)
     names = [column.name for column in schema.accounts.columns]
@@ -529,6 +535,8 @@ def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
             rising += is_rising
             bounds = bands.setdefault(row[at["risk_band"]], [rank, rank, 0])
             bounds[1] = rank
+            # Accounts come by rank, so the last one has the lowest probability.
+            lowest[row[at["risk_band"]]] = row[at["churn_probability"]]
             bounds[2] += 1
             key = (
                 row[at["owner_id"]],
@@ -566,6 +574,7 @@ def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
     )
     return {
         "bands": bands,
+        "lowest": lowest,
         "rising": rising,
         "has_change": has_change,
         "sources": {
