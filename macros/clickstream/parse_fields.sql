@@ -325,7 +325,13 @@
             when lower({{ text }}) in ('false', '0', 'no', 'n') then false
         end
     {%- elif column.data_type in ('varchar', 'string', 'text') -%}
-        {{ format_text(column, text) }}
+        {#- Other models join on these. -#}
+        {%- if column.name in ['raw_event_name', 'anonymous_id', 'user_id'] -%}
+            {%- set text = 'nullif(' ~ trim_whitespace(text) ~ ", '')" -%}
+        {%- endif -%}
+        {{ format_text(
+            column, salesforce_id(text) if column.name == 'user_id' else text
+        ) }}
     {%- else -%}
         {{ dbt.safe_cast(text, column.data_type) }}
     {%- endif -%}

@@ -17,15 +17,24 @@
 
 
 {#
-    Returns an identifier like `parse_crm_text`, in one form. Salesforce writes each of
-    its identifiers in two forms: 15 characters, whose case matters, and 18 characters,
-    which add a checksum of the upper-case letters. A text whose last three characters
-    are the checksum of the first 15 becomes these 15. All others stay as they are.
+    Returns an identifier like `parse_crm_text`, in the form of `salesforce_id`.
 
-    parse_crm_id("'0015000000Gv7qJAAR'") is '0015000000Gv7qJ'.
+    parse_crm_id("' 0015000000Gv7qJAAR'") is '0015000000Gv7qJ'.
 #}
 {% macro parse_crm_id(column) -%}
-    {%- set text = parse_crm_text(column) -%}
+    {{ salesforce_id(parse_crm_text(column)) }}
+{%- endmacro %}
+
+
+{#
+    Returns an identifier in one form. Salesforce writes each of its identifiers in two
+    forms: 15 characters, whose case matters, and 18 characters, which add a checksum of
+    the upper-case letters. A text whose last three characters are the checksum of the
+    first 15 becomes these 15. All others stay as they are.
+
+    salesforce_id("'0015000000Gv7qJAAR'") is '0015000000Gv7qJ'.
+#}
+{% macro salesforce_id(text) -%}
     {%- set letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ' -%}
     {#- 1 for each upper-case letter, else 0. -#}
     {%- set bits -%}
@@ -35,17 +44,24 @@
         '{{ '0' * 36 ~ '1' * 26 }}'
     )
     {%- endset -%}
+    {#- Each group of five bits is a number; its first bit is the lowest. -#}
+    {%- set groups = [] -%}
+    {%- for number in range(32) -%}
+        {%- set group = [] -%}
+        {%- for offset in range(5) -%}
+            {%- do group.append((number // 2 ** offset) % 2) -%}
+        {%- endfor -%}
+        {%- do groups.append(group | join) -%}
+    {%- endfor -%}
     {%- set checksum = [] -%}
     {%- for first in [1, 6, 11] -%}
-        {%- set terms = [] -%}
-        {%- for offset in range(5) -%}
-            {%- do terms.append(
-                (2 ** offset) ~ ' * cast(substr(' ~ bits ~ ', '
-                ~ (first + offset) ~ ', 1) as integer)'
-            ) -%}
-        {%- endfor -%}
+        {%- set place -%}
+        cast((position(
+            substr({{ bits }}, {{ first }}, 5) in '{{ groups | join(',') }}'
+        ) + 5) / 6 as integer)
+        {%- endset -%}
         {%- do checksum.append(
-            "substr('" ~ letters ~ "012345', 1 + " ~ terms | join(' + ') ~ ', 1)'
+            "substr('" ~ letters ~ "012345', " ~ place ~ ', 1)'
         ) -%}
     {%- endfor -%}
     case
