@@ -35,8 +35,8 @@ def command(project: Project, folder: Path | None, raw_schema: str | None) -> in
 
         if not (project.project_dir / ANSWERS_FILE).exists():
             raise click.UsageError(
-                f"Missing argument 'DIR': name a landing zone, since the project has no "
-                f"{ANSWERS_FILE}."
+                "Missing argument 'DIR': name a landing zone, because the project has "
+                f"no {ANSWERS_FILE}."
             )
         return _load_sources(project)
     from churn.cli.output import ProgressDisplay
