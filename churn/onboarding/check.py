@@ -31,7 +31,7 @@ _TABLES: dict[str, str | None] = {
     "raw_calls": "has_support_calls",
 }
 _SAMPLE_RECORDS = 40_000
-_SAMPLE_FILES = 40
+_SAMPLE_FILES = 24
 _DATABASE = "company"
 # Shares above which something is a problem.
 _MAX_UNREADABLE, _MAX_DUPLICATES, _MAX_LATE = 0.05, 0.2, 0.5
