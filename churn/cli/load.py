@@ -31,6 +31,13 @@ def command(project: Project, folder: Path | None, raw_schema: str | None) -> in
     init` was given. Each file is loaded once.
     """
     if folder is None:
+        from churn.onboarding.questions import ANSWERS_FILE
+
+        if not (project.project_dir / ANSWERS_FILE).exists():
+            raise click.UsageError(
+                "Missing argument 'DIR': name a landing zone, because the project has "
+                f"no {ANSWERS_FILE}."
+            )
         return _load_sources(project)
     from churn.cli.output import ProgressDisplay
     from churn.ingest.load import load

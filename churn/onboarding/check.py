@@ -31,11 +31,12 @@ _TABLES: dict[str, str | None] = {
     "raw_calls": "has_support_calls",
 }
 _SAMPLE_RECORDS = 40_000
-_SAMPLE_FILES = 40
+_SAMPLE_FILES = 24
 _DATABASE = "company"
 # Shares above which something is a problem.
 _MAX_UNREADABLE, _MAX_DUPLICATES, _MAX_LATE = 0.05, 0.2, 0.5
 _MAX_REJECTED = 0.1
+_MAX_UNNAMED = 0.01
 # A model needs rows of both outcomes for early stopping and calibration.
 _MIN_OUTCOMES = 5
 _INVOICE_STATUSES = ("paid", "late", "failed", "refunded")
@@ -538,12 +539,18 @@ class _Checker:
             where lower(trim(raw_event_name)) not in (select raw_name from event_names)
             group by 1 order by 2 desc, 1"""
         )
+        (events,) = self._row("select count(*) from stg_clickstream__events")
+        count = sum(each for _, each in unnamed)
         if unnamed:
             shown = ", ".join(printable(name, 40) for name, _ in unnamed[:5])
-            self.problem(
-                f"seeds/event_names.csv has no row for {len(unnamed)} event names, "
-                f"such as {shown}: add them, or run `churn init` again."
+            text = (
+                f"seeds/event_names.csv has no row for {len(unnamed)} event names "
+                f"({count:,} of {events:,} sampled events), such as {shown}"
             )
+            if count > _MAX_UNNAMED * events:
+                self.problem(f"{text}: add them, or run `churn init` again.")
+            else:
+                self.fact(f"Events: {text}.")
         if self.variables["cancellation_source"] != "events":
             return
         seen = {

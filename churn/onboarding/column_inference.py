@@ -345,7 +345,7 @@ class EventMapping:
         paths: The JSON paths of each column.
         formats: The format of columns of times that need one.
         questions: What a person must decide.
-        notes: What was decided, and why, in one sentence each.
+        notes: What was chosen, and why, in one sentence each.
     """
 
     paths: dict[str, list[str]] = field(default_factory=dict)
@@ -687,7 +687,7 @@ class TableMapping:
         formats: How columns of times are written.
         preset: The preset that recognised the table, with its name.
         questions: What a person must decide.
-        notes: What was decided, and why.
+        notes: What was chosen, and why.
     """
 
     columns: dict[str, Field | None] = field(default_factory=dict)

@@ -101,7 +101,7 @@ class InitResult:
     Attributes:
         folder: The project's folder.
         questions: The open questions.
-        notes: What was decided, in one sentence each.
+        notes: What was chosen, in one sentence each.
         tracker: The name of the recognised tracker, ``None`` if it has no preset.
         loaded_rows: Rows that were loaded now, by raw table.
         messages: One sentence for each file that was skipped.

@@ -38,7 +38,7 @@
     {%- endif -%}
     {%- set values = run_query(
         'select distinct ' ~ column ~ ' from (' ~ node.compiled_code
-        ~ ') as failures order by 1 limit 21'
+        ~ '\n) as failures order by 1 limit 21'
     ).columns[0].values() -%}
     {%- set shown = [] -%}
     {%- for value in values -%}

@@ -265,10 +265,10 @@ def test_every_event_has_its_first_time_of_receipt(mutations: DbtProject) -> Non
         """
         select count(*) from stg_clickstream__events as events
         full join (
-            select event_id, min(received_at) as received_at
+            select event_id, visitor_id, min(received_at) as received_at
             from base_clickstream__records
-            where reject_reason is null group by 1
-        ) as versions using (event_id)
+            where reject_reason is null group by 1, 2
+        ) as versions using (event_id, visitor_id)
         where events.received_at is distinct from versions.received_at
         """
     ) == [(0,)]

@@ -102,6 +102,31 @@ def test_a_glob_matches_the_same_files_in_s3(
         find_event_files(f"{bucket}/*.jsonl")
 
 
+ODD_KEYS = [
+    "a b.jsonl",
+    "{x}.jsonl",
+    "a#1.jsonl",
+    "100%20.jsonl",
+    "ü.jsonl",
+    "a?b.jsonl",
+]
+
+
+def test_keys_in_s3_may_have_any_character(bucket: str) -> None:
+    storage = boto3.client("s3", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    folder = f"{bucket.removeprefix('s3://lake/')}/odd #{{x}} %20 ü"
+    for number, key in enumerate(ODD_KEYS):
+        body = records(number, 1)
+        storage.put_object(Bucket="lake", Key=f"{folder}/{key}", Body=body)
+    found = find_event_files(f"s3://lake/{folder}/*.jsonl")
+    assert {file.name for file in found} == set(ODD_KEYS)
+    rows = new_lines(found, {}).read_all().to_pylist()
+    for row in rows:
+        number = ODD_KEYS.index(row["source_file"])
+        assert row["payload"] == records(number, 1).decode().strip()
+    assert len(rows) == len(ODD_KEYS)
+
+
 def test_files_in_s3_become_events(project: DbtProject, bucket: str) -> None:
     project.create_raw_tables()
     for _ in range(2):

@@ -172,6 +172,19 @@ CASES = [
     (call("try_parse_date", Text("32/03/2025"), "%d/%m/%Y"), None),
     (call("try_parse_date", Text("2025-03-01"), "%d/%m/%Y"), None),
     (call("try_parse_date", NULL_TEXT, "%d/%m/%Y"), None),
+    (
+        call("try_parse_timestamp", Text("01-03-2025 10:04"), "%d-%m-%Y %H:%M"),
+        at("2025-03-01 10:04:00"),
+    ),
+    (
+        call(
+            "try_parse_timestamp",
+            Text("03/01/2025 01:04:05 PM"),
+            "%m/%d/%Y %I:%M:%S %p",
+        ),
+        at("2025-03-01 13:04:05"),
+    ),
+    (call("try_parse_timestamp", Text("2025-03-01"), "%d-%m-%Y %H:%M"), None),
     *(
         (call("dbt.safe_cast", Text(text), type_), value)
         for type_, values in {

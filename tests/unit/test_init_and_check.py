@@ -305,7 +305,7 @@ def test_the_order_of_dates_is_asked_if_it_is_ambiguous(
     tmp_path: Path, dates: list[str], asks: bool, time_format: str | None
 ) -> None:
     accounts = accounts_of_days(
-        tmp_path, 2, signup_date=lambda n, _: dates[n % 2], cancelled_on=""
+        tmp_path, 2, signup_date=lambda n, _: dates[n % 2], cancellation_date=""
     )
     result = init(
         tmp_path / "co",
@@ -352,7 +352,9 @@ def test_a_short_history_is_reported(tmp_path: Path) -> None:
         tmp_path,
         30,
         signup_date="2024-01-05",
-        cancelled_on=lambda n, day: "2025-01-10" if n < 6 and day.day >= 10 else "",
+        cancellation_date=lambda n, day: (
+            "2025-01-10" if n < 6 and day.day >= 10 else ""
+        ),
     )
     result = init(
         tmp_path / "co",
@@ -403,11 +405,13 @@ def test_questions_are_asked_and_answers_kept(tmp_path: Path) -> None:
 
 
 def test_more_data_is_loaded_once(tmp_path: Path) -> None:
-    accounts = accounts_of_days(tmp_path, 2, signup_date="2024-01-05", cancelled_on="")
+    accounts = accounts_of_days(
+        tmp_path, 2, signup_date="2024-01-05", cancellation_date=""
+    )
     sources = {"events": write_events(tmp_path, EVENTS), "accounts": accounts}
     result = init(tmp_path / "co", sources=sources)
     assert result.loaded_rows == {"raw_accounts": 60}
-    accounts_of_days(tmp_path, 3, signup_date="2024-01-05", cancelled_on="")
+    accounts_of_days(tmp_path, 3, signup_date="2024-01-05", cancellation_date="")
     database = result.folder / "co.duckdb"
     assert load_sources(result.folder, database).loaded_rows == {"raw_accounts": 30}
     assert init(result.folder).loaded_rows == {}

@@ -1,3 +1,6 @@
+{%- set payload = 'payload' if var('raw_event_files') is not none
+    else payload_as_text(source('clickstream', 'raw_events')) %}
+
 with
 
 source as (
@@ -16,8 +19,7 @@ source as (
 raw_events as (
 
     select
-        {{ 'payload' if var('raw_event_files') is not none
-            else payload_as_text(source('clickstream', 'raw_events')) }} as payload,
+        {{ payload }} as payload,
         {{ plausible_arrival('received_at') }} as received_at,
         source_file
 
