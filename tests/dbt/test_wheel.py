@@ -206,7 +206,7 @@ def test_a_company_is_built_with_the_wheel_alone(installed: Installed) -> None:
         assert str(ROOT) not in file.read_text(), file
     dbt = ("python", "-m", "dbt.cli.main")
     installed.run(*dbt, "deps", cwd=company)
-    assert "No problems found" in installed.run("churn", "check", cwd=company)
+    installed.run("churn", "check", cwd=company)
     installed.run(*dbt, "build", cwd=company)
 
     (database,) = company.glob("*.duckdb")
