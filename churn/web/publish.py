@@ -462,8 +462,7 @@ def _write(
         "stale_after_days": int(variables.get("stale_after_days", 2)),
         "churn_horizon_days": int(variables.get("churn_horizon_days", 30)),
         **{
-            f"{name}_risk_from": variables.get(f"{name}_risk_from")
-            or lowest.get(name)
+            f"{name}_risk_from": variables.get(f"{name}_risk_from") or lowest.get(name)
             for name in ("medium", "high")
         },
         "rising_from": RISING_FROM,
