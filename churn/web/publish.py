@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -28,6 +29,8 @@ from churn.config import Project, UserError
 from churn.web import schema
 from churn.web.marts import Marts, open_marts
 from churn.web.settings import serving_url
+
+log = logging.getLogger("churn.web")
 
 # Accounts with the highest risk whose decision paths are published.
 DETAIL_ACCOUNTS = 5_000
@@ -909,9 +912,10 @@ def _model_card(project: Project) -> str | None:
     """Return the model card as HTML, or ``None`` if there is none."""
     if project.adapter != "duckdb":
         return None
-    from churn.reports.model_card import ModelCardError, model_card
+    from churn.reports.model_card import model_card
 
     try:
         return model_card(project.database, project.schema)
-    except ModelCardError:
+    except Exception as error:  # Scores are published without a card all the same.
+        log.warning("The model card is not published: %s", error)
         return None
