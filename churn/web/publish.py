@@ -902,7 +902,7 @@ def _write_documents(marts: Marts, writer: _Writer, project: Project) -> None:
             order by trained_at desc limit 50"""
         )
     rows = [(name, json.dumps(body, default=_text)) for name, body in documents.items()]
-    card = _model_card(project)
+    card = _model_card(project) if columns else None
     if card is not None:
         rows.append(("model_card", card))
     writer.insert(schema.documents, rows)
