@@ -112,7 +112,7 @@ class DecisionPath:
 
     Attributes:
         tree: Number of the tree, from 1.
-        log_odds: Value of the leaf minus the tree's mean, before calibration.
+        log_odds: Value of the leaf minus the tree's mean, as it counts in the margin.
         steps: The tests from the root to the leaf.
     """
 
@@ -131,7 +131,8 @@ class Decision:
         contributions: The strongest contributions, strongest first.
         other_log_odds: The sum of all other contributions.
         paths: The paths whose leaves differ most from the mean of their tree.
-        trees: Number of trees.
+        trees: Number of trees; 0 for a logistic regression.
+        has_linear_part: Whether a logistic regression is part of the model.
     """
 
     probability: float
@@ -140,6 +141,7 @@ class Decision:
     other_log_odds: float
     paths: list[DecisionPath]
     trees: int
+    has_linear_part: bool
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -155,7 +157,9 @@ class Decision:
 
 
 def read_trees(booster_json: str) -> list[Tree]:
-    """Return the trees of a booster in XGBoost's JSON format."""
+    """Return the trees of a booster in XGBoost's JSON format; none if it is empty."""
+    if not booster_json:
+        return []
     trees = json.loads(booster_json)["learner"]["gradient_booster"]
     # The booster `dart` has the model one level below.
     trees = trees.get("gbtree", trees)["model"]["trees"]
@@ -205,11 +209,14 @@ def explain_decisions(
     count = min(MAX_CONTRIBUTIONS, len(names))
     strongest = np.argsort(-np.abs(contributions), axis=1, kind="stable")[:, :count]
     if_typical = _if_typical(model, matrix, strongest)
-    leaves = np.stack([tree.leaves(matrix) for tree in trees], axis=1)
-    leaf_values = np.stack(
-        [tree.threshold[leaves[:, i]] - tree.mean for i, tree in enumerate(trees)],
-        axis=1,
-    )
+    leaves = np.zeros((len(matrix), len(trees)), dtype=np.int64)
+    leaf_values = np.zeros((len(matrix), len(trees)))
+    weight = 1.0 if model.linear is None else model.linear.tree_weight
+    for number, tree in enumerate(trees):
+        leaves[:, number] = tree.leaves(matrix)
+        leaf_values[:, number] = weight * (
+            tree.threshold[leaves[:, number]] - tree.mean
+        )
     largest = np.argsort(-np.abs(leaf_values), axis=1, kind="stable")[:, :MAX_PATHS]
 
     texts: dict[str, list[Any]] = {}
@@ -258,6 +265,7 @@ def explain_decisions(
             other_log_odds=round(float(rest), 4),
             paths=paths,
             trees=len(trees),
+            has_linear_part=model.linear is not None,
         )
 
 

@@ -43,7 +43,9 @@ def score_chart(
     days = [point.day for point in points] + [day for day, _ in actions]
     first, last = min(days), max(days)
     span = max((last - first).days, 1)
-    most = max(max(point.probability for point in points), (high_from or 0.0) * 1.25, 0.05)
+    most = max(
+        max(point.probability for point in points), (high_from or 0.0) * 1.25, 0.05
+    )
     most = min(1.0, most * 1.1)
 
     def x(day: date) -> float:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROWS_PER_BATCH = 50_000
+DUCKDB_MEMORY = "1GB"
 
 
 class Marts(ABC):
@@ -51,6 +52,8 @@ class DuckDBMarts(Marts):
 
     def __init__(self, project: Project) -> None:
         self._connection = project.connect(read_only=True)
+        # Beyond it, sorting spills to the disk, so memory does not grow with history.
+        self._connection.execute(f"set memory_limit = '{DUCKDB_MEMORY}'")
         self._columns: dict[str, list[str]] = {}
 
     def read(self, query: str) -> Iterator[pa.RecordBatch]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 import uuid
@@ -28,6 +29,8 @@ from churn.config import Project, UserError
 from churn.web import schema
 from churn.web.marts import Marts, open_marts
 from churn.web.settings import serving_url
+
+log = logging.getLogger("churn.web")
 
 # Accounts with the highest risk whose decision paths are published.
 DETAIL_ACCOUNTS = 5_000
@@ -462,8 +465,7 @@ def _write(
         "stale_after_days": int(variables.get("stale_after_days", 2)),
         "churn_horizon_days": int(variables.get("churn_horizon_days", 30)),
         **{
-            f"{name}_risk_from": variables.get(f"{name}_risk_from")
-            or lowest.get(name)
+            f"{name}_risk_from": variables.get(f"{name}_risk_from") or lowest.get(name)
             for name in ("medium", "high")
         },
         "rising_from": RISING_FROM,
@@ -900,7 +902,7 @@ def _write_documents(marts: Marts, writer: _Writer, project: Project) -> None:
             order by trained_at desc limit 50"""
         )
     rows = [(name, json.dumps(body, default=_text)) for name, body in documents.items()]
-    card = _model_card(project)
+    card = _model_card(project) if columns else None
     if card is not None:
         rows.append(("model_card", card))
     writer.insert(schema.documents, rows)
@@ -910,9 +912,10 @@ def _model_card(project: Project) -> str | None:
     """Return the model card as HTML, or ``None`` if there is none."""
     if project.adapter != "duckdb":
         return None
-    from churn.reports.model_card import ModelCardError, model_card
+    from churn.reports.model_card import model_card
 
     try:
         return model_card(project.database, project.schema)
-    except ModelCardError:
+    except Exception as error:  # Scores are published without a card all the same.
+        log.warning("The model card is not published: %s", error)
         return None

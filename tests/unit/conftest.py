@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy as sa
 
 from tests.support.paths import ENGINE_PACKAGES
 
@@ -21,3 +22,15 @@ def no_engine_is_imported() -> Iterator[None]:
     yield
     added = set(ENGINE_PACKAGES) & set(sys.modules) - before
     assert not added, f"A unit test has imported {sorted(added)}: move it to tests/dbt."
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+    """Provide a PostgreSQL server, if it is installed."""
+    from tests.support.postgres import find_postgres, running_postgres
+
+    programs = find_postgres()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: `apt-get install postgresql`.")
+    with running_postgres(programs, tmp_path_factory.mktemp("postgres")) as url:
+        yield url

@@ -15,10 +15,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.web.actions import (
+    SCHEMA,
     ActionError,
     ActionStore,
     action_id_of,
@@ -33,10 +35,16 @@ NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SHOWN = {"as_of_date": "2026-03-02", "model_version": "m1", "arm": None}
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[ActionStore]:
-    """Provide an empty store."""
-    store = ActionStore(sqlite_url(tmp_path / "actions.db"))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ActionStore]:
+    """Provide an empty store of each kind."""
+    url = sqlite_url(tmp_path / "actions.db")
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres")
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"drop schema if exists {SCHEMA} cascade")
+    store = ActionStore(url)
     yield store
     store.close()
 
@@ -226,6 +234,8 @@ def test_exported_files_hold_each_action_once_and_never_change(
     assert not list(folder.rglob(".*"))
 
 
-def test_the_store_is_private(store: ActionStore, tmp_path: Path) -> None:
+def test_the_file_of_actions_is_private(tmp_path: Path) -> None:
+    store = ActionStore(sqlite_url(tmp_path / "actions.db"))
     act(store, "contacted")
     assert os.stat(tmp_path / "actions.db").st_mode & 0o007 == 0
+    store.close()

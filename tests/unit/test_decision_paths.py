@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import xgboost as xgb
 
 from churn.ml.decision_paths import explain_decisions, read_trees
-from churn.ml.train import Calibration, ChurnModel
+from churn.ml.model import Calibration, ChurnModel, LinearPart
 
 NAMES = ["calls", "plan", "share"]
 CODES = {"basic": 1.0, "plus": 2.0, "premium": 3.0}
@@ -112,3 +114,35 @@ def test_what_if_is_a_prediction_with_the_median(
 def test_no_rows_give_no_decisions(model: ChurnModel, rows: pa.RecordBatch) -> None:
     trees = read_trees(model.booster_json)
     assert list(explain_decisions(model, trees, rows.slice(0, 0))) == []
+
+
+LINEAR = LinearPart(
+    intercept=-1.0,
+    slopes=[0.2, 0.0, 0.5],
+    lows=[0.0, 1.0, 0.0],
+    highs=[6.0, 3.0, 1.0],
+    offsets=[-0.6, 0.0, -0.25],
+    missing=[0.1, 0.0, 0.0],
+    tree_weight=0.5,
+)
+
+
+@pytest.mark.parametrize("has_trees", [True, False])
+def test_a_linear_part_is_explained_too(
+    model: ChurnModel, rows: pa.RecordBatch, has_trees: bool
+) -> None:
+    booster = model.booster_json if has_trees else ""
+    mixed = replace(model, linear=LINEAR, booster_json=booster)
+    trees = read_trees(booster)
+    probabilities = mixed.predict_proba(mixed.matrix(rows))
+    for row, decision in enumerate(explain_decisions(mixed, trees, rows)):
+        assert decision.has_linear_part
+        assert decision.trees == len(trees)
+        assert bool(decision.paths) == has_trees
+        assert decision.probability == pytest.approx(probabilities[row], abs=1e-4)
+        base = np.log(decision.base_probability / (1 - decision.base_probability))
+        weights = sum(c.log_odds for c in decision.contributions)
+        margin = (base + 0.3) / 0.8 + weights + decision.other_log_odds
+        assert mixed.calibration.apply(np.array([margin]))[0] == pytest.approx(
+            decision.probability, abs=2e-3
+        )
