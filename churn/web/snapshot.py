@@ -41,14 +41,31 @@ class SnapshotError(Exception):
         self.kind = kind
 
 
-def open_sqlite(path: Path) -> sa.Engine:
-    """Return an engine on a snapshot file, which nobody writes to."""
+class _ReplacedError(Exception):
+    """Report that the file of an engine now holds another snapshot."""
+
+
+def open_sqlite(path: Path, holds: Callable[[str], bool] | None = None) -> sa.Engine:
+    """Return an engine on a snapshot file, which nobody writes to.
+
+    Args:
+        path: The file. Publishing replaces it by another file of that name.
+        holds: Whether the engine reads the snapshot of an id. A connection that is
+            opened after the file was replaced raises `_ReplacedError`.
+    """
 
     def connect() -> sqlite3.Connection:
         quoted = str(path.absolute()).replace("?", "%3f").replace("#", "%23")
         connection = sqlite3.connect(
             f"file:{quoted}?mode=ro&immutable=1", uri=True, check_same_thread=False
         )
+        if holds is not None:
+            found = connection.execute(
+                "select value from meta where key = 'snapshot_id'"
+            ).fetchone()
+            if found is None or not holds(json.loads(found[0])):
+                connection.close()
+                raise _ReplacedError
         connection.execute("pragma query_only=1")
         # The kernel caches the file; a page cache for each connection would not pay.
         connection.execute("pragma cache_size=-2048")
@@ -441,8 +458,12 @@ class SQLiteSnapshots(Snapshots):
     @contextlib.contextmanager
     def open(self) -> Iterator[Reader]:
         """Open the current snapshot; another one may be published meanwhile."""
-        engine, meta, cache = self._current()
-        with engine.connect() as connection:
+        connection = None
+        while connection is None:
+            engine, meta, cache = self._current()
+            with contextlib.suppress(_ReplacedError):
+                connection = engine.connect()
+        with connection:
             yield Reader(connection, meta, cache)
 
     def _current(self) -> _Opened:
@@ -463,10 +484,13 @@ class SQLiteSnapshots(Snapshots):
             return self._reopen(key)
 
     def _reopen(self, key: tuple[int, int, int]) -> _Opened:
-        engine = open_sqlite(self._path)
+        meta: dict[str, Any] = {}
+        engine = open_sqlite(
+            self._path, lambda found: meta.get("snapshot_id", found) == found
+        )
         try:
             with engine.connect() as connection:
-                meta = _checked_meta(connection)
+                meta |= _checked_meta(connection)
         except (sa.exc.DatabaseError, SnapshotError) as error:
             engine.dispose()
             if self._engine is not None:
