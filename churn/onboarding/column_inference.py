@@ -358,6 +358,7 @@ def map_events(
     fields: Mapping[str, Field],
     records: Sequence[Any],
     preset: Preset | None = None,
+    known_users: frozenset[str] = frozenset(),
 ) -> EventMapping:
     """Infer the JSON paths of each column of the field mapping.
 
@@ -365,8 +366,9 @@ def map_events(
         fields: The fields of the records.
         records: A sample of parsed records.
         preset: The tracker, if it is known.
+        known_users: Identifiers of the CRM, which a field with users holds, too.
     """
-    inference = _EventInference(fields, records)
+    inference = _EventInference(fields, records, known_users)
     if preset is None:
         return inference.infer()
     return inference.apply(preset)
@@ -375,8 +377,14 @@ def map_events(
 class _EventInference:
     """One inference over one sample."""
 
-    def __init__(self, fields: Mapping[str, Field], records: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        fields: Mapping[str, Field],
+        records: Sequence[Any],
+        known_users: frozenset[str],
+    ) -> None:
         self.fields = fields
+        self.known_users = known_users
         self.records = records
         self.total = len(records)
         self.mapping = EventMapping()
@@ -413,6 +421,21 @@ class _EventInference:
             )
         return mapping
 
+    def _infer_user(self) -> None:
+        """Choose the field whose values are in the CRM, or ask."""
+        likely = [each for each in self.scalars if self._repeats(each)]
+        in_crm = {each.path: _overlap(each, set(self.known_users)) for each in likely}
+        likely.sort(key=lambda each: (-in_crm[each.path], -each.count_distinct))
+        if likely and in_crm[likely[0].path] >= 0.5:
+            best = likely[0]
+            self.mapping.paths["user_id"] = [best.path]
+            self.mapping.notes.append(
+                f"{printable(best.path)} holds the user: {in_crm[best.path]:.0%} of "
+                "its values are in the CRM."
+            )
+            return
+        self._ask_for("user_id", "Which field holds the user or the visitor?", likely)
+
     def _filled(self, column: str) -> bool:
         paths = self.mapping.paths.get(column, [])
         return any(
@@ -428,11 +451,7 @@ class _EventInference:
         for column in ("anonymous_id", "user_id"):
             self._choose(column, self._named(column))
         if not mapping.paths["anonymous_id"] and not mapping.paths["user_id"]:
-            self._ask_for(
-                "user_id",
-                "Which field holds the user or the visitor?",
-                [each for each in self.scalars if self._repeats(each)],
-            )
+            self._infer_user()
         self._infer_times()
         self._infer_event_name()
         self._infer_event_id()
@@ -521,15 +540,21 @@ class _EventInference:
             self._choose(column, self._named(column))
         taken = {path for paths in mapping.paths.values() for path in paths}
         if not mapping.paths["occurred_at"]:
-            self._ask_for(
-                "occurred_at",
-                "Which field holds the time of the event?",
-                [
-                    each
-                    for each in self.scalars
-                    if each.path not in taken and each.time_format() is not None
-                ],
-            )
+            times = [
+                each
+                for each in self.scalars
+                if each.path not in taken and each.time_format() is not None
+            ]
+            if len(times) == 1 and times[0].share(self.total) > 0.9:
+                mapping.paths["occurred_at"] = [times[0].path]
+                mapping.notes.append(
+                    f"{printable(times[0].path)} is the time of the event: no other "
+                    "field holds times."
+                )
+            else:
+                self._ask_for(
+                    "occurred_at", "Which field holds the time of the event?", times
+                )
         for column in ("occurred_at", "sent_at", "server_received_at"):
             self._set_format(column)
         if not mapping.paths["server_received_at"] and mapping.paths["occurred_at"]:

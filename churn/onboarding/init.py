@@ -300,7 +300,9 @@ class _Onboarding:
             messages=[*self.base.messages, *self.sample.messages],
         )
         preset = self._tracker(result)
-        events = map_events(self.fields, self.sample.records, preset)
+        events = map_events(
+            self.fields, self.sample.records, preset, self._known_users()
+        )
         self._answer_events(events)
         result.questions += events.questions
         result.notes += events.notes
@@ -363,6 +365,18 @@ class _Onboarding:
             f"`--tracker {NO_ANSWER}` reads the fields without it."
         )
         return preset
+
+    def _known_users(self) -> frozenset[str]:
+        """Return the values of the columns of the CRM that may identify a user."""
+        known: set[str] = set()
+        for table, column in (("contacts", "user_id"), ("accounts", "account_id")):
+            keys = {column_key(name) for name in TABLE_COLUMNS[table][column]}
+            for each in self.tables.get(table, ([], 0))[0]:
+                if each.key in keys:
+                    known |= {value.strip() for value in each.values}
+            if known:
+                break
+        return frozenset(known)
 
     def _answer_events(self, events: EventMapping) -> None:
         for column in [*events.paths, "user_id", "raw_event_name", "occurred_at"]:
