@@ -30,7 +30,11 @@
     )(?:{{ space }}?{{ currency }})?$
     {%- endset -%}
     {%- set digits -%}
-    translate({{ regexp_extract_first(text, pattern, 1) }}, ' ''{{ '\u2019\u00a0\u2009\u202f' }}', '')
+    translate(
+        {{ regexp_extract_first(text, pattern, 1) }},
+        concat(chr(39), ' {{ '\u2019\u00a0\u2009\u202f' }}'),
+        ''
+    )
     {%- endset -%}
     {%- set point = var('crm_decimal_separator') -%}
     {%- set comma = ',' if point == '.' else '.' -%}

@@ -62,7 +62,10 @@
         ('raw_contacts', 'contacts', 'batch_date'),
         ('raw_invoices', 'invoices', 'dt'),
         ('raw_calls', 'calls', 'dt'),
-    ] -%}
+    ] + (
+        [('raw_subscriptions', 'subscriptions', 'dt')]
+        if var('cancellation_source') == 'subscriptions' else []
+    ) -%}
         {%- set view = api.Relation.create(
             database=target.database,
             schema=var('raw_schema'),
@@ -74,7 +77,7 @@
         ) -%}
         {%- set source_name = {
             'raw_events': 'clickstream', 'raw_invoices': 'billing',
-            'raw_calls': 'support'
+            'raw_subscriptions': 'billing', 'raw_calls': 'support'
         }.get(table_name, 'salesforce') -%}
         {%- set columns = columns_of_source(table_name) -%}
         {%- do adapter.delete_from_glue_catalog(files) -%}

@@ -43,7 +43,7 @@ withdrawn_events as (
     from versions
 
     {#- A subscription has no row of its own here. #}
-    where {{ var('cancellation_source') != 'subscriptions' }}
+    where {{ (var('cancellation_source') != 'subscriptions') | lower }}
 
     group by 1, 2, 3, 4, 5
 

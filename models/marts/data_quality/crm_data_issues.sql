@@ -177,7 +177,7 @@ accounts_without_signup as (
     where
         subscription_events.account_id is null
         {#- Then a subscription is the start. #}
-        and {{ var('cancellation_source') != 'subscriptions' }}
+        and {{ (var('cancellation_source') != 'subscriptions') | lower }}
 
     group by 1, 3, 4
 
@@ -255,7 +255,7 @@ vanished_accounts as (
     where
         recency = 1
         and coalesce(event_type, 'start') != 'cancellation'
-        and {{ var('cancellation_source') != 'subscriptions' }}
+        and {{ (var('cancellation_source') != 'subscriptions') | lower }}
 
 ),
 
