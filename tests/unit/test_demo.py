@@ -195,7 +195,11 @@ def test_committed_seeds_have_every_kind_of_dirt(tmp_path):
         ("byte_order_mark", "starts_with(payload, chr(65279))"),
         ("single_quotes", "payload like '{''%' and not json_valid(payload)"),
         ("truncated", "not json_valid(payload)"),
-        ("broken_utf8", "contains(payload, chr(65533)) and json_valid(payload)"),
+        # A file whose only other character is the ü of Windows-1252 is read as such.
+        (
+            "broken_utf8",
+            "regexp_matches(payload, chr(65533) || '|für') and json_valid(payload)",
+        ),
         ("trailing_comma", "payload like '%,}'"),
         ("python_literals", "contains(payload, ': None')"),
         ("not_a_number", "regexp_matches(payload, 'NaN|Infinity')"),
