@@ -306,8 +306,9 @@ def measure(accounts: int, requests: int, folder: Path) -> Iterator[Line]:
             before = server.cpu_seconds()
             answers = load(server.port, urls, requests)
             used = (server.cpu_seconds() - before) / requests * 1000
-            assert answers.failures == 0, f"{name}: {answers.failures} failures"
             yield Line(f"{name}: CPU a request", used, 2.5, "ms")
+            if answers.failures:
+                yield Line("  failed requests", answers.failures, 0, "")
         mixed = list(kinds.values())
         answers = load(server.port, lambda: draw.choice(mixed)(), 10 * 100, 100)
         assert answers.failures == 0

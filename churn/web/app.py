@@ -506,10 +506,10 @@ class Page:
         """Return the given scores, and today's model replayed on the other days."""
         points = {
             fields[0]: charts.Point(
-                date.fromisoformat(fields[0][:10]), float(fields[1]), fields[3], True
+                date.fromisoformat(fields[0][:10]), float(fields[1]), fields[2], True
             )
             for fields in sections.get("history", [])
-            if len(fields) == 4 and fields[1]
+            if len(fields) == 3 and fields[1]
         }
         for row in decisions:
             if row.is_replayed and row.as_of_date not in points:

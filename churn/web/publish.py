@@ -232,6 +232,8 @@ class _SQLiteWriter(_Writer):
 
     def finish(self, accounts: int) -> None:
         super().finish(accounts)
+        # A sample of each index is enough for the plans.
+        self.connection.exec_driver_sql("pragma analysis_limit=1000")
         self.connection.exec_driver_sql("analyze")
         self.connection.commit()
         (result,) = self.connection.exec_driver_sql("pragma quick_check(1)").one()
@@ -661,11 +663,10 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
     queries: dict[str, tuple[str, tuple[str, ...], str]] = {
         "history": (
             "churn_score_history",
-            ("as_of_date", "churn_probability", "risk_band", "model_version"),
-            f"""select account_id, as_of_date, churn_probability, risk_band,
-                model_version
+            ("as_of_date", "churn_probability", "model_version"),
+            f"""select account_id, as_of_date, churn_probability, model_version
             from {{table}} where {only_scored}
-            order by account_id, as_of_date, scored_at""",
+            order by account_id, as_of_date""",
         ),
         "sessions": (
             "sessions",

@@ -135,6 +135,7 @@ documents = sa.Table(
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i"}
 )
+_LATIN_ACCENTS = re.compile("[\u0300-\u036f]+")
 _NOT_WORD = re.compile(r"[^\w]+")
 
 
@@ -148,7 +149,9 @@ def name_key(name: str | None) -> str:
     text = name
     if not text.isascii():
         text = unicodedata.normalize("NFKD", text)
-        text = "".join(c for c in text if not unicodedata.combining(c))
+        text = _LATIN_ACCENTS.sub("", text)
+        if not text.isascii():
+            text = "".join(c for c in text if not unicodedata.combining(c))
     text = text.casefold()
     if not text.isascii():
         text = text.translate(_LETTERS)

@@ -22,6 +22,8 @@ from churn.web import schema
 QUERY_SECONDS = 2.0
 # Owners that a list offers to choose from.
 MAX_OWNERS = 50
+# Accounts whose names a search with several words compares.
+MAX_CANDIDATES = 1_000
 # Values that are kept for one snapshot.
 MAX_CACHED = 1_000
 
@@ -195,9 +197,10 @@ class Reader:
         if filters.band is not None:
             first, last = self._band(filters.band)
             if rank == "risk_rank":
-                # Bands are intervals of the rank: see `bands` in meta.
-                where.append("risk_rank between :first and :last")
-                values |= {"first": first, "last": last}
+                # Bands are intervals of the rank: see `bands` in meta. Of two lower
+                # bounds a database uses one, perhaps the wrong one.
+                where.append("risk_rank <= :last")
+                values |= {"after": max(after, first - 1), "last": last}
             else:
                 where.append("risk_band = :band")
                 values["band"] = filters.band
@@ -314,46 +317,28 @@ class Reader:
             The accounts by risk, and whether there are more than were compared.
         """
         terms = schema.name_key(text).split()[:6]
-        ranks: set[int] = set()
+        most = MAX_CANDIDATES if len(terms) > 1 or owner_id is not None else 300
+        candidates: set[int] | None = None
         is_cut = False
-        scanned = 300
-        if terms:
-            longest = max(terms, key=len)
+        # The first term that few words start with; the longest are tried first.
+        for term in sorted(set(terms), key=len, reverse=True):
             rows = self._rows(
-                "select distinct risk_rank from words where word >= :start "
-                "and word < :stop limit :limit",
-                start=longest,
-                stop=longest + "\U0010ffff",
-                limit=scanned + 1,
+                "select risk_rank from words where word >= :start and word < :stop "
+                "limit :limit",
+                start=term,
+                stop=term + "\U0010ffff",
+                limit=most + 1,
             )
-            if len(terms) > 1 and len(rows) > scanned:
-                rows = self._rows(
-                    "select distinct risk_rank from words where word >= :start "
-                    "and word < :stop limit :limit",
-                    start=longest,
-                    stop=longest + "\U0010ffff",
-                    limit=20_000,
-                )
-                is_cut = len(rows) == 20_000
-                ranks = {row[0] for row in rows}
-                for term in terms:
-                    if term == longest:
-                        continue
-                    rows = self._rows(
-                        "select risk_rank from words where word >= :start "
-                        "and word < :stop limit 200000",
-                        start=term,
-                        stop=term + "\U0010ffff",
-                    )
-                    ranks &= {row[0] for row in rows}
-            else:
-                is_cut = len(rows) > scanned
-                ranks = {row[0] for row in rows[:scanned]}
-        # Several terms, or another owner, leave out some of them.
-        is_filtered = len(terms) > 1 or owner_id is not None
-        found = list(self._by_ranks(sorted(ranks)[: 500 if is_filtered else limit + 1]))
+            if candidates is None or len(rows) <= most:
+                candidates = {row[0] for row in rows[:most]}
+                is_cut = len(rows) > most
+            if not is_cut:
+                break
+        ranks = sorted(candidates or ())
         if len(terms) > 1:
-            found = [row for row in found if _matches(row.company_name, terms)]
+            ranks = self._matching(ranks, terms)
+        wanted = ranks if owner_id is not None else ranks[: limit + 1]
+        found = list(self._by_ranks(wanted))
         stripped = text.strip()
         if stripped:
             by_id = self._rows(
@@ -367,6 +352,15 @@ class Reader:
         if owner_id is not None:
             found = [row for row in found if row.owner_id == owner_id]
         return found[:limit], is_cut or len(found) > limit
+
+    def _matching(self, ranks: Sequence[int], terms: Sequence[str]) -> list[int]:
+        """Return the ranks of accounts whose names have words for all terms."""
+        statement = sa.text(
+            "select risk_rank, company_name from accounts where risk_rank in :ranks "
+            "order by risk_rank"
+        ).bindparams(sa.bindparam("ranks", expanding=True))
+        rows = self._connection.execute(statement, {"ranks": list(ranks)})
+        return [rank for rank, name in rows if _matches(name, terms)]
 
     def _by_ranks(self, ranks: Sequence[int]) -> Sequence[sa.Row]:
         if not ranks:
