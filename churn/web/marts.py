@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROWS_PER_BATCH = 50_000
-DUCKDB_MEMORY = "1GB"
+DUCKDB_MEMORY = "512MB"
 
 
 class Marts(ABC):

@@ -21,7 +21,8 @@ history as (
 
 ),
 
--- The score of 7 days before or, if that day was not scored, of up to 13 days before.
+-- The score of 7 days before or, if that day was not scored, of up to 13 days
+-- before.
 previous_scores as (
 
     select
@@ -38,8 +39,12 @@ previous_scores as (
         on history.account_id = scores.account_id
 
     where
-        history.as_of_date <= {{ dbt.dateadd('day', -7, 'scores.as_of_date') }}
-        and history.as_of_date >= {{ dbt.dateadd('day', -13, 'scores.as_of_date') }}
+        history.as_of_date <= {{ dbt.dateadd(
+            'day', -7, 'scores.as_of_date'
+        ) }}
+        and history.as_of_date >= {{ dbt.dateadd(
+            'day', -13, 'scores.as_of_date'
+        ) }}
 
 ),
 
