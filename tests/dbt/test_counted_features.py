@@ -260,7 +260,11 @@ def test_an_entry_without_a_use_is_refused(
 ) -> None:
     project, _ = counted
     result = project.dbt(
-        "run", "--select", "event_names", check=False, **{**SETTINGS, **variables}
+        "run",
+        "--select",
+        "stg_salesforce__accounts",
+        check=False,
+        **{**SETTINGS, **variables},
     )
     assert not result.succeeded
     assert words in " ".join(result.output.split())

@@ -284,7 +284,8 @@ withdrawals as (
     select distinct
         restarts.batch_scope,
         restarts.account_id,
-        restarts.event_date
+        restarts.event_date,
+        restarts.known_date
 
     from restarts
 
@@ -490,6 +491,7 @@ confirmed_absences as (
             restarts.batch_scope = withdrawals.batch_scope
             and restarts.account_id = withdrawals.account_id
             and restarts.event_date = withdrawals.event_date
+            and restarts.known_date = withdrawals.known_date
 
     union all
 
