@@ -51,7 +51,11 @@ def test_a_sample_goes_from_init_to_scores(tracker: str, tmp_path: Path) -> None
     assert report.problems == []
 
     dbt.dbt("seed")
-    dbt.dbt("run", "--select", "+churn_scores", "+stg_clickstream__rejects")
+    dbt.dbt(
+        "run",
+        "--select",
+        *("+churn_scores", "+stg_clickstream__events", "+stg_clickstream__rejects"),
+    )
     expected = list(visits())
     events = dbt.query(
         "select visitor_id, user_id, event_at, page_path, is_on_time, is_clock_skewed "
