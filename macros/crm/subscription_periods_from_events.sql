@@ -211,7 +211,7 @@ select
 
 from {{ events }}
 
-group by {{ account }}, source_column, event_type, event_date, order_in_day
+group by {{ range(1, partition_by | length + 5) | join(', ') }}
 {%- else -%}
 with
 
@@ -226,7 +226,7 @@ distinct_events as (
 
     from {{ events }}
 
-    group by {{ account }}, subscription_id, event_type, event_date
+    group by {{ range(1, partition_by | length + 4) | join(', ') }}
 
 ),
 
@@ -240,7 +240,7 @@ changes_per_date as (
 
     from distinct_events
 
-    group by {{ account }}, event_date
+    group by {{ range(1, partition_by | length + 2) | join(', ') }}
 
 ),
 

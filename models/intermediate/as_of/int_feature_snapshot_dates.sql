@@ -80,7 +80,8 @@ invoices as (
 ),
 
 {% endif -%}
--- A link or an event has a start and an end. A union of both would read it twice.
+-- A link or an event has a start and an end. A union of both would read it
+-- twice.
 moments as (
 
     select true as is_end
@@ -119,7 +120,9 @@ input_rows as (
         'subscription_events' as input,
         case
             when moments.is_end
-                then {{ dbt.dateadd('day', 1, 'event_versions.withdrawn_date') }}
+                then {{ dbt.dateadd(
+                    'day', 1, 'event_versions.withdrawn_date'
+                ) }}
             when event_versions.event_date > event_versions.known_date
                 then {{ dbt.dateadd('day', 1, 'event_versions.event_date') }}
             else {{ dbt.dateadd('day', 1, 'event_versions.known_date') }}

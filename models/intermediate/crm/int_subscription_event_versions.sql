@@ -97,8 +97,8 @@ cell_states_with_previous as (
 
 ),
 
--- One row per value of a cell, from the batch that has it first to the batch that
--- replaces it.
+-- One row per value of a cell, from the batch that has it first to the batch
+-- that replaces it.
 cell_values as (
 
     select
@@ -141,8 +141,8 @@ restarts as (
 
 ),
 
--- A cancellation that has come and is empty again is a restart, unless the row has
--- one. It is withdrawn if the cell gets a date again that is not after it.
+-- A cancellation that has come and is empty again is a restart, unless the row
+-- has one. It is withdrawn if the cell gets a date again that is not after it.
 cleared_cancellations as (
 
     select

@@ -9,7 +9,9 @@
 {#- Subscriptions have the plan and revenue of every date. -#}
 {%- set is_subscriptions = var('cancellation_source') == 'subscriptions' -%}
 {#- Suffix of the column, days from the as-of date back. -#}
-{%- set terms = 'subscription_contracts' if is_subscriptions else 'contracts' -%}
+{%- set terms = (
+    'subscription_contracts' if is_subscriptions else 'contracts'
+) -%}
 {%- set dates_of_terms = [('', 0), ('_90d_before', 90)] %}
 
 with
@@ -211,7 +213,8 @@ profiles as (
         ) }} as revenue_per_seat,
         contracts.seats - contracts.seats_90d_before as seats_change_90d,
         {{ terms }}.monthly_recurring_revenue
-        - {{ terms }}.monthly_recurring_revenue_90d_before as revenue_change_90d,
+        - {{ terms }}.monthly_recurring_revenue_90d_before
+            as revenue_change_90d,
 
         {{ high_watermark(ref('int_feature_snapshot_dates'), 'finalized_at') }}
             as finalized_at

@@ -82,7 +82,9 @@ totals as (
             as decimal(28, 10)
         )) as double) as gone_squared_per_account,
         cast(sum(cast(
-            {{ safe_divide('count_gone * count_gone', 'total_days_subscribed') }}
+            {{ safe_divide(
+                'count_gone * count_gone', 'total_days_subscribed'
+            ) }}
             as decimal(28, 10)
         )) as double) as gone_squared_per_day
 

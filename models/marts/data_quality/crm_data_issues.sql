@@ -232,7 +232,7 @@ events_before_vanishing as (
             and changes.batch_date > event_versions.known_date
             and (
                 event_versions.withdrawn_date is null
-                or event_versions.withdrawn_date >= changes.batch_date
+                or changes.batch_date <= event_versions.withdrawn_date
             )
             and event_versions.source_column != 'signup_date'
             and event_versions.event_date

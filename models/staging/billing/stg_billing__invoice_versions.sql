@@ -57,7 +57,9 @@ versions as (
         status,
         loaded_at,
         implausible_loaded_at,
-        case when due_date is null then due_date_text end as unreadable_due_date,
+        case
+            when due_date is null then due_date_text
+        end as unreadable_due_date,
         case when amount is null then amount_text end as unreadable_amount,
         {{ is_on_time_arrival('loaded_at', 'due_date') }} as is_on_time
 

@@ -1,5 +1,7 @@
 {%- set is_dates = var('cancellation_source') == 'dates' -%}
-{%- set has_outcomes = var('cancellation_source') not in ('events', 'subscriptions') -%}
+{%- set has_outcomes = (
+    var('cancellation_source') not in ('events', 'subscriptions')
+) -%}
 
 with
 
