@@ -5,9 +5,29 @@
     parse_crm_text("' Basic '") is 'Basic'; parse_crm_text("'NULL'") is null.
 #}
 {% macro parse_crm_text(column) -%}
-    {%- set text = trim_whitespace(
-        'cast(' ~ column ~ ' as ' ~ dbt.type_string() ~ ')'
-    ) -%}
+    {{ null_if_missing(trim_crm_text(column)) }}
+{%- endmacro %}
+
+
+{#
+    Returns a value of an export as text without white space at both ends. A model with
+    many columns calls it and `null_if_missing` in two steps: the embedded metastore of
+    Spark stores at most 32,700 characters of a view.
+
+    trim_crm_text("' Basic '") is 'Basic'.
+#}
+{% macro trim_crm_text(column) -%}
+    {{ trim_whitespace('cast(' ~ column ~ ' as ' ~ dbt.type_string() ~ ')') }}
+{%- endmacro %}
+
+
+{#
+    Returns a trimmed text, or null for the missing values of exports: the empty text,
+    `\N` and `null`, in any case.
+
+    null_if_missing("'NULL'") is null.
+#}
+{% macro null_if_missing(text) -%}
     {#- chr(92) is the backslash. Some engines unescape it in literals. -#}
     case
         when lower({{ text }}) not in ('', 'null', concat(chr(92), 'n'))

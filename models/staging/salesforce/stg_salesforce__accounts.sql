@@ -2,6 +2,26 @@
 {%- set has_outcomes = (
     var('cancellation_source') not in ('events', 'subscriptions')
 ) -%}
+{#- Columns of the raw table, and their names as text. -#}
+{%- set text_columns = {
+    'batch_date': 'batch_date_text',
+    'loaded_at': 'loaded_at_text',
+    'account_id': 'account_id_text',
+    'company_name': 'company_name',
+    'industry': 'industry',
+    'signup_date': 'signup_date_text',
+    'plan': 'plan',
+    'seats': 'seats_text',
+    'monthly_recurring_revenue': 'revenue_text',
+    'owner_id': 'owner_id',
+    'owner_name': 'owner_name',
+    'currency': 'currency',
+} -%}
+{%- if has_outcomes -%}
+{%- do text_columns.update({
+    'cancelled_service': 'cancelled_service', 'new_customer': 'new_customer',
+}) -%}
+{%- endif %}
 
 with
 
@@ -13,29 +33,34 @@ source as (
 
 ),
 
-texts as (
+trimmed as (
 
     select
         {{ plausible_arrival_date('batch_date') }} as batch_date,
         {{ plausible_arrival('loaded_at') }} as loaded_at,
-        {{ parse_crm_text('batch_date') }} as batch_date_text,
-        {{ parse_crm_text('loaded_at') }} as loaded_at_text,
-        {{ parse_crm_id('account_id') }} as account_id,
-        {{ parse_crm_text('company_name') }} as company_name,
-        {{ parse_crm_text('industry') }} as industry,
-        {{ parse_crm_text('signup_date') }} as signup_date_text,
-        {{ parse_crm_text('plan') }} as plan,
-        {{ parse_crm_text('seats') }} as seats_text,
-        {{ parse_crm_text('monthly_recurring_revenue') }} as revenue_text,
-        {{ parse_crm_text('cancelled_service') if has_outcomes
-            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as cancelled_service,
-        {{ parse_crm_text('new_customer') if has_outcomes
-            else 'cast(null as ' ~ dbt.type_string() ~ ')' }} as new_customer,
-        {{ parse_crm_text('owner_id') }} as owner_id,
-        {{ parse_crm_text('owner_name') }} as owner_name,
-        {{ parse_crm_text('currency') }} as currency
+        {% for column, text in text_columns.items() -%}
+        {{ trim_crm_text(column) }} as {{ text }}{{ ',' if not loop.last }}
+        {% endfor %}
 
     from source
+
+),
+
+texts as (
+
+    select
+        batch_date,
+        loaded_at,
+        {% for text in text_columns.values() -%}
+        {% if not has_outcomes -%}
+        cast(null as {{ dbt.type_string() }}) as cancelled_service,
+        cast(null as {{ dbt.type_string() }}) as new_customer,
+        {% endif -%}
+        {% for text in text_columns.values() -%}
+        {{ null_if_missing(text) }} as {{ text }}{{ ',' if not loop.last }}
+        {% endfor %}
+
+    from trimmed
 
 ),
 
@@ -43,6 +68,7 @@ typed as (
 
     select
         *,
+        {{ salesforce_id('account_id_text') }} as account_id,
         {{ parse_crm_date('signup_date_text') }} as signup_date,
         {{ parse_crm_number('seats_text') }} as seats_number,
         {{ parse_crm_number('revenue_text') }} as monthly_recurring_revenue,
