@@ -51,7 +51,6 @@ texts as (
     select
         batch_date,
         loaded_at,
-        {% for text in text_columns.values() -%}
         {% if not has_outcomes -%}
         cast(null as {{ dbt.type_string() }}) as cancelled_service,
         cast(null as {{ dbt.type_string() }}) as new_customer,
