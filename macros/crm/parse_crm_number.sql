@@ -25,13 +25,18 @@
         ) -%}
     {%- endfor -%}
     {%- set pattern -%}
-    ^(?:[+-]?(?:{{ currency ~ space }}?)?|{{ currency ~ space }}?[+-])(
+    ^(?:[+-]?(?:{{ currency ~ space }}?)?|{{ currency ~ space }}?[+-])(?:
     {{- plain }}|{{ grouped | join('|') -}}
     )(?:{{ space }}?{{ currency }})?$
     {%- endset -%}
+    {#- In a text that matches the pattern: from the first digit to the last one. -#}
+    {%- set number -%}
+    ([0-9](?:[0-9., \x27\x{2019}\x{00a0}\x{2009}\x{202f}]*[0-9.,])?
+    {{- '(?:[eE][+-]?[0-9]{1,2})?)' -}}
+    {%- endset -%}
     {%- set digits -%}
     translate(
-        {{ regexp_extract_first(text, pattern, 1) }},
+        {{ regexp_extract_first(text, number, 1) }},
         concat(chr(39), ' {{ '\u2019\u00a0\u2009\u202f' }}'),
         ''
     )
