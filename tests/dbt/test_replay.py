@@ -25,11 +25,11 @@ FIRST, LAST = "2025-08-27", "2025-10-27"
 # A day in the middle, for tests of one day.
 DAY = "2025-10-01"
 
-SELECTION = ["+churn_score_history"]
+SELECTION = ["+churn_scores"]
 # Training again each day would test the models instead of the days.
 TRAINING_MODELS = ["churn_models", "churn_training_set", "churn_labels"]
 # Models that depend on the scored day.
-SCORING = ["int_as_of_dates+,+churn_score_history"]
+SCORING = ["int_as_of_dates+,+churn_scores"]
 
 FEATURES = "select * from {}account_features {} order by as_of_date, account_id"
 SCORES = (
