@@ -71,9 +71,13 @@ serve: $(VENV)/base.stamp ## Serve the web page on http://127.0.0.1:8000
 	@$(BIN)/churn serve
 
 .PHONY: test
-test: $(VENV)/dev.stamp ## Run all tests
+test: $(VENV)/dev.stamp ## Run all tests but the long ones
 	@./scripts/install_chromium.sh
 	@$(BIN)/pytest
+
+.PHONY: test-long
+test-long: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out: sixty days, one by one
+	@$(BIN)/pytest -m long
 
 .PHONY: trino
 trino: ## Fetch the Trino server that replaces Athena in tests

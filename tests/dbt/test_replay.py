@@ -25,6 +25,8 @@ FIRST, LAST = "2025-08-27", "2025-10-27"
 # A day in the middle, for tests of one day.
 DAY = "2025-10-01"
 
+pytestmark = pytest.mark.long
+
 SELECTION = ["+churn_scores"]
 # Training again each day would test the models instead of the days.
 TRAINING_MODELS = ["churn_models", "churn_training_set", "churn_labels"]
