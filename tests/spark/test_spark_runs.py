@@ -389,6 +389,7 @@ def as_raw(project: DbtProject, table: str, rows: pd.DataFrame) -> pa.Table:
         ).to_arrow_table()
 
 
+@pytest.mark.long
 def test_runs_in_any_order_equal_a_full_refresh(arrived) -> None:
     for table in arrived.tables:
         relation = arrived.engine.relation(table)
