@@ -399,6 +399,7 @@ def test_runs_in_any_order_equal_a_full_refresh(arrived) -> None:
     assert not different, "\n".join(different)
 
 
+@pytest.mark.long
 def test_no_arrived_record_is_lost(arrived) -> None:
     arrived.engine.dbt(
         "test",
@@ -409,6 +410,7 @@ def test_no_arrived_record_is_lost(arrived) -> None:
     )
 
 
+@pytest.mark.long
 def test_labels_agree_with_the_brute_force_computation(arrived) -> None:
     company = arrivals.crm_company(COMPANY)
     periods, labels, _ = expected(company, grace=30, horizon=30, frequency="weekly")
