@@ -36,11 +36,11 @@ source as (
 trimmed as (
 
     select
-        {{ plausible_arrival_date('batch_date') }} as batch_date,
-        {{ plausible_arrival('loaded_at') }} as loaded_at,
         {% for column, text in text_columns.items() -%}
-        {{ trim_crm_text(column) }} as {{ text }}{{ ',' if not loop.last }}
-        {% endfor %}
+        {{ trim_crm_text(column) }} as {{ text }},
+        {% endfor -%}
+        {{ plausible_arrival_date('batch_date') }} as batch_date,
+        {{ plausible_arrival('loaded_at') }} as loaded_at
 
     from source
 
@@ -49,15 +49,15 @@ trimmed as (
 texts as (
 
     select
-        batch_date,
-        loaded_at,
+        {% for text in text_columns.values() -%}
+        {{ null_if_missing(text) }} as {{ text }},
+        {% endfor -%}
         {% if not has_outcomes -%}
         cast(null as {{ dbt.type_string() }}) as cancelled_service,
         cast(null as {{ dbt.type_string() }}) as new_customer,
         {% endif -%}
-        {% for text in text_columns.values() -%}
-        {{ null_if_missing(text) }} as {{ text }}{{ ',' if not loop.last }}
-        {% endfor %}
+        batch_date,
+        loaded_at
 
     from trimmed
 
