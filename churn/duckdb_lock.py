@@ -11,8 +11,9 @@ from typing import Any
 
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.exceptions import DbtRuntimeError
 
-from churn.config import open_database
+from churn.config import UserError, open_database
 
 
 class Plugin(BasePlugin):
@@ -23,6 +24,12 @@ class Plugin(BasePlugin):
         creds: DuckDBCredentials,
         config: dict[str, Any],  # noqa: ARG002
     ) -> None:
-        """Raise UserError if the file exists and cannot be opened for writing."""
+        """Raise DbtRuntimeError if the file exists and cannot be opened for writing.
+
+        dbt prints the traceback of any other exception.
+        """
         if Path(creds.path).is_file():
-            open_database(Path(creds.path), read_only=False).close()
+            try:
+                open_database(Path(creds.path), read_only=False).close()
+            except UserError as error:
+                raise DbtRuntimeError(str(error)) from None
