@@ -99,7 +99,7 @@ def with_rejects(module_project: DbtProject) -> DbtProject:
     mapped = {"event": "login", "event_id": "known", "ts": 1740823445, "user_id": "u"}
     unmapped = {
         "ereignis": "login",
-        "event_id": "unknown",
+        "event_id": "unmapped",
         "ts": 1740823445,
         "uid": "u",
     }
@@ -197,7 +197,7 @@ def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
         ("other", None, False),
         ("other repaired", None, True),
         ("repaired", None, True),
-        ("unknown", "autumn", False),
+        ("unmapped", "autumn", False),
     ]
     assert project.query(
         "select payload, reject_reason from stg_clickstream__rejects"

@@ -15,7 +15,7 @@ FEATURES = "select * from account_features order by account_id, as_of_date"
 SCORES = "select * exclude (scored_at) from churn_scores order by account_id"
 ALL_MODELS = (
     "--select",
-    "+churn_score_history",
+    "+churn_scores",
     "+churn_model_metrics",
     "+identities",
 )

@@ -31,7 +31,7 @@ def scored_company(module_project: DbtProject) -> DbtProject:
     module_project.dbt(
         "run",
         "--select",
-        "+churn_score_history",
+        "+churn_scores",
         load_demo_seeds=False,
         as_of_date=TRAINED,
     )
