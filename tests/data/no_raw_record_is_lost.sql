@@ -6,6 +6,10 @@
     Counts everything from the public tables. An event belongs to the date of its
     first receipt. Each further receipt is a duplicate on its own date. The test
     therefore finds an event that was lost between the models.
+
+    The date of a raw record is that of its first object, because a record that is
+    repaired may say when it was received. In total, `base_clickstream__parsed_records`
+    has one row per raw record.
 -#}
 {%- set counts = [
     'raw_records', 'extra_objects', 'events', 'duplicates', 'rejects'
@@ -15,7 +19,7 @@ with
 
 parsed_records as (
 
-    select cast(received_at as date) as received_date
+    select count(*) as count_raw_records
 
     from {{ ref('base_clickstream__parsed_records') }}
 
@@ -83,19 +87,7 @@ observations as (
 
     select
         received_date,
-        1 as raw_records,
-        0 as extra_objects,
-        0 as events,
-        0 as duplicates,
-        0 as rejects
-
-    from parsed_records
-
-    union all
-
-    select
-        received_date,
-        0 as raw_records,
+        case when object_number = 1 then 1 else 0 end as raw_records,
         case when object_number > 1 then 1 else 0 end as extra_objects,
         0 as events,
         case when reject_reason is null then 1 else 0 end as duplicates,
@@ -184,16 +176,35 @@ days as (
 
 ),
 
-total as (
+sums as (
 
     select
         {%- for name in counts %}
         sum({{ name }}) as {{ name }},
-        sum(observed_{{ name }}) as observed_{{ name }},
+        sum(observed_{{ name }}) as observed_{{ name }}
+        {%- if not loop.last %},{% endif %}
+        {%- endfor %}
+
+    from days
+
+),
+
+total as (
+
+    select
+        {%- for name in counts %}
+        sums.{{ name }},
+        {%- if name == 'raw_records' %}
+        parsed_records.count_raw_records as observed_raw_records,
+        {%- else %}
+        sums.observed_{{ name }},
+        {%- endif %}
         {%- endfor %}
         'all days' as period
 
-    from days
+    from sums
+
+    cross join parsed_records
 
 ),
 

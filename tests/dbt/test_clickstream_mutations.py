@@ -34,11 +34,13 @@ MODELS = (
     "no_raw_record_is_lost",
 )
 
+# Records that say when they were received are left out, because these tests find a
+# record by its time of receipt.
 VALID = [
     record.encode()
     for scenario in SCENARIOS
     for _, record in scenario.records
-    if record and record.startswith("{")
+    if record and record.startswith("{") and '"receivedAt"' not in record
 ]
 # Tokens that break parsers of JSON, its dialects, UTF-8, numbers and times.
 TOKENS = [
