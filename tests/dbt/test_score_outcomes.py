@@ -55,12 +55,12 @@ def churns(project: DbtProject) -> tuple[dict[str, list[date]], dict, date]:
         delivery = batches.setdefault(
             (batch, loaded), Delivery(batch_date=batch, loaded_at=loaded, rows={})
         )
-        delivery.rows[account] = tuple(values)
+        delivery.rows.setdefault(account, []).append(tuple(values))
 
     accepted, _ = accepted_batches(SimpleNamespace(batches=list(batches.values())))
     last = accepted[-1].batch_date
     left, customer_dates = {}, {}
-    for name, account in read_accounts(accepted, "dates").items():
+    for name, account in read_accounts(accepted, "dates", GRACE.days, None).items():
         history = simulate_account(account, last)
         customer_dates[name] = history.customer_dates
         starts = [*[start for start, _ in history.periods][1:], None]
