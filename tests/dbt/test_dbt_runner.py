@@ -52,25 +52,26 @@ def test_nodes_are_reported_and_the_database_is_released(
     total = len(nodes)
     assert [node[1:] for node in nodes] == [(n, total) for n in range(1, total + 1)]
     assert nodes[-1][0] == "stg_support__calls"
-    assert all("reference seed" in message for message in messages), messages
+    assert all(
+        "reference seed" in message or "is empty" in message for message in messages
+    ), messages
     assert (dict(os.environ), Path.cwd()) == before
     with loaded.connect() as connection:
         assert connection.execute("from stg_support__calls").fetchall() == []
     raw.execute("create or replace table free_to_write as select 1 as one")
 
 
-def test_a_failing_model_is_reported_with_the_place_of_the_log(
+def test_a_missing_table_is_reported_with_the_place_of_the_log(
     loaded: Project, raw: DbtProject
 ) -> None:
     raw.execute("alter table raw.raw_calls rename to hidden")
     messages: list[str] = []
     try:
-        with pytest.raises(DbtError, match=r"`dbt run` failed.*dbt\.log") as failure:
+        with pytest.raises(DbtError, match=r"raw_calls.*dbt\.log") as failure:
             run_dbt(loaded, CALLS, VARIABLES, on_message=messages.append)
     finally:
         raw.execute("alter table raw.hidden rename to raw_calls")
     assert "\n" not in str(failure.value)
-    assert any("raw_calls" in message for message in messages), messages
     assert not any("Traceback" in message for message in messages)
 
 
