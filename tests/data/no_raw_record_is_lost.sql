@@ -179,11 +179,11 @@ days as (
 sums as (
 
     select
-        {%- for name in counts %}
+        {% for name in counts -%}
         sum({{ name }}) as {{ name }},
-        sum(observed_{{ name }}) as observed_{{ name }}
-        {%- if not loop.last %},{% endif %}
-        {%- endfor %}
+        sum(observed_{{ name }}) as observed_{{ name }},
+        {% endfor -%}
+        count(*) as count_days
 
     from days
 
