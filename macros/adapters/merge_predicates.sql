@@ -9,12 +9,15 @@
       keys: the `unique_key`, a column or a list of columns.
       alias: the name of the target table in the `merge`.
       predicates: the predicates that the model configures, or none.
+      when_empty: the predicate if `source` has no date, so that no row can match.
+        Spark cannot plan a `merge` on a constant.
 
-    Without a date in `source` no row can match, and the predicate is `false`. A key
-    without a date column, or with more dates than one statement should name, adds
+    A key without a date, or with more dates than one statement should name, adds
     nothing.
 #}
-{% macro merge_predicates(source, keys, alias, predicates=none) -%}
+{% macro merge_predicates(
+    source, keys, alias, predicates=none, when_empty=none
+) -%}
     {%- set keys = [keys] if keys is string else keys -%}
     {%- set all_predicates = (predicates or []) | list -%}
     {%- for column in adapter.get_columns_in_relation(source)
@@ -24,7 +27,9 @@
             ~ ') as key_day from ' ~ source
             ~ ' where ' ~ column.name ~ ' is not null'
         ).columns[0].values() | list -%}
-        {%- if not days or churn.can_inline_dates(days) -%}
+        {%- if not days and when_empty is not none -%}
+            {%- do all_predicates.append(when_empty) -%}
+        {%- elif churn.can_inline_dates(days) -%}
             {%- do all_predicates.append(
                 churn.date_in_list(alias ~ '.' ~ column.name, days)
             ) -%}

@@ -76,8 +76,8 @@
     force_batch,
     statement_name='main'
 ) -%}
-    {%- set predicates = merge_predicates(
-        tmp_relation, unique_key, 'target', incremental_predicates
+    {%- set predicates = churn.merge_predicates(
+        tmp_relation, unique_key, 'target', incremental_predicates, 'false'
     ) -%}
     {{ return(dbt.iceberg_merge(
         on_schema_change, tmp_relation, target_relation, unique_key,
