@@ -76,7 +76,7 @@ test: $(VENV)/dev.stamp ## Run all tests but the long ones
 	@$(BIN)/pytest
 
 .PHONY: test-long
-test-long: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out: sixty days, Spark in any order
+test-long: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m long
 
 .PHONY: trino

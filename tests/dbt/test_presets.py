@@ -30,7 +30,17 @@ def test_every_preset_has_a_sample() -> None:
     assert set(PAIRS.values()) == set(CRMS)
 
 
-@pytest.mark.parametrize("tracker", PAIRS)
+# `make test-long` builds the samples of all other trackers.
+OFTEN_BUILT = {"segment", "ga4", "snowplow"}
+
+
+@pytest.mark.parametrize(
+    "tracker",
+    [
+        pytest.param(name, marks=[] if name in OFTEN_BUILT else pytest.mark.long)
+        for name in PAIRS
+    ],
+)
 def test_a_sample_goes_from_init_to_scores(tracker: str, tmp_path: Path) -> None:
     crm = PAIRS[tracker]
     sources = write_company(tmp_path / "data", tracker, crm)
