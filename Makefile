@@ -57,7 +57,7 @@ check-types: $(VENV)/dev.stamp
 	@$(BIN)/mypy
 
 check-unit: $(VENV)/dev.stamp
-	@$(BIN)/pytest --numprocesses=0 tests/unit
+	@$(BIN)/pytest --numprocesses=0 -m "not slow" tests/unit
 
 # The build starts from nothing, in target/check, beside the user's database.
 check-build: $(VENV)/dev.stamp
@@ -72,7 +72,7 @@ serve: $(VENV)/base.stamp ## Serve the web page on http://127.0.0.1:8000
 
 .PHONY: test
 test: $(VENV)/dev.stamp ## Run all tests but the long ones
-	@./scripts/install_chromium.sh
+	@./scripts/install_test_programs.sh
 	@$(BIN)/pytest
 
 .PHONY: test-long

@@ -52,6 +52,8 @@ CHANNELS = ("call", "email", "visit", "in_app")
 MAX_NOTE = 2_000
 SCHEMA = "churn_actions"
 _LOCK_KEY = 0x616374696F6E
+# Ten seconds, as the busy timeout.
+_WAL_ATTEMPTS = 200
 
 metadata = sa.MetaData()
 
@@ -383,11 +385,26 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     def configure(connection: sqlite3.Connection, _record: Any) -> None:
         # Transactions are started explicitly, so that writers wait for each other.
         connection.isolation_level = None
-        connection.execute("pragma journal_mode=wal")
-        connection.execute("pragma synchronous=full")
         connection.execute("pragma busy_timeout=10000")
+        _use_write_ahead_log(connection)
+        connection.execute("pragma synchronous=full")
 
     return engine
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch the file to WAL mode, which it keeps.
+
+    SQLite does not wait for other connections here, whatever the busy timeout.
+    """
+    for attempt in range(_WAL_ATTEMPTS):
+        try:
+            connection.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError:
+            if attempt == _WAL_ATTEMPTS - 1:
+                raise
+            time.sleep(0.05)
 
 
 def _postgres_engine(url: sa.URL) -> sa.Engine:

@@ -38,7 +38,7 @@ def find_chromium() -> str:
     )
     if path is None:
         pytest.fail(
-            "There is no Chromium: run scripts/install_chromium.sh, or set "
+            "There is no Chromium: run scripts/install_test_programs.sh, or set "
             "CHURN_CHROMIUM to its path."
         )
     return path

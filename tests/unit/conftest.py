@@ -31,11 +31,11 @@ def no_engine_is_imported(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
-    """Provide a PostgreSQL server, if it is installed."""
+    """Provide a PostgreSQL server; fail with a sentence if none is installed."""
     from tests.support.postgres import find_postgres, running_postgres
 
     programs = find_postgres()
     if programs is None:
-        pytest.skip("PostgreSQL is not installed: `apt-get install postgresql`.")
+        pytest.fail("There is no PostgreSQL: run scripts/install_test_programs.sh.")
     with running_postgres(programs, tmp_path_factory.mktemp("postgres")) as url:
         yield url

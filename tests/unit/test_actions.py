@@ -35,7 +35,7 @@ NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 SHOWN = {"as_of_date": "2026-03-02", "model_version": "m1", "arm": None}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ActionStore]:
     """Provide an empty store of each kind."""
     url = sqlite_url(tmp_path / "actions.db")
@@ -163,6 +163,7 @@ def test_a_control_account_is_contacted_with_a_reason_only() -> None:
     assert action.shown_arm == "control"
 
 
+@pytest.mark.slow
 def test_writers_that_are_killed_lose_no_acknowledged_action(tmp_path: Path) -> None:
     """An action that was acknowledged is in the store, exactly once."""
     program = (

@@ -269,6 +269,7 @@ def test_errors_are_one_sentence_and_a_code(
     assert printed.endswith(sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 )

@@ -21,6 +21,8 @@ from churn.demo.trackers import RAW_NAMES
 from churn.ingest.load import load
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 COMPANY = Settings(accounts=250, days=150, seed=3)
 SMALL = Settings(accounts=30, days=25, seed=4)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,7 @@ def test_shown_values_hold_no_control_characters(text: str) -> None:
     assert not re.search(r"[b-zB-Z0-8]", re.sub(r"[^\x20-\x7e]", "", masked(text)))
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=30,

@@ -100,6 +100,7 @@ def test_a_module_has_one_layer(module: str, layer: str | None) -> None:
     assert layer_of(module) == layer
 
 
+@pytest.mark.slow
 def test_unit_tests_import_neither_dbt_nor_an_engine(
     request: pytest.FixtureRequest,
 ) -> None:

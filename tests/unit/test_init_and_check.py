@@ -97,6 +97,7 @@ def test_a_counter_is_no_event_id(tmp_path: Path, tracker: str | None) -> None:
         assert any("is a counter" in note for note in result.notes)
 
 
+@pytest.mark.slow
 def test_check_reports_records_that_would_be_duplicates(tmp_path: Path) -> None:
     records = [{**amplitude(visit), "device_id": "one"} for visit in VISITS]
     events = write_events(tmp_path, records)
@@ -108,6 +109,7 @@ def test_check_reports_records_that_would_be_duplicates(tmp_path: Path) -> None:
     assert "change the json_paths of event_id" in problem
 
 
+@pytest.mark.slow
 def test_check_reports_identifiers_that_visitors_share(tmp_path: Path) -> None:
     events = write_events(tmp_path, [amplitude(visit) for visit in VISITS])
     result = init(tmp_path / "co", sources={"events": events})
@@ -327,6 +329,7 @@ def test_the_order_of_dates_is_asked_if_it_is_ambiguous(
     assert variables(result).get("crm_date_format") == time_format
 
 
+@pytest.mark.slow
 def test_check_accepts_no_column_without_a_readable_value(tmp_path: Path) -> None:
     accounts = accounts_of_days(
         tmp_path,
@@ -347,6 +350,7 @@ def test_check_accepts_no_column_without_a_readable_value(tmp_path: Path) -> Non
     assert any("values of `signup_date`" in p and "`9/9/9999`" in p for p in problems)
 
 
+@pytest.mark.slow
 def test_a_short_history_is_reported(tmp_path: Path) -> None:
     accounts = accounts_of_days(
         tmp_path,

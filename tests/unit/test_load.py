@@ -104,6 +104,7 @@ def test_loading_in_parts_equals_loading_at_once(landing_zone, tmp_path, monkeyp
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", [1, 30, 71])
 def test_a_killed_load_neither_loses_nor_repeats_rows(landing_zone, tmp_path, files):
     load(landing_zone, tmp_path / "complete.duckdb")

@@ -515,6 +515,7 @@ def test_small_probabilities_are_never_none() -> None:
     assert formats.money(5.0, "no currency") == "5"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(

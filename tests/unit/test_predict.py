@@ -113,6 +113,7 @@ def test_bands_follow_from_bounds_costs_or_the_churn_rate() -> None:
         assert 0 < bands.medium_from < bands.high_from < 1
 
 
+@pytest.mark.slow
 def test_single_rows_and_unpickled_scorers_give_equal_scores(
     batch: pa.RecordBatch, scorer: Scorer, scored: pa.RecordBatch
 ) -> None:

@@ -26,7 +26,7 @@ from tests.support.paths import ROOT
 from tests.support.serving import AS_OF, HOSTILE, project_of, sqlite_url, write_marts
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> sa.URL:
     """Provide an empty serving store of each kind."""
     if request.param == "sqlite":
@@ -101,6 +101,7 @@ def test_pages_forwards_and_backwards_are_the_whole_list(
         assert forwards == backwards == whole
 
 
+@pytest.mark.slow
 def test_an_empty_older_or_smaller_snapshot_is_refused(
     tmp_path: Path, store: sa.URL
 ) -> None:
@@ -181,6 +182,7 @@ def test_search_finds_the_start_of_any_word(tmp_path: Path, store: sa.URL) -> No
         assert found("%") == found("_") == found("") == set()
 
 
+@pytest.mark.slow
 def test_a_reader_sees_one_snapshot_while_others_are_published(
     tmp_path: Path, store: sa.URL
 ) -> None:
@@ -226,6 +228,7 @@ def test_a_reader_sees_one_snapshot_while_others_are_published(
         assert current.meta["as_of_date"] == str(AS_OF + timedelta(days=publishes))
 
 
+@pytest.mark.slow
 def test_a_killed_publish_changes_nothing_and_leaves_nothing(tmp_path: Path) -> None:
     marts = write_marts(tmp_path / "marts.duckdb")
     url = sqlite_url(tmp_path / "serving.db")

@@ -159,6 +159,7 @@ def reversed_company() -> pd.DataFrame:
     return rows
 
 
+@pytest.mark.slow
 def test_a_direction_that_the_rows_contradict_is_dropped() -> None:
     rows = reversed_company()
     [test] = train(rows, FEATURES, SETTINGS).constraint_tests
@@ -169,6 +170,7 @@ def test_a_direction_that_the_rows_contradict_is_dropped() -> None:
     assert test.is_kept
 
 
+@pytest.mark.slow
 def test_a_reversed_company_is_predicted_as_well() -> None:
     """Only the reversed feature is known, so a wrong constraint would cost all."""
     feature = [f for f in FEATURES if f.name == "days_since_last_visit"]
@@ -216,6 +218,7 @@ def test_more_events_need_fewer_days_and_folds() -> None:
     assert [len(split.folds) for split in splits] == [3, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weeks", "accounts", "method"),
     [(44, 250, TEST), (20, 250, ROLLING), (7, 250, BY_ACCOUNT), (7, 4, TRAIN_ONLY)],
