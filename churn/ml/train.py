@@ -197,6 +197,19 @@ def train(
         data_fingerprint: ``training_data.fingerprint`` of the features, if already
             computed.
     """
+    from threadpoolctl import threadpool_limits
+
+    # Sums depend on the number of threads, and small matrices are slower with several.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _train(rows, features, settings, data_fingerprint)
+
+
+def _train(
+    rows: Any,
+    features: Sequence[Feature],
+    settings: TrainingSettings,
+    data_fingerprint: str | None,
+) -> TrainingResult:
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
     names = [feature.name for feature in features]
