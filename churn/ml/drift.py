@@ -54,7 +54,7 @@ def fit_bins(
         last; ``shares`` of the rows, first those with a missing value, then each
         bin; ``mean`` of the values that are not missing; and the number of ``rows``.
     """
-    bins = {}
+    bins: dict[str, dict[str, list[float]]] = {}
     for position, name in enumerate(names):
         values = matrix[:, position]
         # After one sort, each bin is a contiguous range; NaN sorts last.

@@ -160,9 +160,10 @@ def find_quality_problem(
         auc, loss = difference["roc_auc"], difference["log_loss"]
         baseline = BASELINE_NAMES[name]
         if auc.high is not None and auc.high < 0:
+            value, low = abs(auc.value or 0), abs(auc.low or 0)
             return (
                 f"The model ranks worse than {baseline}: its ROC AUC is lower by "
-                f"{-auc.value:.3f} ({-auc.high:.3f} to {-auc.low:.3f})."
+                f"{value:.3f} ({-auc.high:.3f} to {low:.3f})."
             )
         if loss.low is not None and loss.low > 0:
             return (

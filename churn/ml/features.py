@@ -202,14 +202,15 @@ class _Number(float):
     def __format__(self, form: str) -> str:
         if "|" in form:
             singular, plural = form.split("|", 1)
-            if self == 1:
+            number = float(self)
+            if number == 1:
                 return f"one {singular}"
-            amount = "unknown" if math.isnan(self) else f"{float(self):,.0f}"
-            return f"{'no' if self == 0 else amount} {plural}"
+            amount = "unknown" if math.isnan(number) else f"{number:,.0f}"
+            return f"{'no' if number == 0 else amount} {plural}"
         if math.isnan(self):
             return "unknown"
         text = super().__format__(form)
-        if self != 0 and not re.search("[1-9]", text):
+        if float(self) != 0 and not re.search("[1-9]", text):
             is_signed = text[0] in "+-"
             smallest = re.sub(r"0(?=\D*$)", "1", text.lstrip("+-"))
             return "about 0" if is_signed else f"under {smallest}"

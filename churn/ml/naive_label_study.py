@@ -228,7 +228,7 @@ def count_accounts(connection: duckdb.DuckDBPyConnection) -> AccountCounts:
             from int_naive_churn
             left join last_periods using (account_id)
             """
-        ).fetchone()
+        ).fetchall()[0]
     )
 
 
@@ -343,7 +343,7 @@ def report(
         features = read_features(connection.table("feature_dictionary").df())
         last_batch = connection.execute(
             "select max(batch_date) from int_crm_batch_dates where is_accepted"
-        ).fetchone()[0]
+        ).fetchall()[0][0]
     except duckdb.CatalogException as error:
         raise CannotCompareError(
             f"{name} does not hold all tables yet: run `dbt build` first."
@@ -478,9 +478,9 @@ def page(reports: Iterable[Report], settings: Settings) -> Iterator[str]:
     names = [r.name for r in reports]
     databases = " ".join(f"{name}.duckdb" for name in names)
     yield from ("", "## Reproduce this page", "", "```console")
-    seeds = [re.fullmatch(r"seed-(\d+)", name) for name in names]
-    for seed in seeds if all(seeds) else []:
-        yield from _COMPANY_COMMANDS.format(seed=seed.group(1)).splitlines()
+    seeds = [name.removeprefix("seed-") for name in names if _SEED.fullmatch(name)]
+    for seed in seeds if len(seeds) == len(names) else []:
+        yield from _COMPANY_COMMANDS.format(seed=seed).splitlines()
     yield f"churn label-cost {databases} \\"
     yield "    --write docs/wrong-label.md"
     yield "```"
@@ -514,11 +514,10 @@ def _summary(reports: Sequence[Report]) -> Iterator[str]:
         )
 
 
-def _range(values: Iterable[float], value_format: str) -> str:
+def _range(values: Iterable[float | None], value_format: str) -> str:
     """Format the lowest and the highest value, or the only one."""
-    texts = sorted(
-        {format(value, value_format) for value in sorted(values)}, key=_number
-    )
+    known = (value for value in values if value is not None)
+    texts = sorted({format(value, value_format) for value in known}, key=_number)
     return texts[0] if len(texts) == 1 else f"{texts[0]} to {texts[-1]}"
 
 
@@ -550,6 +549,9 @@ cover the same days as `churn_labels` and use no later data. All models have the
 features, split by time, search and seed ({seed}). Only the label differs, in training
 and in validation. All are evaluated against `churn_labels` on held-out dates. Intervals
 hold 95 % of {draws} bootstrap draws of accounts."""
+
+# The name of a database of the demo company with a seed.
+_SEED = re.compile(r"seed-\d+")
 
 _COMPANY_COMMANDS = """\
 churn demo --accounts 1000 --days 365 --seed {seed} --out data/seed-{seed}

@@ -613,11 +613,11 @@ class _FoldFits:
         weights = [len(labels) for labels in self.labels]
         curve = np.average([c[:shortest] for c in curves], axis=0, weights=weights)
         rounds = int(curve.argmin()) + 1
-        margins = [
+        predicted = [
             booster.predict(data, output_margin=True, iteration_range=(0, rounds))
             for booster, (_, data) in zip(boosters, self.data, strict=True)
         ]
-        return self._measured(kind, trial, rounds, margins, is_constrained)
+        return self._measured(kind, trial, rounds, predicted, is_constrained)
 
     def averaged(self, trees: _Selected) -> _Selected:
         """Return the measured average of the logistic regression and some trees."""

@@ -23,13 +23,13 @@ class Curve:
     """A line of a chart, optionally with an interval at each point."""
 
     name: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     color: int = 1
     is_dashed: bool = False
     has_points: bool = False
-    low: Sequence[float] | None = None
-    high: Sequence[float] | None = None
+    low: Sequence[float] | np.ndarray | None = None
+    high: Sequence[float] | np.ndarray | None = None
 
 
 def percent(value: float) -> str:

@@ -239,7 +239,7 @@ def _spans(connection: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> str:
         """select min(as_of_date), greatest(
             max(as_of_date), (select max(as_of_date) from churn_scores)
         ) from churn_training_set"""
-    ).fetchone()
+    ).fetchall()[0]
     first, last = pd.Timestamp(first), pd.Timestamp(last)
     length = max((last - first).days, 1)
 

@@ -7,7 +7,7 @@ comma.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+import datetime as dt
 from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
@@ -80,14 +80,14 @@ class Formats:
             format=_without_cents(self.locale),
         )
 
-    def date(self, value: str | date | None) -> str:
+    def date(self, value: str | dt.date | None) -> str:
         """Return a date such as ``1 Jan 2026``."""
         return NONE if not value else self._date(str(value)[:10])
 
     def _format_date(self, value: str) -> str:
         try:
             return format_date(
-                date.fromisoformat(value), format="medium", locale=self.locale
+                dt.date.fromisoformat(value), format="medium", locale=self.locale
             )
         except ValueError:
             return value
@@ -97,16 +97,16 @@ class Formats:
         if not value:
             return NONE
         try:
-            moment = datetime.fromisoformat(value)
+            moment = dt.datetime.fromisoformat(value)
         except ValueError:
             return value
         return f"{self.date(value)}, {moment:%H:%M}"
 
-    def ago(self, value: str | None, today: date) -> str:
+    def ago(self, value: str | None, today: dt.date) -> str:
         """Return how many days ago a day is, in words."""
         if not value:
             return "never"
-        days = (today - date.fromisoformat(value[:10])).days
+        days = (today - dt.date.fromisoformat(value[:10])).days
         if days <= 0:
             return "today"
         if days == 1:

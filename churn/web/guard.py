@@ -171,7 +171,7 @@ class Guard:
                 sent += len(message.get("body", b""))
             await send(message)
 
-        headers = {}
+        headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             # Of a repeated header, the first counts, as in the log of a proxy.
             headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))

@@ -156,7 +156,7 @@ def _session(project: Project) -> tuple[Any, Any]:
     )
     set_invocation_context(os.environ)
     set_from_args(arguments, {})
-    reset_adapters()
+    reset_adapters()  # type: ignore[no-untyped-call]
     config = RuntimeConfig.from_args(arguments)
     register_adapter(config, get_mp_context())
     adapter = get_adapter(config)

@@ -161,4 +161,4 @@ def name_key(name: str | None) -> str:
 def read_meta(connection: sa.Connection) -> dict[str, Any]:
     """Return the values of a snapshot's ``meta``."""
     rows = connection.execute(sa.select(meta.c.key, meta.c.value))
-    return {key: json.loads(value) for key, value in rows}
+    return {str(key): json.loads(str(value)) for key, value in rows}
