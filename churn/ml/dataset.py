@@ -141,8 +141,8 @@ class TrainingData:
     def fingerprint(self, names: Sequence[str]) -> str:
         """Return a digest of keys, labels and features, independent of row order."""
         digest = hashlib.sha256("\n".join([*names, ""]).encode())
-        digest.update(np.ascontiguousarray(self.days).data)
-        digest.update(np.ascontiguousarray(self.labels).data)
+        digest.update(self.days.tobytes())
+        digest.update(self.labels.tobytes())
         texts = [(self.account_names, self.accounts)] + [
             (self.texts[name], self.text_of_row[name])
             for name in names
@@ -155,12 +155,12 @@ class TrainingData:
                 values[number] if number >= 0 else "\0" for number in occurring
             ]
             digest.update("\n".join([*texts_in_use, ""]).encode())
-            digest.update(numbers.astype(np.int32).data)
+            digest.update(numbers.astype(np.int32).tobytes())
         positions = [self.names.index(name) for name in names if name not in self.texts]
         # In blocks, because selecting columns copies them.
         for start in range(0, len(self), 100_000):
             block = self.matrix[start : start + 100_000]
-            digest.update(np.take(block, positions, axis=1).data)
+            digest.update(np.take(block, positions, axis=1).tobytes())
         return digest.hexdigest()
 
     def _encoded(
