@@ -112,7 +112,7 @@ class TrainingSettings:
     gap_days: int
     seed: int
     horizon_days: int | None = None
-    search_trials: int = 6
+    search_trials: int = 1
     monotone_constraints: str = "auto"
     device: str = "cpu"
     engine: str = "local"

@@ -19,7 +19,7 @@ FIRST_DAY = date(2025, 1, 1)
 DAYS = 70
 ACCOUNTS = 50
 # Short periods, so that a short history has observed labels.
-VARIABLES = {"churn_horizon_days": 14, "churn_grace_days": 7, "search_trials": 1}
+VARIABLES = {"churn_horizon_days": 14, "churn_grace_days": 7}
 
 
 @dataclass(frozen=True)
