@@ -125,3 +125,15 @@ def test_page_lists_the_macros_of_a_new_engine() -> None:
         "update the list in docs/how-to/add-an-engine.md: it has the macros with a "
         "duckdb__ implementation and without a default__ one"
     )
+
+
+def test_each_decision_has_its_own_number() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs/decisions").glob("0*.md")]
+    assert len(numbers) == len(set(numbers))
+    assert set(numbers) <= set(
+        re.findall(r"^- \[(\d{4})\]\(\1-", _index(), flags=re.MULTILINE)
+    )
+
+
+def _index() -> str:
+    return (ROOT / "docs/decisions/README.md").read_text(encoding="utf-8")
