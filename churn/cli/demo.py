@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from churn.cli.options import Day, debug_option
+from churn.cli.options import Day, debug_option, demo_size_options
 
 # An event before 2010 would be rejected as implausible.
 FIRST_START, LAST_START = date(2011, 1, 1), date(2100, 1, 1)
@@ -21,30 +21,7 @@ FIRST_START, LAST_START = date(2011, 1, 1), date(2100, 1, 1)
     metavar="DIR",
     help="Folder to write; must be new or empty.",
 )
-@click.option(
-    "--accounts",
-    type=click.IntRange(1, 2_000_000),
-    default=1_000,
-    show_default=True,
-    metavar="NUMBER",
-    help="Customer companies.",
-)
-@click.option(
-    "--days",
-    type=click.IntRange(1, 3_650),
-    default=365,
-    show_default=True,
-    metavar="NUMBER",
-    help="Days to simulate.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=7,
-    show_default=True,
-    metavar="NUMBER",
-    help="Seed of every random draw.",
-)
+@demo_size_options
 @click.option(
     "--start",
     type=Day(FIRST_START, LAST_START),

@@ -68,6 +68,38 @@ def shared_options(function: F) -> F:
     return function
 
 
+def demo_size_options(function: F) -> F:
+    """Add the options that set the size and the seed of a demo company."""
+    for option in (
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**31 - 1),
+            default=7,
+            show_default=True,
+            metavar="NUMBER",
+            help="Seed of every random draw.",
+        ),
+        click.option(
+            "--days",
+            type=click.IntRange(1, 3_650),
+            default=365,
+            show_default=True,
+            metavar="NUMBER",
+            help="Days to simulate.",
+        ),
+        click.option(
+            "--accounts",
+            type=click.IntRange(1, 2_000_000),
+            default=1_000,
+            show_default=True,
+            metavar="NUMBER",
+            help="Customer companies.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 def load_project(ctx: click.Context) -> Project:
     """Return the project that the shared options name.
 

@@ -7,35 +7,16 @@ import time
 import click
 
 from churn.cli.load import show_load_report
-from churn.cli.options import load_demo_project, shared_options
+from churn.cli.options import (
+    demo_size_options,
+    load_demo_project,
+    shared_options,
+)
 from churn.cli.summary import show_summary
 
 
 @click.command("run")
-@click.option(
-    "--accounts",
-    type=click.IntRange(1, 2_000_000),
-    default=1_000,
-    show_default=True,
-    metavar="NUMBER",
-    help="Customer companies.",
-)
-@click.option(
-    "--days",
-    type=click.IntRange(1, 3_650),
-    default=365,
-    show_default=True,
-    metavar="NUMBER",
-    help="Days to simulate.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**31 - 1),
-    default=7,
-    show_default=True,
-    metavar="NUMBER",
-    help="Seed of every random draw.",
-)
+@demo_size_options
 @shared_options
 @click.pass_context
 def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
