@@ -20,6 +20,8 @@ ACCOUNTS_HEADER = (
 )
 CONTACTS_HEADER = "user_id,account_id,role,batch_date,loaded_at"
 INVOICES_HEADER = "invoice_id,account_id,invoice_date,due_date,amount,status,loaded_at"
+# Even an angry customer calls about twice a week.
+_MAX_CALLS_PER_DAY = 0.25
 CALLS_HEADER = "call_id,account_id,started_at,duration_seconds,topic,loaded_at"
 
 TOPICS = ("billing", "delivery", "quality", "cancellation_question", "usage")
@@ -320,8 +322,9 @@ def write_calls(
 
     mood, considers = lifecycle.visible_state(settings, day)
     size = np.sqrt(company.user_count / 3.0)
-    rate = 0.014 * np.exp(0.8 * mood) * size
-    rate *= np.where(considers, 7.0, 1.0)
+    rate = 0.009 * np.exp(0.75 * mood) * size
+    rate *= np.where(considers, 11.0, 1.0)
+    rate = np.minimum(rate, _MAX_CALLS_PER_DAY)
     rate *= np.where(lifecycle.state[day] == OPEN, 1.0, 0.08)
     rate *= company.signup_day <= day
     account = np.repeat(np.arange(company.accounts), random.poisson(rate))

@@ -53,6 +53,11 @@ _KIOSK_SHARE = 0.008
 _STRANGER_SHARE = 0.04
 _CLOCK_YEARS_OFF_SHARE = 0.004
 _YEAR_MS = 365.25 * DAY_MS
+# Each account shops for an upgrade in some of its months, if it is content. It hovers
+# over subscribe as often as one that considers leaving, but does not call support.
+_SHOPPING_DAYS = 28
+_SHOPPING_SHARE = 0.1
+_MAX_SHOPPING_MOOD = 0.5
 # Prospects visit during this many days before the signup.
 _PROSPECT_DAYS = 30
 
@@ -159,10 +164,13 @@ def simulate_visits(
     visit_mood[:own] = mood[account]
     visit_considers = np.zeros(count, bool)
     visit_considers[:own] = considers[account]
+    visit_shops = np.zeros(count, bool)
+    visit_shops[:own] = _shops(settings, mood, considers, day)[account]
     name = _event_names(
         random,
         visit_mood[of_visit],
         visit_considers[of_visit],
+        visit_shops[of_visit],
         login_state[of_visit],
         position,
         length,
@@ -212,10 +220,20 @@ def simulate_visits(
     )
 
 
+def _shops(
+    settings: Settings, mood: np.ndarray, considers: np.ndarray, day: int
+) -> np.ndarray:
+    """Return which accounts shop for an upgrade on a day."""
+    random = settings.stream("shopping", day // _SHOPPING_DAYS)
+    in_month = random.random(len(mood)) < _SHOPPING_SHARE
+    return in_month & ~considers & (mood < _MAX_SHOPPING_MOOD)
+
+
 def _event_names(
     random: np.random.Generator,
     mood: np.ndarray,
     considers: np.ndarray,
+    shops: np.ndarray,
     login_state: np.ndarray,
     position: np.ndarray,
     length: np.ndarray,
@@ -224,8 +242,10 @@ def _event_names(
     """Draw the event names; dissatisfied visitors hover but do not click."""
     total = len(mood)
     hover = np.minimum(0.05 * np.exp(0.9 * mood), 0.35)
-    hover = np.where(considers, 0.65, hover)
+    hover = np.where(considers | shops, 0.65, hover)
     support = np.minimum(0.018 * np.exp(0.6 * mood), 0.15)
+    # They look up how to cancel.
+    support = np.where(considers, 0.12, support)
     invoice = np.where(login_state == LOGGED_IN, 0.035, 0.0)
     draw = random.random(total)
     name = np.full(total, PAGE_VIEW, np.int8)
@@ -239,7 +259,7 @@ def _event_names(
     name[(draw >= edge + 0.27) & (draw < edge + 0.33)] = SEARCH
 
     click = np.clip(0.38 * np.exp(-1.0 * mood), 0.01, 0.85)
-    click = np.where(considers, 0.03, click)
+    click = np.where(considers | shops, 0.03, click)
     follows_hover = np.zeros(total, bool)
     follows_hover[1:] = (name[:-1] == HOVER) & (position[1:] > 0)
     name[follows_hover & (random.random(total) < click)] = CLICK

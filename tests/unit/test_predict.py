@@ -203,6 +203,15 @@ def test_reasons_are_the_strongest_behaviours_then_attributes(
         assert list(reasons) == expected
 
 
+def test_first_reasons_of_risky_accounts_are_useful(
+    accounts: pd.DataFrame, scores: pd.DataFrame
+) -> None:
+    """A salesperson can talk about behaviour, not about the plan of an account."""
+    first = scores.loc[scores["risk_band"] != "low", "reason_1"]
+    assert len(first) > 50
+    assert first.str.contains("visits|came").mean() >= 0.9
+
+
 def phrase_of(feature: Feature, model, account: pd.Series) -> str:
     """Return the phrase for one account, by a simple implementation."""
     value = account[feature.name]
