@@ -203,9 +203,7 @@ def test_reasons_are_the_strongest_behaviours_then_attributes(
         assert list(reasons) == expected
 
 
-def test_first_reasons_of_risky_accounts_are_useful(
-    accounts: pd.DataFrame, scores: pd.DataFrame
-) -> None:
+def test_first_reasons_of_risky_accounts_are_useful(scores: pd.DataFrame) -> None:
     """A salesperson can talk about behaviour, not about the plan of an account."""
     first = scores.loc[scores["risk_band"] != "low", "reason_1"]
     assert len(first) > 50
