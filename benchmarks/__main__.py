@@ -16,9 +16,21 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks import clickstream, incremental, labels, model, page, tools, worth
+from benchmarks import (
+    clickstream,
+    incremental,
+    labels,
+    model,
+    page,
+    retention,
+    tools,
+    worth,
+)
 
-BENCHMARKS = ["clickstream", "tools", "incremental", "labels", "model", "worth", "page"]
+BENCHMARKS = [
+    *("clickstream", "tools", "incremental", "labels", "model", "worth", "page"),
+    "retention",
+]
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PICTURE = Path(__file__).parent / "tools.png"
 VERSIONS = ["dbt-core", "dbt-duckdb", "xgboost-cpu", "polars", "pandas", "pyspark"]
@@ -107,6 +119,12 @@ def measure_selected() -> bool:
         type=int,
         default=1_000_000,
         help="accounts of the web page's benchmark",
+    )
+    parser.add_argument(
+        "--retention-accounts",
+        type=int,
+        default=20_000,
+        help="accounts of the company with an experiment",
     )
     parser.add_argument(
         "--requests", type=int, default=1_000, help="requests per kind of page"
@@ -237,6 +255,9 @@ def measure_selected() -> bool:
 
     if "page" in selected:
         page.print_page(options.page_accounts, options.requests, options.publishes)
+
+    if "retention" in selected:
+        retention.print_outcome(options.retention_accounts)
 
     return options.write
 

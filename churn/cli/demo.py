@@ -50,6 +50,12 @@ FIRST_START, LAST_START = date(2011, 1, 1), date(2100, 1, 1)
     help="Let unhappy accounts behave as happy ones do otherwise.",
 )
 @click.option(
+    "--sales-from-day",
+    type=click.IntRange(min=0),
+    metavar="NUMBER",
+    help="Day number from which a sales team makes offers. Default: no team.",
+)
+@click.option(
     "--seeds",
     is_flag=True,
     help="Write the small company of the repository as dbt seeds instead.",
@@ -64,6 +70,7 @@ def command(
     workers: int | None,
     dialect: str,
     is_reversed: bool,
+    sales_from_day: int | None,
     seeds: bool,
 ) -> None:
     """Generate the raw data of a demo company.
@@ -94,6 +101,7 @@ def command(
         start=start,
         dialect=dialect,
         is_reversed=is_reversed,
+        sales_from_day=sales_from_day,
     )
     started = time.monotonic()
     with ProgressDisplay() as display:

@@ -19,11 +19,12 @@ def command(ctx: click.Context, folder: Path) -> None:
     """Write new actions of the web page to the landing zone DIR.
 
     Files are JSON lines, DIR/actions/dt=YYYY-MM-DD/part-*.jsonl.gz, and are never
-    changed afterwards. Each action is in one file.
+    changed afterwards. Each action is in one file. `churn load DIR` reads them.
     """
     from churn.cli.output import print_text
     from churn.config import NoProjectError
-    from churn.web.actions import ActionStore, export_actions
+    from churn.operations.export_actions import export_actions
+    from churn.web.actions import ActionStore
     from churn.web.settings import actions_url, serving_url
 
     try:

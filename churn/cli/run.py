@@ -22,18 +22,24 @@ from churn.cli.summary import show_summary
 def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
     """Build a demo company and show the result.
 
-    Generates the company's files, loads them, runs `dbt build`, prints the summary and
-    publishes the scores to the web page. A second run finds nothing new to do. Works in
-    the package's own project, also from other folders.
+    Generates the company's files, with a sales team in the last quarter, loads them,
+    runs `dbt build`, prints the summary and publishes the scores to the web page. A
+    second run finds nothing new to do. Works in the package's own project, also from
+    other folders.
     """
     from churn.cli.output import ProgressDisplay, print_text
     from churn.demo.run import DemoRun
     from churn.demo.settings import Settings
     from churn.operations.dbt_runner import run_dbt
+    from churn.web.actions import ActionStore, import_actions
     from churn.web.publish import publish
+    from churn.web.settings import actions_url, serving_url
 
     project = load_demo_project(ctx)
-    demo = DemoRun(project, Settings(accounts=accounts, days=days, seed=seed))
+    settings = Settings(
+        accounts=accounts, days=days, seed=seed, sales_from_day=days * 3 // 4
+    )
+    demo = DemoRun(project, settings)
     started = time.monotonic()
     with ProgressDisplay() as display:
         print_text(f"== 1/4 A demo company: {accounts:,} accounts, {days:,} days")
@@ -66,6 +72,10 @@ def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
     print_text("== 4/4 The result")
     show_summary(project)
     published = publish(project)
+    # The page reads actions from its own store, so that the team's are there too.
+    store = ActionStore(actions_url(serving_url(project)))
+    import_actions(store, demo.landing_zone)
+    store.close()
     print_text(f"{published} `churn serve` shows them.")
     print_text(f"Done in {time.monotonic() - started:.0f} seconds.")
     return 0

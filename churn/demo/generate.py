@@ -18,7 +18,8 @@ from pathlib import Path
 from churn.demo import batches, delivery, truth
 from churn.demo.company import Company, generate_company
 from churn.demo.landing_zone import TRUTH, compress, csv_bytes
-from churn.demo.lifecycle import Lifecycle, simulate_lifecycle
+from churn.demo.lifecycle import OPEN, Lifecycle, simulate_lifecycle
+from churn.demo.sales import SalesTeam
 from churn.demo.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -90,8 +91,16 @@ def generate(
             state = Path(name)
             company = generate_company(settings)
             report_days = partial(report_progress, "accounts simulated, by day")
-            simulate_lifecycle(settings, company, state, report_days).save(state)
+            sales = (
+                None
+                if settings.sales_from_day is None
+                else SalesTeam(settings, company)
+            )
+            lifecycle = simulate_lifecycle(settings, company, state, report_days, sales)
+            lifecycle.save(state)
             records = _write_days(settings, state, unfinished, workers, report_progress)
+            if sales is not None:
+                sales.write(unfinished, lifecycle.state, OPEN)
         _write_visitors(settings, company, unfinished)
         description = json.dumps(asdict(settings), default=str, indent=2)
         (unfinished / "demo.json").write_text(description + "\n")

@@ -31,6 +31,7 @@ from churn.demo.hazard import (
     reversals_per_day,
     within_bounds,
 )
+from churn.demo.sales import Contact, SalesTeam
 from churn.demo.settings import Settings
 
 # States of an account on a day.
@@ -113,10 +114,12 @@ def simulate_lifecycle(
     company: Company,
     folder: Path,
     report_progress: Callable[[int, int], None] | None = None,
+    sales: SalesTeam | None = None,
 ) -> Lifecycle:
     """Simulate all accounts day by day; large arrays are files in ``folder``.
 
-    ``report_progress`` is called with the number of days done, and the total.
+    ``report_progress`` is called with the number of days done, and the total. Without
+    ``sales``, nobody makes offers.
     """
     random = settings.stream("lifecycle")
     days, accounts = settings.days, company.accounts
@@ -178,6 +181,13 @@ def simulate_lifecycle(
             truth[row] = monthly_hazard(
                 company.base_log_hazard, company.usual_mood, mood, considers, exposed
             )
+            if sales is not None and day >= (settings.sales_from_day or 0):
+                sales.pick(day, is_open, truth[row], mood, considers)
+        if sales is not None:
+            hazard = _make_offers(
+                sales, monthly_hazard, company, day, is_open, quiet_until, mood,
+                considers, hazard,
+            )  # fmt: skip
 
         starting = np.flatnonzero(signup == day)
         is_open[starting] = True
@@ -258,6 +268,49 @@ def simulate_lifecycle(
         truth_day=truth_day,
         truth=truth,
     )
+
+
+def _make_offers(
+    sales: SalesTeam,
+    monthly_hazard: MonthlyHazard,
+    company: Company,
+    day: int,
+    is_open: np.ndarray,
+    quiet_until: np.ndarray,
+    mood: np.ndarray,
+    considers: np.ndarray,
+    hazard: np.ndarray,
+) -> np.ndarray:
+    """Let the team contact accounts; return the hazard of the day after that.
+
+    Changes ``mood`` and ``considers`` in place, and records the true effect: the
+    probability of leaving in the rest of the month after the account was picked,
+    without and with the offer.
+    """
+    mood_before, considers_before = mood.copy(), considers.copy()
+    made = sales.contact(day, is_open, mood, considers)
+    if not made:
+        return hazard
+    accounts = np.array([account for account, *_ in made])
+    picked = np.array([eligible_day for _, eligible_day, _ in made])
+    exposed = picked + HORIZON_DAYS - np.maximum(quiet_until[accounts], day)
+    without_offer, with_offer = (
+        monthly_hazard(
+            company.base_log_hazard[accounts],
+            company.usual_mood[accounts],
+            moods[accounts],
+            considering[accounts],
+            exposed,
+        )
+        for moods, considering in ((mood_before, considers_before), (mood, considers))
+    )
+    sales.contacts += [
+        Contact(account, eligible_day, day, is_fitting, float(before), float(after))
+        for (account, eligible_day, is_fitting), before, after in zip(
+            made, without_offer, with_offer, strict=True
+        )
+    ]
+    return cancels_per_day(considers, considers_from(company.base_log_hazard, mood))
 
 
 def _file(

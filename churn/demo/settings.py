@@ -29,6 +29,8 @@ class Settings:
         dirt: Factor on the share of dirty records.
         is_reversed: Whether unhappy accounts behave as happy ones do otherwise. The
             true hazard is the same.
+        sales_from_day: Day number from which a sales team makes offers, which change
+            the hazard; ``None`` if there is none.
     """
 
     accounts: int
@@ -39,6 +41,7 @@ class Settings:
     activity: float = 1.0
     dirt: float = 1.0
     is_reversed: bool = False
+    sales_from_day: int | None = None
 
     @property
     def start_day(self) -> np.datetime64:

@@ -4,8 +4,8 @@ Clickstream files hold one envelope per line, ``{"received_at": "…", "payload"
 They are only split into lines here: a line without a readable envelope is a record too,
 and SQL classifies it. Files are unpacked and decoded by their content.
 
-CSV fields are read as text, so ``null`` and ``""`` are not null. Only a field without
-any character, not even quotes, is null.
+Actions of the web page are lines of JSON. CSV fields are read as text, so ``null`` and
+``""`` are not null. Only a field without any character, not even quotes, is null.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -39,6 +41,13 @@ class RawTable:
     columns: dict[str, str]
     optional: frozenset[str] = frozenset()
 
+
+_REQUIRED_OF_ACTIONS = ("action_id", "account_id", "action_type", "occurred_at")
+_OPTIONAL_OF_ACTIONS = (
+    *("recorded_at", "channel", "offer_id", "snoozed_until", "note", "actor_id"),
+    *("corrects_action_id", "shown_as_of_date", "shown_model_version", "shown_arm"),
+    *("override_reason", "source"),
+)
 
 RAW_TABLES: tuple[RawTable, ...] = (
     RawTable(
@@ -103,6 +112,12 @@ RAW_TABLES: tuple[RawTable, ...] = (
             "loaded_at": "timestamp",
         },
     ),
+    RawTable(
+        "raw_retention_actions",
+        "actions/dt=*/*.jsonl*",
+        dict.fromkeys((*_REQUIRED_OF_ACTIONS, *_OPTIONAL_OF_ACTIONS), "varchar"),
+        optional=frozenset(_OPTIONAL_OF_ACTIONS),
+    ),
 )
 
 
@@ -165,6 +180,35 @@ def read_lines(content: bytes) -> pa.Array:
     # Old exports end lines with a carriage return only.
     lines = text.split("\n" if "\n" in text else "\r")
     return pa.array([line for line in lines if line and line != "\r"], pa.string())
+
+
+def read_json_lines(file: SourceFile, content: bytes) -> pa.Table:
+    """Read lines of JSON objects with all columns as text.
+
+    A line that is no object becomes a row that has only a ``note``, the line, so that
+    it is rejected later and not lost.
+    """
+    rows = []
+    for line in read_lines(content).to_pylist():
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        rows.append(row if isinstance(row, dict) else {"note": line})
+    return pa.table(
+        {
+            name: pa.array([_as_text(row.get(name)) for row in rows], pa.string())
+            for name in file.table.columns
+        }
+    )
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else json.dumps(value)
+    # JSON can escape half of a surrogate pair, which no text column can hold.
+    return text.encode("utf-8", "replace").decode()
 
 
 def read_csv(file: SourceFile, content: bytes) -> pa.Table:

@@ -24,6 +24,7 @@ from churn.ingest.file_readers import (
     find_files,
     read_bytes,
     read_csv,
+    read_json_lines,
     read_lines,
 )
 from churn.quoting import sql_identifier
@@ -279,6 +280,8 @@ class _Loader:
 def _read(file: SourceFile) -> tuple[pa.Table, str]:
     """Read the rows of a file as text, and its checksum."""
     content, checksum = read_bytes(file)
+    if file.table.name == "raw_retention_actions":
+        return read_json_lines(file, content), checksum
     if file.table.name != "raw_events":
         return read_csv(file, content), checksum
     lines = read_lines(content)

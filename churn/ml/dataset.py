@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from churn.engine_io import as_batches, column_names
 from churn.ml.features import PRICE_COLUMN, UnknownFeatureError, as_numbers
@@ -17,6 +18,7 @@ from churn.ml.features import PRICE_COLUMN, UnknownFeatureError, as_numbers
 LABEL = "is_churned"
 ACCOUNT = "account_id"
 AS_OF_DATE = "as_of_date"
+WAS_TREATED = "was_treated"
 
 # Number of matrix columns that are sorted at once. 16 float32 values fill one 64-byte
 # cache line, so each line is read once and little extra memory is needed.
@@ -205,6 +207,9 @@ def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
     Batches are appended to one matrix that grows in place and is then sorted a few
     columns at a time, so peak memory is little more than the matrix.
 
+    Rows of accounts that somebody contacted are left out, because their label may be
+    the contact's doing: docs/experiments.md has the measurement.
+
     Args:
         rows: ``churn_training_set``, as accepted by `as_batches`.
         names: The features to read.
@@ -222,6 +227,9 @@ def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
         )
     has_revenue = PRICE_COLUMN in available
     columns = [ACCOUNT, AS_OF_DATE, LABEL, *names]
+    has_treated = WAS_TREATED in available
+    if has_treated:
+        columns.append(WAS_TREATED)
     if has_revenue and PRICE_COLUMN not in names:
         columns.append(PRICE_COLUMN)
 
@@ -232,6 +240,8 @@ def read_training_data(rows: Any, names: Iterable[str]) -> TrainingData:
     revenue: list[np.ndarray] = [np.array([], dtype=np.float64)]
     matrix = np.empty((0, len(names)), dtype=np.float32)
     for batch in as_batches(rows, columns):
+        if has_treated:
+            batch = batch.filter(pc.invert(batch.column(WAS_TREATED)))
         accounts.add(batch.column(ACCOUNT))
         days.append(
             batch.column(AS_OF_DATE)

@@ -8,6 +8,7 @@ it again with answers or more data.
 from __future__ import annotations
 
 import csv
+import glob
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -236,6 +237,7 @@ def _load_tables(
                     raise CannotReadError(
                         f"{printable(path, 200)} cannot be read: {load.messages[0]}"
                     )
+            _load_actions(connection, folder, result)
     except NoFilesError as error:
         raise CannotReadError(
             f"No file matches {printable(path, 200)}: correct it."
@@ -249,6 +251,21 @@ def _load_tables(
             f"The tables cannot be loaded into {printable(database, 200)}: "
             f"{printable(str(error).splitlines()[0], 200)}."
         ) from error
+
+
+def _load_actions(
+    connection: duckdb.DuckDBPyConnection, folder: Path, result: InitResult
+) -> None:
+    """Load the actions that `churn export-actions` wrote to the project's folder."""
+    files = "actions/dt=*/part-*.jsonl.gz"
+    if not any(folder.glob(files)):
+        return
+    table = "raw_retention_actions"
+    path = f"{glob.escape(str(folder.absolute()))}/{files}"
+    load = load_table_files(connection, RAW_SCHEMA, table, path)
+    if load.rows:
+        result.loaded_rows[table] = load.rows
+    result.messages += load.messages
 
 
 def _exists(connection: duckdb.DuckDBPyConnection, table: str) -> bool:

@@ -66,6 +66,11 @@ _PROJECT_HEADER = """\
 `churn init` writes this file. Put your own variables under `variables` in
 onboarding.yml. The package's dbt_project.yml describes all variables, with units.
 """
+_EXPERIMENT_COLUMNS = (
+    *("experiment_id", "salt", "control_share", "eligible_bands"),
+    *("max_monthly_recurring_revenue", "start_date", "planned_end_date"),
+    "planned_accounts",
+)
 # Names that dbt or the package uses.
 _RESERVED_PROJECT_NAMES = {"churn", "dbt", "dbt_utils", "models", "seeds", "target"}
 
@@ -116,6 +121,7 @@ def write_project(folder: Path, draft: Draft, package: Path) -> None:
     _write_field_mapping(folder, draft)
     _write_event_names(folder, draft.event_names)
     _write_offers(folder, draft.categories)
+    _write_experiments(folder)
     write_yaml(folder / "dbt_project.yml", _project(draft), _PROJECT_HEADER)
     write_yaml(
         folder / "packages.yml", {"packages": [{"local": _local(folder, package)}]}
@@ -158,6 +164,7 @@ def _project(draft: Draft) -> dict[str, Any]:
             "churn": {
                 "event_names": {"+enabled": False},
                 "offers": {"+enabled": False},
+                "experiments": {"+enabled": False},
             }
         },
         # They test the package with its default variables.
@@ -279,3 +286,10 @@ def _write_offers(folder: Path, categories: Sequence[str]) -> None:
         writer.writerow(["product_category", "offer"])
         writer.writerows([name, f"An offer for {name}"] for name in categories)
         writer.writerow(["default", "A call"])
+
+
+def _write_experiments(folder: Path) -> None:
+    """Write a seed without experiments, if there is none."""
+    path = folder / "seeds" / "experiments.csv"
+    if not path.exists():
+        path.write_text(",".join(_EXPERIMENT_COLUMNS) + "\n", encoding="utf-8")

@@ -26,6 +26,10 @@ _SCORING_COMMAND = [
     "churn_models",
     "churn_training_set",
     "churn_labels",
+    # A past day changes no experiment.
+    "int_experiment_outcomes",
+    "int_experiment_arms",
+    "experiment_results",
 ]
 # Texts in the warning of `warn_if_as_of_date_not_final`.
 _REFUSALS = ("is not final yet", "cannot be scored")

@@ -17,7 +17,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -246,23 +246,36 @@ class ActionStore:
         Returns:
             Whether the action was stored now. False if its id is stored already.
         """
+        return self.record_all([action]) == 1
+
+    def record_all(self, new: Sequence[Action]) -> int:
+        """Store actions durably in one transaction; return how many are new."""
         self.prepare()
-        values = asdict(action)
         with self._engine.connect() as connection:
             if self._is_sqlite:
                 connection.exec_driver_sql("begin immediate")
             else:
                 # Sequence numbers become visible in their order.
                 connection.exec_driver_sql(f"select pg_advisory_xact_lock({_LOCK_KEY})")
-            exists = connection.execute(
-                sa.select(actions.c.sequence).where(
-                    actions.c.action_id == action.action_id
+            stored: set[str] = set()
+            for start in range(0, len(new), 500):
+                ids = [action.action_id for action in new[start : start + 500]]
+                stored.update(
+                    connection.scalars(
+                        sa.select(actions.c.action_id).where(
+                            actions.c.action_id.in_(ids)
+                        )
+                    )
                 )
-            ).first()
-            if exists is None:
-                connection.execute(actions.insert().values(**values))
+            rows = {
+                action.action_id: asdict(action)
+                for action in new
+                if action.action_id not in stored
+            }
+            if rows:
+                connection.execute(actions.insert(), list(rows.values()))
             connection.commit()
-        return exists is None
+        return len(rows)
 
     def latest(self) -> Mapping[str, Latest]:
         """Return the latest state of each account with actions."""
@@ -524,60 +537,10 @@ def _occurred(text: str | None, now: datetime) -> str:
     return now.isoformat(timespec="milliseconds")
 
 
-def export_actions(
-    store: ActionStore, folder: Path, rows_per_file: int = 10_000
-) -> list[Path]:
-    """Write new actions as JSON-lines files, which are never changed afterwards.
-
-    Files are ``actions/dt=YYYY-MM-DD/part-FIRST-LAST.jsonl.gz`` with the sequence
-    numbers of their first and last row. A file that exists is not written again, so
-    every action is in exactly one file.
-
-    Args:
-        store: The store of actions.
-        folder: The landing zone.
-        rows_per_file: Maximum number of rows in a file.
-
-    Returns:
-        The new files.
-    """
-    root = folder / "actions"
-    written_through = max(
-        (
-            int(path.name.split("-")[2].split(".")[0])
-            for path in root.glob("dt=*/part-*.jsonl.gz")
-        ),
-        default=0,
-    )
-    files = []
-    while rows := store.rows_after(written_through, rows_per_file):
-        day = rows[0].recorded_at[:10]
-        # Only a run of rows without a gap, in stored order.
-        run = rows[
-            : next(
-                (i for i, r in enumerate(rows) if r.recorded_at[:10] != day), len(rows)
-            )
-        ]
-        path = (
-            root
-            / f"dt={day}"
-            / (f"part-{run[0].sequence:012d}-{run[-1].sequence:012d}.jsonl.gz")
-        )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
-            with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as packed:
-                for line in _lines(run):
-                    packed.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        files.append(path)
-        written_through = run[-1].sequence
-    return files
-
-
-def _lines(rows: Sequence[sa.Row]) -> Iterator[bytes]:
-    for row in rows:
-        values = {name: getattr(row, name) for name in _COLUMNS}
-        yield json.dumps(values, ensure_ascii=False).encode() + b"\n"
+def import_actions(store: ActionStore, folder: Path) -> int:
+    """Store the actions of a landing zone's files; return how many are new."""
+    found = []
+    for path in sorted(folder.glob("actions/dt=*/part-*.jsonl.gz")):
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            found += [Action(**json.loads(line)) for line in lines]
+    return store.record_all(found)

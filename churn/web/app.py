@@ -45,6 +45,7 @@ from churn.web.actions import (
 from churn.web.formats import Formats, formats_for
 from churn.web.freshness import freshness
 from churn.web.guard import BodyTooLargeError, Guard, Metrics
+from churn.web.outcomes import STATUSES, experiments_of
 from churn.web.rows import account_url, band, change, list_rows, name_of
 from churn.web.settings import PageSettings
 from churn.web.snapshot import Filters, Reader, SnapshotError, Snapshots, open_snapshots
@@ -450,6 +451,7 @@ class Page:
                     formats.date,
                 ),
                 timeline=_timeline(sections, actions or []),
+                control_until=sections.get("control", [[""]])[0][0] or None,
                 decision=decision,
                 decisions=decisions,
                 features=self._features(reader),
@@ -571,13 +573,20 @@ class Page:
 
     def show_outcomes(self, request: Request) -> Response:
         """Show past scores against what happened, and the experiment's results."""
+        formats = formats_of(request)
         with self.snapshots.open() as reader:
+            kept = reader.table("kept_after_offer")
             return self._render(
                 request,
                 "outcomes.html",
                 reader,
                 outcomes=reader.table("score_outcomes"),
-                results=reader.table("experiment_results"),
+                experiments=experiments_of(
+                    reader.table("experiment_results"),
+                    lambda value: formats.number(value * 100, 1),
+                ),
+                statuses=STATUSES,
+                kept=kept[0]["accounts"] if kept else 0,
             )
 
     def show_model(self, request: Request) -> Response:
@@ -1034,6 +1043,9 @@ def _timeline(
             events.append(
                 Event(fields[1], "period", f"Cancelled ({fields[2] or 'unknown'})")
             )
+    for fields in sections.get("actions", []):
+        kind = ACTION_TYPES.get(fields[1], fields[1])
+        events.append(Event(fields[0], "action", kind, fields[2]))
     for action in actions:
         events.append(
             Event(

@@ -705,6 +705,21 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
             where batch_scope = 'all' and {only_scored}
             order by account_id, batch_date""",
         ),
+        # Actions of the page itself are in its own store.
+        "actions": (
+            "retention_actions",
+            ("action_date", "action_type", "actor_id", "source", "is_corrected"),
+            f"""select account_id, action_date, action_type, actor_id
+            from {{table}}
+            where source <> 'page' and not is_corrected and {only_scored}
+            order by account_id, occurred_at""",
+        ),
+        "control": (
+            "churn_scores",
+            ("arm", "control_until"),
+            """select account_id, control_until from {table}
+            where arm = 'control' order by account_id""",
+        ),
         "periods": (
             "subscription_periods",
             ("start_date", "end_date", "end_reason"),
@@ -874,8 +889,7 @@ def _quoted(text: str) -> str:
 # Small marts that pages show as they are.
 _DOCUMENTS = {
     "score_outcomes": "score_month desc, model_version, risk_band",
-    "experiment_results": "experiment_id",
-    "experiments": "experiment_id",
+    "experiment_results": "experiment_id, stratum, metric",
     "feature_dictionary": "feature_number",
     "churn_model_metrics": "model_version, predictor, split, metric",
     "offers": "product_category",
@@ -892,6 +906,12 @@ def _write_documents(marts: Marts, writer: _Writer, project: Project) -> None:
                 f"select * from {marts.name(name)} order by {order} "
                 f"limit {_MAX_DOCUMENT_ROWS}"
             )
+    if marts.has("retention_actions", "action_type", "is_corrected"):
+        documents["kept_after_offer"] = marts.rows(
+            f"""select count(distinct account_id) as accounts
+            from {marts.name("retention_actions")}
+            where action_type = 'customer_kept' and not is_corrected"""
+        )
     columns = [
         name
         for name in marts.columns("churn_models")

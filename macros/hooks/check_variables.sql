@@ -121,7 +121,7 @@
 
     {%- for table in [
         'raw_events', 'raw_accounts', 'raw_contacts', 'raw_invoices',
-        'raw_subscriptions', 'raw_calls',
+        'raw_subscriptions', 'raw_calls', 'raw_retention_actions',
     ] -%}
         {%- set name = table ~ '_columns' -%}
         {%- if var(name) is not mapping -%}

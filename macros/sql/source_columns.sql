@@ -116,3 +116,26 @@
     {%- endif -%}
 
 {%- endmacro %}
+
+
+{#
+    Returns whether a raw table exists, for a source that a company may not have. True
+    while dbt parses and in unit tests.
+#}
+{% macro source_exists(table_name) -%}
+    {%- set relation = source_relation(table_name) if execute else none -%}
+    {{ return(not relation or load_relation(relation) is not none) }}
+{%- endmacro %}
+
+
+{# Returns a query without rows that has the columns of a raw table's YAML. #}
+{% macro select_no_source_rows(table_name) -%}
+    select
+        {%- for column in columns_of_source(table_name) %}
+        {{ dbt.cast('null', dbt.type_string() if column.data_type == 'varchar'
+            else column.data_type) }} as {{ column.name }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+
+    where false
+{%- endmacro %}

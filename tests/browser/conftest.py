@@ -25,6 +25,7 @@ from tests.support.serving import (
     page_settings,
     project_of,
     sqlite_url,
+    write_experiments,
     write_marts,
 )
 
@@ -99,6 +100,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     names = ["Brightwater Clinics S.A.", *HOSTILE]
     marts = write_marts(folder / "marts.duckdb", 160, names=names)
+    write_experiments(marts)
     publish(project_of(marts), sqlite_url(folder / "serving.db"))
     site, server = _serve(folder, lambda: NOW)
     yield site

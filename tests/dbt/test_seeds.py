@@ -35,6 +35,10 @@ def test_seeds_are_loaded_as_written(project: DbtProject, landing_zone: Path) ->
 
     for table in RAW_TABLES:
         path = ROOT / "seeds" / f"{table.name}.csv"
+        if table.name == "raw_retention_actions":
+            # The small company has no sales team.
+            assert not path.exists()
+            continue
         with path.open(encoding="utf-8", newline="") as file:
             written = [
                 tuple(field or None for field in row) for row in csv.reader(file)
@@ -63,7 +67,9 @@ def test_raw_tables_match_the_sources(
             path,
             """select table_name, column_name, data_type
             from information_schema.columns
-            where table_schema = 'raw' and table_name <> 'loaded_files'
+            where table_schema = 'raw'
+            -- A company need not have the last one.
+            and table_name not in ('loaded_files', 'raw_retention_actions')
             order by table_name, ordinal_position""",
         )
 

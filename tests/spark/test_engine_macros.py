@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from churn.ml.experiments import bucket_of
 from tests.support.engines import DuckdbEngine, Engine, SparkEngine, stop_spark
 
 ENGINES = {"duckdb": DuckdbEngine, "spark": SparkEngine}
@@ -144,6 +145,25 @@ CASES = [
         int(hashlib.md5("é\n".encode()).hexdigest()[:12], 16),
     ),
     (call("hash_bigint", NULL_TEXT), None),
+    # The arm of an account is the same in Python and on every engine.
+    *(
+        (
+            call("experiment_bucket", Text("sält"), Text("e|1"), Text(account)),
+            bucket_of("sält", "e|1", account),
+        )
+        for account in ("0015g0469485834", "Łódź|x", "日本", "a'b")
+    ),
+    (call("experiment_bucket", Text("s"), Text("e"), NULL_TEXT), None),
+    *(
+        (call("parse_action_time", Text(text)), expected)
+        for text, expected in (
+            ("2025-03-01T12:00:00.250+02:00", at("2025-03-01 10:00:00.25")),
+            ("2025-03-01T12:00:00Z", at("2025-03-01 12:00:00")),
+            ("2025-03-01 12:00:00", at("2025-03-01 12:00:00")),
+            ("yesterday", None),
+            ("2025-02-30T12:00:00Z", None),
+        )
+    ),
     (call("first_code_point", Text("née")), 110),
     (call("first_code_point", Text("é")), 233),
     (call("first_code_point", Text(" a")), 32),

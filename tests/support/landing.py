@@ -13,7 +13,8 @@ from churn.ingest.file_readers import RAW_TABLES
 def write_landing_zone(folder: Path) -> Path:
     """Write the files of a small company and return their folder."""
     landing_zone = folder / "landing"
-    generate(Settings(accounts=25, days=30, seed=2), landing_zone, workers=1)
+    settings = Settings(accounts=25, days=30, seed=2, sales_from_day=10)
+    generate(settings, landing_zone, workers=1)
     return landing_zone
 
 

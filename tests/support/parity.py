@@ -23,6 +23,7 @@ DIFFERENT_BY_NATURE = {
     "updated_at",
     "periods_updated_at",
     "trained_at",
+    "assigned_at",
     "scored_at",
     "model",
     "training_seconds",

@@ -10,6 +10,7 @@ import duckdb
 import sqlalchemy as sa
 
 from churn.config import Project
+from churn.ml.experiments import experiment_results
 from churn.web.settings import PageSettings
 from tests.support.paths import ROOT
 
@@ -160,6 +161,61 @@ def _write_optional(connection: duckdb.DuckDBPyConnection) -> None:
             as offers (product_category, offer);
         """
     )
+
+
+def write_experiments(database: Path, **changes: Any) -> None:
+    """Add results of experiments and actions of a CRM to the marts.
+
+    Args:
+        database: The marts.
+        changes: Other values of the running experiment's rows of both arms.
+    """
+    rows = []
+    for experiment, start in (("<b>running</b>", AS_OF), ("early", AS_OF)):
+        for stratum in ("all", "high", "medium"):
+            for arm, size in (("control", 200), ("treatment", 800)):
+                is_early = experiment == "early"
+                count = 0 if is_early else size
+                rows.append(
+                    {
+                        "experiment_id": experiment,
+                        "stratum": stratum,
+                        "arm": arm,
+                        "as_of_date": AS_OF,
+                        "start_date": start,
+                        "planned_end_date": AS_OF + timedelta(days=30),
+                        "planned_accounts": 1_500,
+                        "eligible_bands": "high medium",
+                        "max_monthly_recurring_revenue": 5_000.0,
+                        "control_share": 0.2,
+                        "first_assigned_date": AS_OF - timedelta(days=60),
+                        "count_assigned": size,
+                        "count_assigned_later": size // 4,
+                        "count_observed": count,
+                        "count_churned": count * (5 if arm == "control" else 2) // 10,
+                        "count_observed_contacted": count // 2
+                        if arm == "treatment"
+                        else 0,
+                        "churn_probability": size / 4,
+                        "lost_revenue": count * 30.0,
+                        "squared_lost_revenue": count * 9_000.0,
+                        "currency": "EUR",
+                        **(changes if not is_early else {}),
+                    }
+                )
+    with duckdb.connect(str(database)) as connection:
+        connection.register("results", experiment_results(rows, outcome_days=60))
+        connection.execute("create table experiment_results as from results")
+        connection.execute(
+            """alter table churn_scores add column control_until date;
+            update churn_scores set control_until = as_of_date + 30
+            where arm = 'control';
+            create table retention_actions as
+            select account_id, as_of_date - 5 as action_date, 'customer_kept'
+                as action_type, 'crm user' as actor_id, 'crm' as source,
+                false as is_corrected, cast(as_of_date as timestamp) as occurred_at
+            from churn_scores"""
+        )
 
 
 def project_of(database: Path) -> Project:

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -19,13 +20,14 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn.operations.export_actions import COLUMNS, export_actions
 from churn.web.actions import (
     SCHEMA,
+    Action,
     ActionError,
     ActionStore,
     action_id_of,
     check_action,
-    export_actions,
     new_form_id,
 )
 from tests.support.paths import ROOT
@@ -224,6 +226,8 @@ def test_exported_files_hold_each_action_once_and_never_change(
         for line in gzip.decompress(path.read_bytes()).decode().splitlines()
     ]
     assert [row["action_id"] for row in rows] == ids
+    assert all(tuple(row) == COLUMNS for row in rows)
+    assert set(COLUMNS) == {field.name for field in fields(Action)}
     assert rows[-1]["note"] == "Grüße\n2"
     assert all(path.read_bytes() == content for path, content in contents.items())
     for path in files:

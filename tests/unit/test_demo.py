@@ -619,3 +619,57 @@ def test_seed_company_has_churn_in_each_third():
 
     assert [third for third, _ in thirds] == [0, 1, 2]
     assert all(churns >= 2 for _, churns in thirds)
+
+
+# ---- The sales team ----------------------------------------------------------
+
+
+def test_a_company_without_a_sales_team_is_the_same_until_the_team_begins(tmp_path):
+    generate(SMALL, tmp_path / "without", workers=1)
+    generate(replace(SMALL, sales_from_day=12), tmp_path / "with", workers=1)
+
+    without, team = digests(tmp_path / "without"), digests(tmp_path / "with")
+
+    begins = f"dt={SMALL.day_text(12)}"
+    early = {
+        path
+        for path in without
+        if path.startswith(("clickstream/", "support/"))
+        and path.split("/")[1] < begins
+        and not path.endswith(f"part-{SMALL.day_text(12)}.jsonl.gz")
+    }
+    assert len(early) > 15
+    assert all(without[path] == team[path] for path in early)
+    assert any(path.startswith("actions/") for path in team)
+    assert not any(path.startswith("actions/") for path in without)
+
+
+def test_offers_change_the_hazard_only_where_they_fit(tmp_path):
+    company = Settings(accounts=400, days=80, seed=5, sales_from_day=10)
+    generate(company, tmp_path / "out", workers=1)
+    rows = duckdb.sql(
+        f"""select * from read_csv('{tmp_path}/out/truth/offer_effects.csv.gz',
+        all_varchar = true)"""
+    ).df()
+    made = rows[rows["contact_date"].notna()]
+    before = made["hazard_without_offer"].astype(float)
+    after = made["hazard_with_offer"].astype(float)
+    fits = made["is_fitting_offer"] == "1"
+    assert len(made) > 50
+    assert (after[fits] < before[fits]).all()
+    assert (after[~fits] == before[~fits]).all()
+    # Nearly nobody of the control arm is contacted, most of the others are.
+    shares = rows.groupby("arm")["contact_date"].apply(
+        lambda dates: dates.notna().mean()
+    )
+    assert shares["control"] < 0.2 < 0.6 < shares["treatment"]
+    actions = [
+        json.loads(line)
+        for path in sorted((tmp_path / "out" / "actions").rglob("*.gz"))
+        for line in gzip.decompress(path.read_bytes()).decode().splitlines()
+    ]
+    assert len({action["action_id"] for action in actions}) == len(actions)
+    contacted = {a["account_id"] for a in actions if a["action_type"] == "contacted"}
+    assert contacted == set(made["account_id"])
+    for action in actions:
+        assert (action["shown_arm"] == "control") == bool(action["override_reason"])

@@ -287,3 +287,16 @@ def test_a_text_feature_is_ranked_by_price(result: TrainingResult) -> None:
     unknown = planted_rows(accounts=1, weeks=1).assign(plan="brand new")
     position = result.model.feature_names.index("plan")
     assert np.isnan(result.model.matrix(unknown)[:, position]).all()
+
+
+def test_rows_of_contacted_accounts_are_not_trained_on(rows: pd.DataFrame) -> None:
+    was_treated = np.arange(len(rows)) % 3 == 0
+    # Their labels would mislead.
+    marked = rows.assign(
+        was_treated=was_treated,
+        is_churned=np.where(was_treated, ~rows["is_churned"], rows["is_churned"]),
+    )
+    names = {feature.name for feature in FEATURES}
+    data = read_training_data(marked, names)
+    expected = read_training_data(rows[~was_treated], names)
+    assert data.fingerprint(data.names) == expected.fingerprint(expected.names)

@@ -7,7 +7,8 @@
 
     Arguments:
       location: the folder of the landing zone. In it are, with one folder a day,
-        `clickstream/dt=.../` (text lines, plain or gzip), `accounts/` and
+        `clickstream/dt=.../` (text lines, plain or gzip), `actions/dt=.../` (as
+        `churn export-actions` writes them), `accounts/` and
         `contacts/` with `batch_date=.../`, `invoices/` and `calls/` with
         `dt=.../` (CSV with a header line and the columns of the raw table, plain
         or gzip; no field holds a line end).
@@ -62,6 +63,7 @@
         ('raw_contacts', 'contacts', 'batch_date'),
         ('raw_invoices', 'invoices', 'dt'),
         ('raw_calls', 'calls', 'dt'),
+        ('raw_retention_actions', 'actions', 'dt'),
     ] + (
         [('raw_subscriptions', 'subscriptions', 'dt')]
         if var('cancellation_source') == 'subscriptions' else []
@@ -83,10 +85,12 @@
         {%- do adapter.delete_from_glue_catalog(files) -%}
         {%- do run_query(athena_files_table(
             files, columns, location ~ '/' ~ folder, day_column, days,
-            table_name == 'raw_events'
+            table_name in ['raw_events', 'raw_retention_actions']
         )) -%}
         {%- set query = athena_select_lines(files, is_enveloped)
             if table_name == 'raw_events'
+            else athena_select_objects(files, columns)
+            if table_name == 'raw_retention_actions'
             else athena_select_fields(files, columns, day_column) -%}
         {%- do run_query(
             'create or replace view ' ~ view ~ ' as ' ~ query
@@ -204,6 +208,31 @@
     from {{ files }}
     where length(trim(line)) > 0
     {%- endif -%}
+{%- endmacro %}
+
+
+{#-
+    The rows of lines of JSON objects, as text. A line that is no object has only a
+    note, so that it is rejected later and not lost.
+-#}
+{% macro athena_select_objects(files, columns) -%}
+    select
+        {%- for column in columns %}
+        {%- set value = "json_extract_scalar(object, '$." ~ column.name ~ "')" %}
+        {{ 'coalesce(' ~ value ~ ', if(object is null, line))'
+            if column.name == 'note' else value }} as {{ column.name }},
+        {%- endfor %}
+        dt
+    from (
+        select
+            line,
+            if(substr(trim(line), 1, 1) = '{', try(json_parse(line))) as object,
+            dt
+        from (
+            select from_utf8(cast(line as varbinary)) as line, dt from {{ files }}
+        ) as lines
+    ) as objects
+    where length(trim(line)) > 0
 {%- endmacro %}
 
 

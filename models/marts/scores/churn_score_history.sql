@@ -14,6 +14,12 @@ scores as (
 
 ),
 
+arms as (
+
+    select * from {{ ref('int_account_arms') }}
+
+),
+
 {% if is_incremental() -%}
 history as (
 
@@ -58,9 +64,15 @@ new_scores as (
         - previous_scores.churn_probability as probability_change_7d
         {%- else -%}
         cast(null as double) as probability_change_7d
-        {%- endif %}
+        {%- endif %},
+        arms.arm
 
     from scores
+
+    left join arms
+        on
+            scores.account_id = arms.account_id
+            and scores.as_of_date = arms.as_of_date
 
     {% if is_incremental() -%}
     left join history

@@ -12,6 +12,12 @@ history as (
 
 ),
 
+arms as (
+
+    select * from {{ ref('int_account_arms') }}
+
+),
+
 scores_with_change as (
 
     select
@@ -33,6 +39,8 @@ scores_with_change as (
         scores.monthly_recurring_revenue,
         scores.revenue_at_risk,
         scores.currency,
+        arms.arm,
+        arms.control_until,
         scores.model_version,
         scores.scored_at,
         scores.clickstream_data_through,
@@ -48,6 +56,11 @@ scores_with_change as (
             scores.account_id = history.account_id
             and scores.as_of_date = history.as_of_date
             and scores.model_version = history.model_version
+
+    left join arms
+        on
+            scores.account_id = arms.account_id
+            and scores.as_of_date = arms.as_of_date
 
 )
 

@@ -16,12 +16,41 @@ features as (
 
 ),
 
+actions as (
+
+    select * from {{ ref('retention_actions') }}
+
+    where is_contact and not is_corrected
+
+),
+
+treated_labels as (
+
+    select distinct
+        labels.account_id,
+        labels.as_of_date
+
+    from labels
+
+    inner join actions
+        on
+            labels.account_id = actions.account_id
+            and actions.action_date >= {{ dbt.dateadd(
+                'day', -(var('churn_horizon_days') | int), 'labels.as_of_date'
+            ) }}
+            and actions.action_date < {{ dbt.dateadd(
+                'day', var('churn_horizon_days') | int, 'labels.as_of_date'
+            ) }}
+
+),
+
 training_rows as (
 
     select
         labels.is_churned,
         labels.label_status,
         labels.churn_date,
+        treated_labels.account_id is not null as was_treated,
         features.*
 
     from labels
@@ -30,6 +59,11 @@ training_rows as (
         on
             labels.account_id = features.account_id
             and labels.as_of_date = features.as_of_date
+
+    left join treated_labels
+        on
+            labels.account_id = treated_labels.account_id
+            and labels.as_of_date = treated_labels.as_of_date
 
 )
 

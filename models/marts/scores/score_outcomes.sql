@@ -24,40 +24,132 @@ last_known as (
 
 ),
 
+assignments as (
+
+    select * from {{ ref('experiment_assignments') }}
+
+),
+
+experiments as (
+
+    select * from {{ ref('int_experiments') }}
+
+),
+
+actions as (
+
+    select * from {{ ref('retention_actions') }}
+
+    where is_contact and not is_corrected
+
+),
+
+-- The arm of an account on the as-of date, of any experiment.
+score_arms as (
+
+    select
+        history.account_id,
+        history.as_of_date,
+        min(assignments.arm) as arm
+
+    from history
+
+    inner join assignments
+        on
+            history.account_id = assignments.account_id
+            and history.as_of_date >= assignments.assigned_date
+
+    left join experiments
+        on assignments.experiment_id = experiments.experiment_id
+
+    where
+        history.as_of_date <= {{ arm_end_date(
+            'assignments.assigned_date', 'experiments.planned_end_date'
+        ) | indent(8) }}
+
+    group by 1, 2
+
+),
+
+contacted_scores as (
+
+    select distinct
+        history.account_id,
+        history.as_of_date
+
+    from history
+
+    inner join actions
+        on
+            history.account_id = actions.account_id
+            and actions.action_date >= {{ dbt.dateadd(
+                'day', -(var('churn_horizon_days') | int), 'history.as_of_date'
+            ) }}
+            and actions.action_date < {{ dbt.dateadd(
+                'day', var('churn_horizon_days') | int, 'history.as_of_date'
+            ) }}
+
+),
+
+-- An offer that works makes a score look too high. In an experiment, the arm
+-- says who is treated: whether a contact took place depends on the outcome.
+untreated_scores as (
+
+    select history.*
+
+    from history
+
+    left join score_arms
+        on
+            history.account_id = score_arms.account_id
+            and history.as_of_date = score_arms.as_of_date
+
+    left join contacted_scores
+        on
+            history.account_id = contacted_scores.account_id
+            and history.as_of_date = contacted_scores.as_of_date
+
+    where
+        score_arms.arm = 'control'
+        or (score_arms.arm is null and contacted_scores.account_id is null)
+
+),
+
 -- A score is no test of the model if the model may have trained on its outcome.
 scores_with_churn_date as (
 
     select
-        history.model_version,
-        cast(date_trunc('month', history.as_of_date) as date) as score_month,
-        history.risk_band,
-        history.account_id,
-        history.churn_probability,
-        history.revenue_at_risk,
-        coalesce(history.monthly_recurring_revenue, 0)
+        untreated_scores.model_version,
+        cast(date_trunc('month', untreated_scores.as_of_date) as date)
+            as score_month,
+        untreated_scores.risk_band,
+        untreated_scores.account_id,
+        untreated_scores.churn_probability,
+        untreated_scores.revenue_at_risk,
+        coalesce(untreated_scores.monthly_recurring_revenue, 0)
             as monthly_recurring_revenue,
         {{ label_status(
-            'history.as_of_date', 'last_known.last_known_date'
+            'untreated_scores.as_of_date', 'last_known.last_known_date'
         ) | indent(8) }} as label_status,
         {{ churn_date_in_horizon(
-            'periods.churn_date', 'history.as_of_date'
+            'periods.churn_date', 'untreated_scores.as_of_date'
         ) | indent(8) }} as churn_date
 
-    from history
+    from untreated_scores
 
     inner join models
-        on history.model_version = models.model_version
+        on untreated_scores.model_version = models.model_version
 
     inner join periods
         on
-            history.account_id = periods.account_id
+            untreated_scores.account_id = periods.account_id
             and {{ is_open_period(
-                'periods.start_date', 'periods.end_date', 'history.as_of_date'
+                'periods.start_date', 'periods.end_date', 'untreated_scores.as_of_date'
             ) | indent(12) }}
 
     cross join last_known
 
-    where history.as_of_date >= models.labels_complete_date
+    where untreated_scores.as_of_date >= models.labels_complete_date
 
 ),
 

@@ -15,7 +15,7 @@ def model(dbt, session):
     )
     registry = with_all_columns(as_frame(dbt.ref("churn_models")))
     champion = select_model(registry, dbt.config.meta_get("champion_model_version"))
-    accounts = dbt.ref("account_features")
+    accounts = dbt.ref("int_uncontacted_account_features")
     measured_dates = []
     if champion is not None and champion["fit_end_date"] is not None:
         day = str(champion["fit_end_date"])[:10]

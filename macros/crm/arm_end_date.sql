@@ -1,0 +1,16 @@
+{#
+    Returns the last date on which an account is in the arm of an experiment: the
+    planned end, or the last day of its own horizon if that is later. An experiment
+    whose row was deleted has no planned end.
+
+    arm_end_date of 2025-03-20 and 2025-03-31 is 2025-04-18 with a horizon of 30 days.
+#}
+{% macro arm_end_date(assigned_date, planned_end_date) -%}
+    {%- set horizon_end = dbt.dateadd(
+        'day', (var('churn_horizon_days') | int) - 1, assigned_date
+    ) -%}
+    case
+        when {{ planned_end_date }} > {{ horizon_end }} then {{ planned_end_date }}
+        else {{ horizon_end }}
+    end
+{%- endmacro %}
