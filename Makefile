@@ -90,6 +90,18 @@ test-athena: $(VENV)/dev.stamp ## Run the Athena tests, without AWS
 	@[ -n "$(TRINO_URL)" ] || ./scripts/install_trino.sh
 	@$(BIN)/pytest --numprocesses=0 $(ATHENA_TESTS)
 
+# Airflow has an environment and a lock of its own, because it conflicts with dbt.
+AIRFLOW_VENV ?= .venv-airflow
+$(AIRFLOW_VENV)/stamp: deploy/airflow/requirements.lock $(VENV)/dev.stamp
+	@PYTHON="$(PYTHON)" VENV="$(AIRFLOW_VENV)" WITHOUT_PROJECT=1 \
+		./scripts/make_environment.sh deploy/airflow/requirements.lock
+	@./scripts/install_postgresql.sh
+	@touch $@
+
+.PHONY: test-airflow
+test-airflow: $(AIRFLOW_VENV)/stamp ## Run the DAG under Airflow, with PostgreSQL
+	@AIRFLOW_VENV="$(abspath $(AIRFLOW_VENV))" $(BIN)/pytest --numprocesses=0 tests/airflow
+
 .PHONY: test-spark
 test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 	@$(BIN)/pytest tests/spark
@@ -139,6 +151,8 @@ lock: $(VENV)/dev.stamp ## Update the lock files
 		--output-file requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
 		pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) deploy/airflow/requirements.in \
+		--output-file deploy/airflow/requirements.lock
 	echo uv | $(BIN)/uv pip compile $(LOCK_OPTIONS) - \
 		--output-file requirements-installer.lock
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml \
@@ -151,6 +165,6 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes \
 
 .PHONY: clean
 clean: ## Remove the environment, databases and build outputs
-	rm -rf $(VENV) target logs data churn.duckdb churn.duckdb.wal \
+	rm -rf $(VENV) $(AIRFLOW_VENV) target logs data state churn.duckdb churn.duckdb.wal \
 		.pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds the Python environment $VENV from the lock file given as argument. Needs
-# only Python. Called by `make`.
+# only Python. Called by `make`. With WITHOUT_PROJECT=1, the project itself is not
+# installed: Airflow has an environment of its own.
 set -eu
 
 lock=$1
@@ -42,6 +43,7 @@ if ! "$install" --require-hashes --no-deps --requirement "$lock"; then
     install=install_with_pip
     "$install" --require-hashes --no-deps --requirement "$lock"
 fi
+[ -z "${WITHOUT_PROJECT:-}" ] || exit 0
 # The build backend is pinned with hashes too, so no other one is downloaded.
 "$install" --require-hashes --no-deps --requirement requirements-build.lock
 "$install" --no-deps --no-build-isolation --editable .

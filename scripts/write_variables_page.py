@@ -53,7 +53,8 @@ def page(project: str) -> str:
                 end_group()
             comment.append(line[3:])
         elif variable:
-            variables.append(f"- `{variable[1]}`, default `{variable[2]}`")
+            default = f"`{variable[2]}`" if variable[2] else "in `dbt_project.yml`"
+            variables.append(f"- `{variable[1]}`, default {default}")
     end_group()
     return "\n".join(parts)
 

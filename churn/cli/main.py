@@ -37,6 +37,8 @@ COMMANDS = (
     "init",
     "check",
     "load",
+    "daily",
+    "status",
     "summary",
     "explain",
     "report",

@@ -151,7 +151,8 @@ def _freshness(summary: Summary) -> list[tuple[str, str]]:
         for source, day in summary.data_through.items()
     )
     stale = (
-        "STALE: a source was not loaded in time, see stale_after_days"
+        "STALE: newer scores are due, or a source was not loaded in time; `churn "
+        "status` says which"
         if summary.is_stale
         else "no source is stale"
     )

@@ -31,8 +31,6 @@ _SCORING_COMMAND = [
     "int_experiment_arms",
     "experiment_results",
 ]
-# Texts in the warning of `warn_if_as_of_date_not_final`.
-_REFUSALS = ("is not final yet", "cannot be scored")
 
 
 def backfill_days(first: date, last: date, every: int = 1) -> list[date]:
@@ -82,8 +80,6 @@ def _score(project: Project, manifest: Any, variables: Mapping[str, Any]) -> Non
             on_message=messages.append,
         )
     except DbtError as error:
-        raise DbtError("\n".join(messages) or str(error)) from error
-    for message in messages:
-        if any(refusal in message for refusal in _REFUSALS):
-            sentence = message.replace("latest final date, ", "latest one is ")
-            raise DbtError(sentence.replace(", is scored instead", ""))
+        lines = [line.strip() for text in messages for line in text.splitlines()]
+        refusals = [line for line in lines if line.startswith("The as_of_date ")]
+        raise DbtError("\n".join(refusals[:1] or messages) or str(error)) from error

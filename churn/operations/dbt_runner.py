@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from churn.config import Project, UserError, check_database
@@ -34,7 +34,15 @@ _REPEATED = {
 
 
 class DbtError(UserError):
-    """Report a dbt command that failed."""
+    """Report a dbt command that failed.
+
+    Attributes:
+        results: The results of its nodes, if it ran any.
+    """
+
+    def __init__(self, message: str, results: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.results = results
 
 
 def run_dbt(
@@ -95,7 +103,8 @@ def run_dbt(
     if isinstance(result.exception, KeyboardInterrupt | SystemExit):
         raise KeyboardInterrupt from result.exception
     if not result.success:
-        raise DbtError(_failure(project, command, result, listener))
+        results = getattr(result.result, "results", None) or ()
+        raise DbtError(_failure(project, command, result, listener), results)
     return result
 
 

@@ -142,7 +142,7 @@ class Summary:
         as_of_date: The date of the scores; ``None`` if no account has been scored.
         riskiest: The accounts most likely to leave.
         data_through: Latest date by source; ``None`` if nothing has arrived.
-        is_stale: Whether a source was not loaded in time.
+        is_stale: Whether newer scores are due, or a source was not loaded in time.
         only_band: The risk band of all accounts; ``None`` if there are several.
     """
 

@@ -30,6 +30,7 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from churn.config import UserError
+from churn.operations.freshness import freshness
 from churn.web import charts, exports
 from churn.web.actions import (
     ACTION_TYPES,
@@ -43,7 +44,6 @@ from churn.web.actions import (
     new_form_id,
 )
 from churn.web.formats import Formats, formats_for
-from churn.web.freshness import freshness
 from churn.web.guard import BodyTooLargeError, Guard, Metrics
 from churn.web.outcomes import STATUSES, experiments_of
 from churn.web.rows import account_url, band, change, list_rows, name_of

@@ -26,8 +26,9 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from churn.config import Project, UserError
+from churn.operations.marts import Marts, open_marts
+from churn.operations.schedule import Schedule
 from churn.web import schema
-from churn.web.marts import Marts, open_marts
 from churn.web.settings import serving_url
 
 log = logging.getLogger("churn.web")
@@ -465,6 +466,7 @@ def _write(
         "accounts": summary["accounts"],
         "target": project.target,
         "stale_after_days": int(variables.get("stale_after_days", 2)),
+        "schedule": Schedule.read(variables).as_settings(),
         "churn_horizon_days": int(variables.get("churn_horizon_days", 30)),
         **{
             f"{name}_risk_from": variables.get(f"{name}_risk_from") or lowest.get(name)

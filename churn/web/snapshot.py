@@ -16,7 +16,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from churn.config import Project
 from churn.web import schema
+from churn.web.settings import serving_url
 
 # Seconds after which a query is interrupted.
 QUERY_SECONDS = 2.0
@@ -568,3 +570,22 @@ def open_snapshots(url: sa.URL) -> Snapshots:
     if url.get_backend_name() == "sqlite":
         return SQLiteSnapshots(Path(str(url.database)))
     return PostgresSnapshots(url)
+
+
+def read_snapshot_age(project: Project) -> dict[str, Any] | None:
+    """Return ``as_of_date`` and ``published_at`` of a project's snapshot.
+
+    Returns:
+        Also ``problem``, if it cannot be read; ``None`` if nothing was published yet.
+
+    Raises:
+        UserError: The URL of the serving store is wrong.
+    """
+    try:
+        with open_snapshots(serving_url(project)).open() as reader:
+            meta = reader.meta
+    except SnapshotError as error:
+        return None if error.kind == "missing" else {"problem": str(error)}
+    if meta.get("is_unreadable"):
+        return {"problem": "the newest snapshot cannot be read"}
+    return {name: meta[name] for name in ("as_of_date", "published_at")}

@@ -17,6 +17,8 @@
         'model_seed': (0, 2147483647),
         'search_trials': (1, 1000),
         'stale_after_days': (0, 3650),
+        'scores_due_hour': (0, 23),
+        'model_late_after_days': (1, 3650),
     } -%}
     {%- set choices = {
         'cancellation_source': ['dates', 'flags', 'events', 'subscriptions'],
@@ -118,6 +120,19 @@
     {%- endfor -%}
 
     {{ check_counters() }}
+    {{ check_sources_due() }}
+
+    {%- set moment = var('loaded_through') -%}
+    {%- if moment is not none and not (
+        is_calendar_day((moment | string)[:10])
+        and modules.re.match(
+            '^[0-9-]{10} ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$', moment | string
+        )
+    ) -%}
+        {{ refuse_variable(
+            'loaded_through', moment, 'null or a time written as YYYY-MM-DD HH:MM:SS'
+        ) }}
+    {%- endif -%}
 
     {%- for table in [
         'raw_events', 'raw_accounts', 'raw_contacts', 'raw_invoices',
@@ -177,6 +192,73 @@
             'two probabilities with 0 < medium_risk_from < high_risk_from < 1'
         ) }}
     {%- endif -%}
+
+{% endmacro %}
+
+
+{# Stops the run at an entry of `sources_due` that cannot be used. #}
+{% macro check_sources_due() %}
+
+    {%- set sources = ['clickstream', 'crm', 'contacts', 'billing', 'support'] -%}
+    {%- set numbers = {
+        'due_hour': (0, 23),
+        'wait_minutes': (0, 720),
+        'late_after_hours': (1, 8760),
+        'stale_after_hours': (1, 8760),
+    } -%}
+    {%- set weekdays = [
+        'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'
+    ] -%}
+    {%- if var('sources_due') is not mapping
+          or var('sources_due') | list | sort != sources | sort -%}
+        {{ refuse_variable(
+            'sources_due', var('sources_due'),
+            'a map with the entries ' ~ sources | join(', ')
+        ) }}
+    {%- endif -%}
+    {%- for source, due in var('sources_due').items() -%}
+        {%- set name = 'sources_due.' ~ source -%}
+        {%- if due is not mapping or not numbers | list | select('in', due) | list
+              == numbers | list -%}
+            {{ refuse_variable(
+                name, due, 'a map with ' ~ numbers | list | join(', ')
+            ) }}
+        {%- endif -%}
+        {%- for key, bounds in numbers.items()
+              if due[key] is not integer or due[key] is boolean
+              or not bounds[0] <= due[key] <= bounds[1] -%}
+            {{ refuse_variable(
+                name ~ '.' ~ key, due[key],
+                'a whole number from ' ~ bounds[0] ~ ' to ' ~ bounds[1]
+            ) }}
+        {%- endfor -%}
+        {%- if due.stale_after_hours < due.late_after_hours -%}
+            {{ refuse_variable(
+                name ~ '.stale_after_hours', due.stale_after_hours,
+                'at least late_after_hours'
+            ) }}
+        {%- endif -%}
+        {%- set days = due.get('weekdays') or [] -%}
+        {%- if days is string or days | unique | list != days | list
+              or days | reject('in', weekdays) | list -%}
+            {{ refuse_variable(
+                name ~ '.weekdays', days, 'a list of ' ~ weekdays | join(', ')
+            ) }}
+        {%- endif -%}
+        {%- for day in due.get('days_without_data') or []
+              if not is_calendar_day(day | string) -%}
+            {{ refuse_variable(
+                name ~ '.days_without_data', day, 'a date written as YYYY-MM-DD'
+            ) }}
+        {%- endfor -%}
+        {%- for key in due
+              if key not in numbers and key not in ['weekdays', 'days_without_data'] -%}
+            {{ refuse_variable(
+                name, due, 'a map with ' ~ numbers | list | join(', ')
+                ~ ', weekdays and days_without_data only'
+            ) }}
+        {%- endfor -%}
+    {%- endfor -%}
 
 {% endmacro %}
 

@@ -1,4 +1,25 @@
 {#
+    Returns the time at which a query reads it, as a timestamp in UTC, whatever the
+    time zone of the session.
+#}
+{% macro utc_timestamp() -%}
+    {{ return(adapter.dispatch('utc_timestamp', 'churn')()) }}
+{%- endmacro %}
+
+{% macro duckdb__utc_timestamp() -%}
+    make_timestamp(epoch_us(now()))
+{%- endmacro %}
+
+{% macro athena__utc_timestamp() -%}
+    cast(current_timestamp at time zone 'UTC' as timestamp(6))
+{%- endmacro %}
+
+{% macro spark__utc_timestamp() -%}
+    to_utc_timestamp(current_timestamp(), current_timezone())
+{%- endmacro %}
+
+
+{#
     Returns the UTC timestamp of a bigint of microseconds since 1970-01-01.
 
     epoch_to_timestamp(1740823445123456) is 2025-03-01 10:04:05.123456.

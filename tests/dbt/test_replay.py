@@ -35,7 +35,8 @@ SCORING = ["int_as_of_dates+,+churn_scores"]
 
 FEATURES = "select * from {}account_features {} order by as_of_date, account_id"
 SCORES = (
-    "select * exclude (scored_at) from {}churn_scores {} "
+    # The view churn_scores evaluates `is_stale` by the clock of this test.
+    "select * exclude (scored_at, is_stale) from {}churn_scores {} "
     "order by as_of_date, account_id"
 )
 IN_HISTORY = SCORES.replace("churn_scores", "churn_score_history")

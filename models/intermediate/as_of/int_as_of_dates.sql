@@ -1,4 +1,4 @@
-{{ config(post_hook='{{ warn_if_as_of_date_not_final(this) }}') }}
+{{ config(post_hook='{{ refuse_as_of_date_not_final(this) }}') }}
 
 {#- 1900-01-01 was a Monday. -#}
 {%- set days_since_monday = 'mod(' ~ dbt.datediff(

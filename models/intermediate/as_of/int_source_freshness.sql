@@ -164,13 +164,13 @@ data_ages as (
         newest_batch.data_through as crm_data_through,
         newest_invoice.data_through as billing_data_through,
         newest_call.data_through as support_data_through,
-        {{ dbt.datediff(
+        {{ source_age_days(
+            'clickstream',
             'cast(newest_event.data_through as date)',
-            'latest_as_of_date.as_of_date',
-            'day'
+            'latest_as_of_date.as_of_date'
         ) }} as clickstream_age_days,
-        {{ dbt.datediff(
-            'newest_batch.data_through', 'latest_as_of_date.as_of_date', 'day'
+        {{ source_age_days(
+            'crm', 'newest_batch.data_through', 'latest_as_of_date.as_of_date'
         ) }} as crm_age_days
 
     from latest_as_of_date

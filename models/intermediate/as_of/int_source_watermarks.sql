@@ -1,3 +1,10 @@
+{#- A clock that is wrong must not complete a date: the time counts for at most half a
+    day after the last arrival. -#}
+{%- set last_arrival = 'max(last_arrived_at) over ()' -%}
+{%- set known_until = last_arrival if var('loaded_through') is none else
+    'greatest(' ~ last_arrival ~ ", least(cast('" ~ var('loaded_through') ~ "' as "
+    ~ dbt.type_timestamp() ~ '), ' ~ dbt.dateadd('hour', 12, last_arrival) ~ '))' %}
+
 with
 
 records as (
@@ -132,7 +139,7 @@ watermarks as (
             {{ dbt.dateadd(
                 'hour',
                 -(var('allowed_lateness_hours') | int),
-                'max(last_arrived_at) over ()'
+                known_until
             ) }} as date
         ) as latest_complete_date
 

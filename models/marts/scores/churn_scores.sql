@@ -1,14 +1,21 @@
+{#- Staleness depends on the clock of the reader, so this is a view. -#}
+{{ config(materialized='view') }}
+
 with
 
 scores as (
 
-    select * from {{ ref('int_account_scores') }}
+    select * from {{ ref('int_latest_scores') }}
 
 ),
 
-history as (
+-- The as-of date whose scores must exist by now.
+clock as (
 
-    select * from {{ ref('churn_score_history') }}
+    select
+        cast({{ dbt.dateadd(
+            'hour', -(var('scores_due_hour') | int), utc_timestamp()
+        ) }} as date) as due_date
 
 ),
 
@@ -18,7 +25,7 @@ arms as (
 
 ),
 
-scores_with_change as (
+current_scores as (
 
     select
         scores.account_id,
@@ -27,7 +34,7 @@ scores_with_change as (
         scores.owner_id,
         scores.owner_name,
         scores.churn_probability,
-        history.probability_change_7d,
+        scores.probability_change_7d,
         scores.risk_band,
         scores.risk_rank,
         scores.reason_1,
@@ -47,15 +54,11 @@ scores_with_change as (
         scores.crm_data_through,
         scores.billing_data_through,
         scores.support_data_through,
-        scores.is_stale
+        scores.is_stale or scores.as_of_date < clock.due_date as is_stale
 
     from scores
 
-    left join history
-        on
-            scores.account_id = history.account_id
-            and scores.as_of_date = history.as_of_date
-            and scores.model_version = history.model_version
+    cross join clock
 
     left join arms
         on
@@ -64,4 +67,4 @@ scores_with_change as (
 
 )
 
-select * from scores_with_change
+select * from current_scores
