@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs PostgreSQL's server programs, which tests start themselves, on Debian and
-# Ubuntu. Called by `make test-airflow`.
+# Ubuntu. Called by `make test` and `make test-airflow`.
 set -eu
 
 if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null

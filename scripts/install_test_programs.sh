@@ -2,30 +2,19 @@
 # Find a Chromium and a PostgreSQL server for the tests; install Debian's if missing.
 set -eu
 
-has_chromium() {
-    [ -n "${CHURN_CHROMIUM:-}" ] && return
-    for name in chromium chromium-browser google-chrome google-chrome-stable; do
-        command -v "$name" >/dev/null && return
-    done
-    return 1
-}
+"$(dirname "$0")/install_postgresql.sh"
 
-# Debian keeps the server's programs outside of PATH.
-has_postgresql() {
-    command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1
-}
-
-missing=""
-has_chromium || missing="chromium"
-has_postgresql || missing="$missing postgresql"
-[ -n "$missing" ] || exit 0
+[ -z "${CHURN_CHROMIUM:-}" ] || exit 0
+for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    if command -v "$name" >/dev/null; then
+        exit 0
+    fi
+done
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    echo "Installing Debian's packages for the tests:" $missing
-    apt-get update -qq
-    # shellcheck disable=SC2086  # One argument per package.
-    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    echo "Installing Debian's chromium for the browser tests"
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium
     exit 0
 fi
-echo "The tests need" $missing "(Debian: apt-get install" $missing")." >&2
-echo "CHURN_CHROMIUM can name a Chrome or Chromium elsewhere." >&2
+echo "The browser tests need Chromium: install it (Debian: apt-get install chromium)," >&2
+echo "or set CHURN_CHROMIUM to the path of a Chrome or Chromium." >&2
 exit 1
