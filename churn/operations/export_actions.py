@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from churn.config import UserError
 from churn.ingest.file_readers import RAW_TABLES
 
 # The columns of an exported action, those of the raw table.
@@ -45,15 +46,19 @@ def export_actions(
 
     Returns:
         The new files.
+
+    Raises:
+        UserError: The landing zone has files of another store, whose numbers would hide
+            this store's actions.
     """
     root = folder / "actions"
-    written_through = max(
-        (
-            int(path.name.split("-")[2].split(".")[0])
-            for path in root.glob("dt=*/part-*.jsonl.gz")
-        ),
-        default=0,
-    )
+    written = {
+        int(path.name.split("-")[2].split(".")[0]): path
+        for path in root.glob("dt=*/part-*.jsonl.gz")
+    }
+    written_through = max(written, default=0)
+    if written:
+        _check_store(store, written_through, written[written_through])
     files = []
     while rows := store.rows_after(written_through, rows_per_file):
         day = rows[0].recorded_at[:10]
@@ -80,6 +85,19 @@ def export_actions(
         files.append(path)
         written_through = run[-1].sequence
     return files
+
+
+def _check_store(store: StoredActions, last: int, path: Path) -> None:
+    """Check that the last exported row is this store's."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            exported = json.loads(line)["action_id"]
+    rows = store.rows_after(last - 1, 1)
+    if not rows or (rows[0].sequence, rows[0].action_id) != (last, exported):
+        raise UserError(
+            f"{path.parent.parent} has the actions of another store: export to another "
+            "folder, or restore that store."
+        )
 
 
 def _lines(rows: Sequence[Any]) -> Iterator[bytes]:

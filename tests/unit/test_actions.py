@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn.config import UserError
 from churn.operations.export_actions import COLUMNS, export_actions
 from churn.web.actions import (
     SCHEMA,
@@ -28,6 +29,7 @@ from churn.web.actions import (
     ActionStore,
     action_id_of,
     check_action,
+    import_actions,
     new_form_id,
 )
 from tests.support.paths import ROOT
@@ -237,6 +239,26 @@ def test_exported_files_hold_each_action_once_and_never_change(
             if row["action_id"] in gzip.decompress(path.read_bytes()).decode()
         } == {path.parent.name[3:]}
     assert not list(folder.rglob(".*"))
+
+
+def test_actions_of_two_stores_are_not_mixed(tmp_path: Path) -> None:
+    first, second = (ActionStore(sqlite_url(tmp_path / f"{n}.db")) for n in "ab")
+    act(first, "contacted")
+    export_actions(first, tmp_path / "landing")
+    act(second, "contacted")
+    # Its numbers begin at 1 as well, so that they would seem to be exported.
+    with pytest.raises(UserError, match="another store"):
+        export_actions(second, tmp_path / "landing")
+    assert len(export_actions(second, tmp_path / "other")) == 1
+
+
+def test_actions_are_imported_once(tmp_path: Path) -> None:
+    store, copy = (ActionStore(sqlite_url(tmp_path / f"{n}.db")) for n in "ab")
+    ids = [act(store, "contacted", f"a{n}", day=n) for n in range(3)]
+    export_actions(store, tmp_path / "landing")
+    assert import_actions(copy, tmp_path / "landing") == 3
+    assert import_actions(copy, tmp_path / "landing") == 0
+    assert [row.action_id for row in copy.rows_after(0, 10)] == ids
 
 
 def test_the_file_of_actions_is_private(tmp_path: Path) -> None:
