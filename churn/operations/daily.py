@@ -335,7 +335,7 @@ class DailyRun:
             patterns = [
                 table.pattern.replace("=*", f"={day}")
                 for table in RAW_TABLES
-                if _SOURCE_OF[table.name] == source
+                if _SOURCE_OF.get(table.name) == source
             ]
             return all(any(folder.glob(pattern)) for pattern in patterns)
         if self._has_onboarding_file():

@@ -54,7 +54,7 @@ class DuckDBMarts(Marts):
         self._connection = project.connect(read_only=True)
         # Beyond it, sorting spills to the disk, so memory does not grow with history.
         self._connection.execute(f"set memory_limit = '{DUCKDB_MEMORY}'")
-        self._columns: dict[str, list[str]] = {}
+        self._columns: dict[str, list[str]] | None = None
 
     def read(self, query: str) -> Iterator[pa.RecordBatch]:
         """Run a query and yield its rows."""
@@ -62,15 +62,16 @@ class DuckDBMarts(Marts):
 
     def columns(self, table: str) -> list[str]:
         """Return the columns of a table, empty if it does not exist."""
-        if table not in self._columns:
-            rows = self._connection.execute(
-                """select column_name from information_schema.columns
+        if self._columns is None:
+            # One query for all tables, because each reads the whole catalog.
+            self._columns = {}
+            for name, column in self._connection.execute(
+                """select table_name, column_name from information_schema.columns
                 where list_contains(current_schemas(false), table_schema)
-                and table_name = ? order by ordinal_position""",
-                [table],
-            ).fetchall()
-            self._columns[table] = [name for (name,) in rows]
-        return self._columns[table]
+                order by table_name, ordinal_position"""
+            ).fetchall():
+                self._columns.setdefault(name, []).append(column)
+        return self._columns.get(table, [])
 
     def name(self, table: str) -> str:
         """Return the name of a table: all schemas are on the search path."""

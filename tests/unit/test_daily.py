@@ -261,6 +261,7 @@ def month_with_faults(company: Company) -> None:
     Day(company, date(2025, 9, 2)).run(0, "[solved]")
 
 
+@pytest.mark.slow
 def test_a_month_with_faults_ends_as_one_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
