@@ -65,21 +65,31 @@ def page() -> str:
     shared = {str(option.name) for option in churn.params} - {"version", "help"}
     parts += ["## Shared options\n", "Before or after the command's name.\n"]
     parts.append("\n".join(options(churn, context, ())) + "\n")
-    for name in churn.list_commands(context):
-        command = churn.get_command(context, name)
+    for inner in commands(churn, context):
+        command = inner.command
+        usage = command.get_usage(inner).removeprefix("Usage: ")
+        parts.append(f"## {inner.command_path}\n")
+        parts.append(f"```text\n{usage}\n```\n")
+        parts.append(inspect.cleandoc(command.help or "") + "\n")
+        lines = list(options(command, inner, shared))
+        if lines:
+            parts.append("\n".join(lines) + "\n")
+        if not shared <= {str(option.name) for option in command.params}:
+            parts.append("Of the shared options, it has only `--debug`.\n")
+    return "\n".join(parts)
+
+
+def commands(group: click.Group, context: click.Context) -> Iterator[click.Context]:
+    """Yield a context for each command of a group and of the groups in it."""
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if command is None:
             continue
         with click.Context(command, info_name=name, parent=context) as inner:
-            usage = command.get_usage(inner).removeprefix("Usage: ")
-            parts.append(f"## churn {name}\n")
-            parts.append(f"```text\n{usage}\n```\n")
-            parts.append(inspect.cleandoc(command.help or "") + "\n")
-            lines = list(options(command, inner, shared))
-            if lines:
-                parts.append("\n".join(lines) + "\n")
-            if not shared <= {str(option.name) for option in command.params}:
-                parts.append("Of the shared options, it has only `--debug`.\n")
-    return "\n".join(parts)
+            if isinstance(command, click.Group):
+                yield from commands(command, inner)
+            else:
+                yield inner
 
 
 def exit_codes() -> str:

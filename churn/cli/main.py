@@ -36,6 +36,7 @@ COMMANDS = (
     "run",
     "init",
     "check",
+    "pull",
     "load",
     "daily",
     "status",

@@ -1,7 +1,6 @@
 """Load the files of one table, such as daily extracts of accounts, into DuckDB.
 
-Each file is loaded once. The raw table has the columns of the files as text, and
-columns
+Each file is loaded once. The raw table has the columns of the files as text, and columns
 that say where a row comes from:
 
 - ``_source_file``: the file's path below the fixed part of the glob

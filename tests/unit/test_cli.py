@@ -52,13 +52,16 @@ def test_every_command_has_help_and_debug(name: str) -> None:
     assert result.output.startswith(f"Usage: churn {name} ")
     module = importlib.import_module(f"churn.cli.{name.replace('-', '_')}")
     assert module.command.name == name
-    assert "--debug" in options_of(module.command)
-    if name not in ("demo", "init"):
-        assert options_of(module.command) >= SHARED
-    for parameter in module.command.params:
-        if isinstance(parameter, click.Option):
-            assert parameter.help
-            assert parameter.help.endswith(".")
+    group = module.command
+    parts = group.commands.values() if isinstance(group, click.Group) else [group]
+    for command in parts:
+        assert "--debug" in options_of(command)
+        if name not in ("demo", "init", "pull"):
+            assert options_of(command) >= SHARED
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                assert parameter.help
+                assert parameter.help.endswith(".")
 
 
 def test_every_module_of_a_command_is_listed() -> None:
