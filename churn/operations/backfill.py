@@ -13,6 +13,7 @@ from typing import Any
 
 from churn.config import Project
 from churn.operations.dbt_runner import DbtError, run_dbt
+from churn.operations.runs import Journal, state_folder
 
 # Select the models between the as-of date and the scores. No model is trained, because
 # a champion of today must not be replaced by one with less data.
@@ -57,6 +58,10 @@ def backfill(
         DbtError: A day cannot be scored. Earlier days are kept.
     """
     variables = dict(variables or {})
+    # The latest day is that of the last daily run, also if no record has arrived since.
+    built_at = Journal(state_folder(project)).built_at()
+    if built_at is not None:
+        variables.setdefault("loaded_through", f"{built_at:%Y-%m-%d %H:%M:%S}")
     # Parse once, which takes longer than scoring a day. No model's configuration
     # depends on the as-of date.
     manifest = run_dbt(project, ["parse"], variables).result

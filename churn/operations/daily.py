@@ -143,27 +143,26 @@ class Tools:
     sleep: Callable[[float], None] = time.sleep
 
 
-def read_status(project: Project, tools: Tools, run_id: str | None = None) -> Status:
+def read_status(
+    project: Project, tools: Tools, run: Mapping[str, Any] | None = None
+) -> Status:
     """Evaluate the state of a project from its tables and the clock.
 
     Args:
         project: The project.
         tools: What reads the tables and the snapshot.
-        run_id: The run in progress that asks; ``None`` for another process.
+        run: The run in progress that asks; ``None`` for another process.
     """
     schedule = Schedule.read(project.variables)
     now = tools.now()
     folder = state_folder(project)
     journal = Journal(folder)
-    last_run = journal.get(run_id) if run_id else journal.last_run()
+    is_in_progress = run is None and is_running(folder)
+    unreadable, facts = None, Facts()
     try:
         marts = tools.open_marts(project)
     except UserError as error:
-        if not (run_id or last_run):
-            raise
-        # The run that failed says more than a database that is missing or locked.
-        facts, last_run = Facts(), {**(last_run or {})}
-        last_run.setdefault("error", str(error))
+        unreadable = str(error)
     else:
         try:
             facts = read_facts(marts, schedule, now)
@@ -173,11 +172,13 @@ def read_status(project: Project, tools: Tools, run_id: str | None = None) -> St
         facts,
         schedule,
         now,
-        last_run,
-        is_running=bool(run_id) or is_running(folder),
+        run or journal.last_run(),
+        is_running=run is not None or is_in_progress,
         snapshot=tools.read_snapshot(project),
-        due_date=schedule.complete_as_of_date(now) if run_id else None,
+        due_date=schedule.complete_as_of_date(now) if run else None,
         built_at=journal.built_at(),
+        unreadable=unreadable,
+        is_in_progress=is_in_progress,
     )
 
 
@@ -602,20 +603,7 @@ class DailyRun:
     # ---- Helpers --------------------------------------------------------------
 
     def _status(self) -> Status:
-        status = read_status(self.project, self.tools, self.run_id)
-        if self.journal.get(self.run_id) == self.run:
-            return status
-        # The journal could not be written, such as on a full disk.
-        return evaluate(
-            status.facts,
-            self.schedule,
-            status.now,
-            self.run,
-            is_running=True,
-            snapshot=status.snapshot,
-            due_date=self.schedule.complete_as_of_date(status.now),
-            built_at=self.journal.built_at(),
-        )
+        return read_status(self.project, self.tools, self.run)
 
     def _time(self) -> str:
         return self.tools.now().isoformat(timespec="seconds")

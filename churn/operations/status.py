@@ -331,6 +331,8 @@ def evaluate(
     snapshot: Mapping[str, Any] | None = None,
     due_date: date | None = None,
     built_at: datetime | None = None,
+    unreadable: str | None = None,
+    is_in_progress: bool = False,
 ) -> Status:
     """Compare the facts with the clock.
 
@@ -339,23 +341,37 @@ def evaluate(
         schedule: The declared schedule.
         now: The time, in UTC.
         last_run: The last run of `churn daily`, from its journal.
-        is_running: Whether a run is in progress.
+        is_running: Whether the last run is in progress.
         snapshot: ``as_of_date`` and ``published_at`` of the published snapshot.
         due_date: The as-of date whose scores must exist. Default: by the schedule.
         built_at: Until when arrivals are in the tables. A source is not late because
             a later build failed. Default: ``now``.
+        unreadable: Why the tables could not be read; ``None`` if ``facts`` has them.
+        is_in_progress: Whether the run of another process has them open.
     """
     due_date = due_date or schedule.due_as_of_date(now)
     log = f"Log: {last_run['log']}." if last_run and last_run.get("log") else ""
-    scores = list(_score_problems(facts, schedule, due_date, log))
-    reported = {source for problem in scores for source in _objects(problem)}
-    problems = [
-        *_run_problems(last_run, is_running, log),
-        *scores,
-        *_source_problems(facts, schedule, min(now, built_at or now), reported),
-        *_model_problems(facts, schedule, now),
-        *_snapshot_problems(facts, snapshot),
-    ]
+    problems = list(_run_problems(last_run, is_running, log))
+    if unreadable is None:
+        scores = list(_score_problems(facts, schedule, due_date, log))
+        stale = {source for problem in scores for source in _objects(problem)}
+        known_until = min(now, built_at or now)
+        problems += scores
+        problems += _source_problems(facts, schedule, known_until, stale)
+        problems += _model_problems(facts, schedule, now)
+        problems += _snapshot_problems(facts, snapshot)
+    elif is_in_progress:
+        problems.append(
+            Problem(
+                "run_in_progress",
+                WARNING,
+                OK,
+                "A daily run is in progress, so the tables cannot be read.",
+                "Try again when it has ended.",
+            )
+        )
+    else:
+        problems.append(Problem("tables_unreadable", CRITICAL, FAILED, unreadable, log))
     order = {CRITICAL: 0, WARNING: 1}
     problems.sort(key=lambda problem: order[problem.severity])
     return Status(now, facts, tuple(problems), last_run, snapshot)

@@ -7,6 +7,8 @@ end, no row is lost or doubled, and the scores are those of a month without faul
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -380,6 +382,33 @@ def test_a_journal_that_cannot_be_written_is_reported(
     company.fail_build = FULL_DISK
     company.deliver(FIRST)
     Day(company, FIRST + DAY).run(1, "No space left on device")
+
+
+def test_a_database_that_is_in_use_is_no_false_alarm(company: Company) -> None:
+    normal(company, FIRST)
+    program = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1); input()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", program, str(company.project.database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        status = company.status()
+        assert [problem.key for problem in status.problems] == ["tables_unreadable"]
+        assert f"process {holder.pid}" in status.problems[0].sentence
+        assert status.exit_code == 1
+        with run_lock(state_folder(company.project), "other"):
+            status = company.status()
+        assert [problem.key for problem in status.problems] == ["run_in_progress"]
+        assert status.exit_code == 0
+        # The run itself fails, and says who holds the database.
+        company.deliver(FIRST)
+        text = Day(company, FIRST + DAY).run(1, "[critical]")
+        assert "run_failed" not in text
+        assert f"process {holder.pid}" in text
+        holder.communicate(b"\n")
+    Day(company, FIRST + DAY).run(0, "[solved]", hour=8)
 
 
 def test_a_damaged_journal_loses_one_line(tmp_path: Path) -> None:

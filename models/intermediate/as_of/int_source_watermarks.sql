@@ -1,9 +1,10 @@
-{#- A clock that is wrong must not complete a date: the time counts for at most half a
-    day after the last arrival. -#}
+{#- A clock that is wrong must not complete a date. The time of loading counts for
+    at most half a day after the last arrival. -#}
 {%- set last_arrival = 'max(last_arrived_at) over ()' -%}
 {%- set known_until = last_arrival if var('loaded_through') is none else
-    'greatest(' ~ last_arrival ~ ", least(cast('" ~ var('loaded_through') ~ "' as "
-    ~ dbt.type_timestamp() ~ '), ' ~ dbt.dateadd('hour', 12, last_arrival) ~ '))' %}
+    'greatest(' ~ last_arrival ~ ", least(cast('"
+    ~ var('loaded_through') ~ "' as " ~ dbt.type_timestamp() ~ '), '
+    ~ dbt.dateadd('hour', 12, last_arrival) ~ '))' %}
 
 with
 
