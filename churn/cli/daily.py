@@ -71,11 +71,11 @@ def command(
 ) -> int:
     """Run the pipeline of the day and tell problems.
 
-    Waits for each source that is due, loads DIR, runs one `dbt build`, scores days
-    that were missed, checks by the clock that scores and sources are fresh, publishes,
-    and sends alerts. Without DIR, the files that `churn init` was given are loaded. A
-    run that was killed is continued by the next one. Exit codes: 0 ok, 1 failed, 2 a
-    source or the scores are stale.
+    Waits for each source that is due, writes the page's new actions to DIR, loads DIR,
+    runs one `dbt build`, scores days that were missed, checks by the clock that scores
+    and sources are fresh, publishes, and sends alerts. Without DIR, the files that
+    `churn init` was given are loaded. A run that was killed is continued by the next
+    one. Exit codes: 0 ok, 1 failed, 2 a source or the scores are stale.
     """
     from churn.cli.output import print_fields
     from churn.config import UserError
@@ -128,10 +128,15 @@ def _chosen_steps(text: str | None) -> tuple[str, ...]:
 def make_tools() -> Tools:
     """Return what a run uses from the layers of the page."""
     from churn.operations.daily import Tools
+    from churn.web.actions import export_page_actions
     from churn.web.publish import publish
     from churn.web.snapshot import read_snapshot_age
 
-    return Tools(publish=publish, read_snapshot=read_snapshot_age)
+    return Tools(
+        publish=publish,
+        read_snapshot=read_snapshot_age,
+        export_actions=export_page_actions,
+    )
 
 
 def _print_json(record: Mapping[str, Any]) -> None:

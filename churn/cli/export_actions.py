@@ -23,17 +23,13 @@ def command(ctx: click.Context, folder: Path) -> None:
     """
     from churn.cli.output import print_text
     from churn.config import NoProjectError
-    from churn.operations.export_actions import export_actions
-    from churn.web.actions import ActionStore
-    from churn.web.settings import actions_url, serving_url
+    from churn.web.actions import export_page_actions
 
     try:
         project = load_project(ctx)
     except NoProjectError:
         project = None
-    store = ActionStore(actions_url(serving_url(project)))
-    files = export_actions(store, folder)
-    store.close()
+    files = export_page_actions(project, folder)
     print_text(
         f"Wrote {len(files)} {'file' if len(files) == 1 else 'files'} to {folder}"
     )

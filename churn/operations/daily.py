@@ -121,6 +121,7 @@ class Tools:
     Attributes:
         publish: Publishes a snapshot; returns a sentence.
         read_snapshot: Returns ``as_of_date`` of the snapshot, a ``problem``, or None.
+        export_actions: Writes new actions of the page to a landing zone.
         build: Runs dbt; see `run_dbt`.
         backfill: Scores days; see `churn.operations.backfill`.
         open_marts: Opens the tables.
@@ -133,6 +134,7 @@ class Tools:
 
     publish: Callable[[Project], object]
     read_snapshot: Callable[[Project], Mapping[str, Any] | None]
+    export_actions: Callable[[Project, Path], Sequence[Path]] = lambda *_: ()
     build: Callable[..., Any] = run_dbt
     backfill: Callable[..., None] = backfill
     open_marts: Callable[[Project], Marts] = open_marts
@@ -396,6 +398,7 @@ class DailyRun:
         rows: Counter[str] = Counter()
         unreadable: list[str] = []
         changed: list[str] = []
+        self._export_actions()
         if self.options.landing_zone is not None:
             from churn.ingest.load import load
 
@@ -417,6 +420,24 @@ class DailyRun:
             by_source[_ROWS_OF.get(table, table)] += count
         self._record(rows=dict(by_source), unreadable=unreadable, changed=changed)
         self.log("loaded", rows=dict(rows), unreadable=unreadable, changed=changed)
+
+    def _export_actions(self) -> None:
+        """Write the page's new actions to the landing zone.
+
+        Scores do not wait for actions, so a failure is reported and stops nothing.
+        """
+        folder = self.options.landing_zone
+        if folder is None and self._has_onboarding_file():
+            folder = self.project.project_dir
+        if folder is None:
+            return
+        problem = None
+        try:
+            self.tools.export_actions(self.project, folder)
+        except (UserError, OSError) as error:
+            problem = str(error)
+            self.log("actions were not exported", step="load", error=problem)
+        self._record(actions_problem=problem)
 
     def _check_clock(self) -> None:
         """Refuse a clock before the last arrival, whose records would be rejected."""

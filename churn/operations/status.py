@@ -413,6 +413,15 @@ def _run_problems(
             f"A file was not loaded: {str(message).rstrip('.')}.",
             f"Deliver the file again, {_RERUN}.",
         )
+    if run.get("actions_problem"):
+        yield Problem(
+            "actions_not_exported",
+            WARNING,
+            OK,
+            "The page's actions were not exported: "
+            f"{str(run['actions_problem']).rstrip('.')}.",
+            f"Correct the cause, {_RERUN}.",
+        )
     for path in run.get("changed") or []:
         yield Problem(
             f"changed_file:{path}",

@@ -25,7 +25,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from churn.config import UserError
+from churn.config import Project, UserError
+from churn.operations.export_actions import export_actions
+from churn.web.settings import actions_url, serving_url
 
 ACTION_TYPES = {
     "contacted": "Contacted",
@@ -544,3 +546,20 @@ def import_actions(store: ActionStore, folder: Path) -> int:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             found += [Action(**json.loads(line)) for line in lines]
     return store.record_all(found)
+
+
+def export_page_actions(project: Project | None, folder: Path) -> list[Path]:
+    """Write new actions of a project's page to a landing zone; return the files.
+
+    Raises:
+        UserError: The store cannot be used, or the folder has those of another one.
+    """
+    url = actions_url(serving_url(project))
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        # Nobody has used the page yet.
+        return []
+    store = ActionStore(url)
+    try:
+        return export_actions(store, folder)
+    finally:
+        store.close()

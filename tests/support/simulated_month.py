@@ -52,6 +52,8 @@ class Company:
         kill_at: The step that is killed in its middle.
         fail_build: The error of the next build.
         slept: Seconds that runs have waited.
+        export_error: The error of the next export of actions.
+        exported_to: The folders that actions were exported to.
     """
 
     folder: Path
@@ -64,6 +66,8 @@ class Company:
     receiver_fails: bool = False
     slept: float = 0
     on_sleep: Callable[[], None] = lambda: None
+    export_error: Exception | None = None
+    exported_to: list[Path] = field(default_factory=list)
 
     @property
     def zone(self) -> Path:
@@ -132,6 +136,7 @@ class Company:
         return Tools(
             publish=self._publish,
             read_snapshot=self._read_snapshot,
+            export_actions=self._export_actions,
             build=self._build,
             backfill=self._backfill,
             send=self._send,
@@ -139,6 +144,12 @@ class Company:
             now=lambda: self.now,
             sleep=self._sleep,
         )
+
+    def _export_actions(self, _: Project, folder: Path) -> list[Path]:
+        self.exported_to.append(folder)
+        if self.export_error is not None:
+            raise self.export_error
+        return []
 
     def _sleep(self, seconds: float) -> None:
         self.slept += seconds

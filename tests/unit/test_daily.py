@@ -444,3 +444,15 @@ def test_a_long_wait_is_bounded_by_the_clock(company: Company) -> None:
     assert company.now - datetime.combine(FIRST, time(7, 30), UTC) < timedelta(
         minutes=1
     )
+
+
+def test_actions_are_exported_and_a_failure_stops_nothing(company: Company) -> None:
+    normal(company, FIRST)
+    company.export_error = UserError("The store is broken.")
+    company.deliver(FIRST)
+    morning(company, FIRST + DAY)
+    assert company.run() == 0
+    assert company.exported_to == [company.zone, company.zone]
+    (problem,) = company.status().problems
+    assert problem.kind == "actions_not_exported"
+    assert "not exported: The store is broken." in str(problem)
