@@ -1,7 +1,7 @@
 """Load the files of one table, such as daily extracts of accounts, into DuckDB.
 
-Each file is loaded once. The raw table has the columns of the files as text, and columns
-that say where a row comes from:
+Each file is loaded once. The raw table has the columns of the files as text, and
+columns that say where a row comes from:
 
 - ``_source_file``: the file's path below the fixed part of the glob
 - ``_file_date``: the date in the file's path, else the date of its modification
@@ -73,8 +73,7 @@ def load_table_files(
 
     A file with a date in its path whose content has changed is loaded again in place of
     its earlier rows. A file without a date, such as an extract that is overwritten
-    every
-    day, is a new extract: its earlier rows stay.
+    every day, is a new extract: its earlier rows stay.
 
     Args:
         connection: A writable connection.
