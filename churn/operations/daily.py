@@ -20,7 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -201,11 +201,13 @@ class DailyRun:
         tools: Tools,
         on_log: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
-        self.project = project
+        # Variables of this run, such as `sources_due`, count for its checks, too.
+        variables = {**project.variables, **options.variables}
+        self.project = project = replace(project, variables=variables)
         self.options = options
         self.tools = tools
         self.on_log = on_log
-        self.schedule = Schedule.read(project.variables)
+        self.schedule = Schedule.read(variables)
         self.receivers = Receivers.from_environment()
         self.folder = state_folder(project)
         self.journal = Journal(self.folder)

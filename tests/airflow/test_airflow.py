@@ -151,7 +151,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     if programs is None or not (AIRFLOW / "airflow").exists():
         pytest.fail("`make test-airflow` installs what these tests need.")
     folder = tmp_path_factory.mktemp("airflow")
-    company = Settings(accounts=30, days=DAYS, seed=2, start=START, activity=0.4)
+    company = Settings(accounts=60, days=DAYS, seed=2, start=START, activity=0.4)
     generate(company, folder / "company", workers=1)
     (folder / "postgres").mkdir()
     with running_postgres(programs, folder / "postgres") as url:

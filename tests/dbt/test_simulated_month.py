@@ -27,7 +27,24 @@ START = date(2025, 4, 1)
 DAYS = 150
 # Days of the simulation; fewer for a try.
 SIMULATED = int(os.environ.get("CHURN_SIMULATED_DAYS", "30"))
-VARIABLES = json.dumps({"load_demo_seeds": False, "search_trials": 1})
+DUE = {
+    "due_hour": 6,
+    "wait_minutes": 0,
+    "late_after_hours": 36,
+    "stale_after_hours": 72,
+}
+# A small company has weeks without a call or an invoice.
+SELDOM = {**DUE, "late_after_hours": 1_000, "stale_after_hours": 1_000}
+VARIABLES = json.dumps(
+    {
+        "load_demo_seeds": False,
+        "search_trials": 1,
+        "sources_due": {
+            **{"clickstream": DUE, "crm": DUE},
+            **dict.fromkeys(("contacts", "billing", "support"), SELDOM),
+        },
+    }
+)
 LAYOUT = {
     "clickstream": "dt",
     "salesforce": "batch_date",
