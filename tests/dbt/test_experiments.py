@@ -139,7 +139,5 @@ def test_actions_reach_results_and_training(
     with project_copy.connect() as connection:
         rows = connection.table("churn_training_set")
         data = read_training_data(rows, ["account_age_days"])
-        count = connection.sql(
-            "select count(*) from churn_training_set where not was_treated"
-        ).fetchone()
-    assert count == (len(data),)
+    untreated = "select count(*) from churn_training_set where not was_treated"
+    assert project_copy.query(untreated) == [(len(data),)]
