@@ -106,6 +106,17 @@ test-airflow: $(AIRFLOW_VENV)/stamp ## Run the DAG under Airflow, with PostgreSQ
 test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 	@$(BIN)/pytest tests/spark
 
+# Superset has an environment of its own, because its packages conflict with ours.
+.superset/superset.stamp: deploy/superset/requirements.txt $(VENV)/dev.stamp
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .superset
+	@$(BIN)/uv pip install --quiet --python .superset/bin/python -r $<
+	@touch $@
+
+.PHONY: test-bi
+test-bi: .superset/superset.stamp ## Query the dashboard through Apache Superset
+	@CHURN_SUPERSET_PYTHON=$(CURDIR)/.superset/bin/python \
+		$(BIN)/pytest --numprocesses=0 tests/bi
+
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check style and types of SQL and Python, and the words
 	@$(BIN)/ruff check .

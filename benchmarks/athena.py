@@ -47,7 +47,7 @@ def main() -> None:
         # Exclude training, because it reads no clickstream.
         models = ["run", "--exclude", "churn_models+"]
         upload(cloud, zone, "landing", _is_between("", str(daily_days[0])))
-        run("seed", "--select", "event_names", "offers")
+        run("seed", "--select", "event_names", "offers", "products")
         run(
             "run-operation",
             "create_raw_tables",

@@ -336,9 +336,8 @@ def bare_contributions_step(folder: Path) -> dict[str, Any]:
 def _scorer(folder: Path) -> Scorer:
     registry = pd.read_pickle(folder / "registry.pickle")
     assert list(registry.columns) == REGISTRY_SCHEMA.names
-    offers = pd.DataFrame({"product_category": ["default"], "offer": ["A call"]})
     bands = RiskBands(0.05, 0.15)
-    scorer = scorer_from(registry, DESCRIBED, offers, bands, threads=THREADS)
+    scorer = scorer_from(registry, DESCRIBED, bands, threads=THREADS)
     assert scorer is not None
     return scorer
 

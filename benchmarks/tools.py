@@ -99,7 +99,7 @@ def measure(sizes: list[int], scratch: Path | None = None) -> list[Measurement]:
 def _project(folder: Path, lines: Path, records: int) -> Measurement:
     """Build the project from the file up to sessions, including dbt's start."""
     load_lines(folder, lines, relation="view")
-    run_dbt(folder, "seed", "--select", "event_names", "offers")
+    run_dbt(folder, "seed", "--select", "event_names", "offers", "products")
     run = run_dbt(
         folder, "run", f"--threads={THREADS}", "--select=+int_visitor_sessions"
     )

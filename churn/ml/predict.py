@@ -28,7 +28,6 @@ from churn.ml.model import ChurnModel
 from churn.ml.reasons import MAX_REASONS, explain
 from churn.ml.registry import model_of, select_model
 
-DEFAULT_OFFER = "default"
 # Odds of churn from which an account is in a band, relative to those of all accounts.
 MEDIUM_ODDS_RATIO, HIGH_ODDS_RATIO = 1.5, 4.0
 MAX_BAND_BOUND = 0.99
@@ -51,7 +50,6 @@ SCORES_SCHEMA = pa.schema(
         ("reason_1", pa.string()),
         ("reason_2", pa.string()),
         ("reason_3", pa.string()),
-        ("recommended_offer", pa.string()),
         ("monthly_recurring_revenue", pa.float64()),
         ("revenue_at_risk", pa.float64()),
         ("model_version", pa.string()),
@@ -130,7 +128,6 @@ class Scorer:
         model: The model that scores.
         model_version: Its version in ``churn_models``.
         features: The features with their phrases.
-        offers: The offer of each product category, and of `DEFAULT_OFFER`.
         bands: The bounds of the risk bands.
         scored_at: Scoring time in UTC, the same for all batches.
         gives_reasons: Whether to compute reasons, which takes most of the time.
@@ -139,7 +136,6 @@ class Scorer:
     model: ChurnModel
     model_version: str
     features: tuple[Feature, ...]
-    offers: dict[str, str]
     bands: RiskBands
     scored_at: datetime
     gives_reasons: bool = True
@@ -155,7 +151,6 @@ class Scorer:
 def scorer_from(
     registry: pd.DataFrame,
     features: Sequence[Feature],
-    offers: pd.DataFrame,
     bands: RiskBands | Mapping[str, float | None],
     pinned_version: str | None = None,
     threads: int | None = None,
@@ -165,8 +160,6 @@ def scorer_from(
     Args:
         registry: ``churn_models``.
         features: The features with their phrases.
-        offers: ``product_category`` and ``offer``, with one row for the category
-            ``default``.
         bands: Bounds, or arguments of `RiskBands.choose` after the churn rate.
         pinned_version: Version to score with instead of the champion.
         threads: XGBoost threads in each scoring process; by default all cores of
@@ -186,7 +179,6 @@ def scorer_from(
         model=model_of(registered, threads or os.cpu_count() or 1),
         model_version=registered["model_version"],
         features=tuple(features),
-        offers=dict(zip(offers["product_category"], offers["offer"], strict=True)),
         bands=bands
         if isinstance(bands, RiskBands)
         else RiskBands.choose(
@@ -247,9 +239,6 @@ def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
     scores: dict[str, Any] = {
         "churn_probability": pa.array(probabilities, pa.float64()),
         "risk_band": pa.array(scorer.bands.of(probabilities), pa.string()),
-        "recommended_offer": recommend(
-            accounts.column("top_category_90d"), scorer.offers
-        ),
         "monthly_recurring_revenue": revenue,
         "revenue_at_risk": pc.multiply(pa.array(probabilities), revenue),
         "model_version": pa.array([scorer.model_version] * len(accounts)),
@@ -260,16 +249,6 @@ def score_batch(accounts: pa.RecordBatch, scorer: Scorer) -> pa.RecordBatch:
     for name in ("account_id", "as_of_date", "company_name", *FRESHNESS):
         scores[name] = accounts.column(name)
     return _as_batch(scores)
-
-
-def recommend(categories: pa.Array, offers: dict[str, str]) -> pa.Array:
-    """Return the offer of each category, or the default offer if it has none."""
-    categories_with_offer = pa.array(list(offers), pa.string())
-    offer_texts = pa.array(list(offers.values()), pa.string())
-    matched = offer_texts.take(
-        pc.index_in(categories.cast(pa.string()), categories_with_offer)
-    )
-    return matched.fill_null(pa.scalar(offers.get(DEFAULT_OFFER), pa.string()))
 
 
 def _as_scores(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

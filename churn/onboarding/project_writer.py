@@ -122,6 +122,7 @@ def write_project(folder: Path, draft: Draft, package: Path) -> None:
     _write_event_names(folder, draft.event_names)
     _write_offers(folder, draft.categories)
     _write_experiments(folder)
+    _write_products(folder)
     write_yaml(folder / "dbt_project.yml", _project(draft), _PROJECT_HEADER)
     write_yaml(
         folder / "packages.yml", {"packages": [{"local": _local(folder, package)}]}
@@ -165,6 +166,7 @@ def _project(draft: Draft) -> dict[str, Any]:
                 "event_names": {"+enabled": False},
                 "offers": {"+enabled": False},
                 "experiments": {"+enabled": False},
+                "products": {"+enabled": False},
             }
         },
         # They test the package with its default variables.
@@ -283,9 +285,23 @@ def _write_offers(folder: Path, categories: Sequence[str]) -> None:
         return
     with path.open("w", newline="", encoding="utf-8") as seed:
         writer = csv.writer(seed, lineterminator="\n")
-        writer.writerow(["product_category", "offer"])
-        writer.writerows([name, f"An offer for {name}"] for name in categories)
-        writer.writerow(["default", "A call"])
+        writer.writerow(
+            ["offer_id", "product_category", "product_id", "attributes", "offer"]
+        )
+        writer.writerows(
+            [name, name, "", "", f"An offer for {name}"] for name in categories
+        )
+        writer.writerow(["default", "", "", "", "A call"])
+
+
+def _write_products(folder: Path) -> None:
+    """Write the seed of products without rows: the company fills it if it wants to."""
+    path = folder / "seeds" / "products.csv"
+    if not path.exists():
+        path.write_text(
+            "product_id,product_name,product_category,page_path,attributes\n",
+            encoding="utf-8",
+        )
 
 
 def _write_experiments(folder: Path) -> None:

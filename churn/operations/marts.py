@@ -14,8 +14,8 @@ from churn.config import Project, UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROWS_PER_BATCH = 50_000
-DUCKDB_MEMORY = "512MB"
+ROWS_PER_BATCH = 20_000
+DUCKDB_MEMORY = "256MB"
 
 
 class Marts(ABC):

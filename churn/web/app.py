@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import jinja2
 import sqlalchemy as sa
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -48,7 +49,14 @@ from churn.web.guard import BodyTooLargeError, Guard, Metrics
 from churn.web.outcomes import STATUSES, experiments_of
 from churn.web.rows import account_url, band, change, list_rows, name_of
 from churn.web.settings import PageSettings
-from churn.web.snapshot import Filters, Reader, SnapshotError, Snapshots, open_snapshots
+from churn.web.snapshot import (
+    Filters,
+    QueryError,
+    Reader,
+    SnapshotError,
+    Snapshots,
+    open_snapshots,
+)
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -318,12 +326,31 @@ class Page:
                 newer=newer,
                 older=older,
                 can_record=is_readable,
-                owners=reader.owners(),
-                offers=reader.offers(),
+                filters_form=self._filters_form(reader, view),
                 form_id=new_form_id(),
                 done=self._done(request, reader),
                 back=_path_of(request),
             )
+
+    def _filters_form(self, reader: Reader, view: View) -> Markup:
+        """Return the form of a list's filters, which depends on few values."""
+        own_only = self.settings.own_accounts_only
+
+        def compute() -> Markup:
+            template = self._templates.get_template("filters.html")
+            return Markup(
+                template.render(
+                    view=view,
+                    filters=view.filters,
+                    owners=reader.owners(),
+                    offers=reader.offers(),
+                    has_change=reader.meta["has_change"],
+                    own_only=own_only,
+                )
+            )
+
+        key = replace(view, query="", after=0, before=None, is_last=False, size=0)
+        return reader.cached(("filters", key), compute)
 
     def _page(
         self, reader: Reader, view: View, latest: Mapping[str, Latest]
@@ -956,6 +983,7 @@ def create_app(
         routes=page.routes(),
         exception_handlers={
             SnapshotError: page.on_snapshot_error,
+            QueryError: page.on_database_error,
             sa.exc.OperationalError: page.on_database_error,
             404: page.on_missing_page,
             405: page.on_missing_page,

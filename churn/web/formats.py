@@ -8,6 +8,7 @@ comma.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError, localedata
@@ -15,6 +16,7 @@ from babel.core import get_global
 from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
+_ISO_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 DEFAULT_LOCALE = "en_GB"
 NONE = "–"
 
@@ -31,13 +33,17 @@ class Formats:
         self.tag = locale.replace("_", "-")
         self._date = lru_cache(4096)(self._format_date)
         self._money = lru_cache(8192)(self._format_money)
+        self._number = lru_cache(8192)(self._format_number)
 
     def number(self, value: float | None, digits: int = 0) -> str:
         """Return a number with grouped digits."""
         if value is None:
             return NONE
+        return self._number(round(value, digits), digits)
+
+    def _format_number(self, value: float, digits: int) -> str:
         pattern = "#,##0" + ("." + "0" * digits if digits else "")
-        return format_decimal(round(value, digits), format=pattern, locale=self.locale)
+        return format_decimal(value, format=pattern, locale=self.locale)
 
     def percent(self, value: float | None) -> str:
         """Return a share in percent; small ones are never rounded to none."""
@@ -91,6 +97,10 @@ class Formats:
             )
         except ValueError:
             return value
+
+    def text(self, value: str) -> str:
+        """Return a text with its ISO dates written as elsewhere on the page."""
+        return _ISO_DATE.sub(lambda found: self.date(found[0]), value)
 
     def time(self, value: str | None) -> str:
         """Return a date and time such as ``1 Jan 2026, 04:12``."""

@@ -504,63 +504,43 @@ def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
         f"features.{name}" if name in features else _null(name)
         for name in _FEATURE_COLUMNS
     ]
+    revenue = "coalesce(revenue_at_risk, -1)"
     change = (
-        "coalesce(scores.probability_change_7d, -2)"
+        "coalesce(probability_change_7d, -2)"
         if "probability_change_7d" in scores
         else "0"
     )
     query = f"""
-        select scores.risk_rank, {", ".join(columns)},
-            row_number() over (
-                order by coalesce(scores.revenue_at_risk, -1) desc, scores.risk_rank
-            ) as revenue_rank,
-            row_number() over (order by {change} desc, scores.risk_rank) as change_rank
+        with ranks as (
+            select risk_rank,
+                row_number() over (order by {revenue} desc, risk_rank) as revenue_rank,
+                row_number() over (order by {change} desc, risk_rank) as change_rank
+            from {marts.name("churn_scores")}
+        )
+        select scores.risk_rank, {", ".join(columns)}, ranks.revenue_rank,
+            ranks.change_rank
         from {marts.name("churn_scores")} as scores
+        inner join ranks on scores.risk_rank = ranks.risk_rank
         left join {marts.name("account_features")} as features
             on scores.account_id = features.account_id
             and scores.as_of_date = features.as_of_date
         order by scores.risk_rank
     """
-    facets: dict[tuple[Any, ...], list[float]] = {}
-    bands: dict[str, list[int]] = {}
-    lowest: dict[str, float] = {}
-    rising = 0
+    facets = _Facets()
     words = _Words(writer)
     names = [column.name for column in schema.accounts.columns]
-    at = {name: position for position, name in enumerate(names)}
     for batch in marts.read(query):
-        columns_of = {
-            field.name: _values(batch.column(position), field.name)
-            for position, field in enumerate(batch.schema)
-        }
-        rows = list(zip(*(columns_of[name] for name in names), strict=True))
-        writer.insert(schema.accounts, rows)
-        for row in rows:
-            rank, change_value = row[0], row[at["probability_change_7d"]]
-            is_rising = change_value is not None and change_value >= RISING_FROM
-            rising += is_rising
-            bounds = bands.setdefault(row[at["risk_band"]], [rank, rank, 0])
-            bounds[1] = rank
-            # Accounts come by rank, so the last one has the lowest probability.
-            lowest[row[at["risk_band"]]] = row[at["churn_probability"]]
-            bounds[2] += 1
-            key = (
-                row[at["owner_id"]],
-                row[at["owner_name"]],
-                row[at["risk_band"]],
-                row[at["offer_id"]],
-                int(is_rising),
-                int(row[at["arm"]] == "control"),
-                row[at["currency"]],
-            )
-            facet = facets.setdefault(key, [0, 0.0])
-            facet[0] += 1
-            facet[1] += row[at["revenue_at_risk"]] or 0.0
+        columns_of = {name: _stored(batch.column(name)) for name in names}
+        writer.insert(
+            schema.accounts,
+            list(zip(*(columns_of[name].to_pylist() for name in names), strict=True)),
+        )
+        facets.add(columns_of)
         words.add(columns_of["company_name"], columns_of["risk_rank"])
     words.finish()
     writer.insert(
         schema.facets,
-        [(*key, count, round(money, 2)) for key, (count, money) in facets.items()],
+        [(*key, count, round(money, 2)) for key, (count, money) in facets.sums.items()],
     )
     freshness = [
         name
@@ -579,9 +559,9 @@ def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
         )
     )
     return {
-        "bands": bands,
-        "lowest": lowest,
-        "rising": rising,
+        "bands": facets.bands,
+        "lowest": facets.lowest,
+        "rising": facets.rising,
         "has_change": has_change,
         "sources": {
             name.removesuffix("_data_through"): (
@@ -601,60 +581,130 @@ def _null(name: str) -> str:
     return f"cast(null as {kind}) as {name}"
 
 
-def _values(column: pa.Array, name: str) -> list[Any]:
-    """Return a column as Python values that both stores accept."""
+def _stored(column: pa.Array) -> pa.Array:
+    """Return a column as both stores take it: without decimals and without NaN."""
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
-    values = column.to_pylist()
-    if name in _TEXTS:
-        return values
-    return [None if value != value else value for value in values]  # NaN is null.
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    return column
+
+
+class _Facets:
+    """Counts and sums of money by the filters of a list.
+
+    Attributes:
+        sums: Number of accounts and money at risk by the columns before them.
+        bands: First and last rank, and number of accounts, by band.
+        lowest: The lowest probability by band.
+        rising: Number of accounts whose probability rises.
+    """
+
+    _KEYS = ("owner_id", "owner_name", "risk_band", "offer_id")
+
+    def __init__(self) -> None:
+        self.sums: dict[tuple[Any, ...], list[float]] = {}
+        self.bands: dict[str, list[int]] = {}
+        self.lowest: dict[str, float] = {}
+        self.rising = 0
+
+    def add(self, columns: dict[str, pa.Array]) -> None:
+        """Add accounts, of which all have higher ranks than those before."""
+        is_rising = pc.fill_null(
+            pc.greater_equal(columns["probability_change_7d"], RISING_FROM), False
+        )
+        is_control = pc.fill_null(pc.equal(columns["arm"], "control"), False)
+        keys = {
+            **{name: columns[name] for name in self._KEYS},
+            "is_rising": is_rising.cast(pa.int8()),
+            "is_control": is_control.cast(pa.int8()),
+            "currency": columns["currency"],
+        }
+        table = pa.table(
+            {
+                **keys,
+                "rank": columns["risk_rank"],
+                "money": pc.fill_null(columns["revenue_at_risk"].cast(pa.float64()), 0),
+                "probability": columns["churn_probability"],
+            }
+        )
+        for *key, count, money in _groups(
+            table, list(keys), [("rank", "count"), ("money", "sum")]
+        ):
+            sums = self.sums.setdefault(tuple(key), [0, 0.0])
+            sums[0] += count
+            sums[1] += money
+        self.rising += pc.sum(is_rising).as_py() or 0
+        for band, first, last, count, lowest in _groups(
+            table,
+            ["risk_band"],
+            [
+                ("rank", "min"),
+                ("rank", "max"),
+                ("rank", "count"),
+                ("probability", "min"),
+            ],
+        ):
+            bounds = self.bands.setdefault(band, [first, last, 0])
+            bounds[1] = last
+            bounds[2] += count
+            self.lowest[band] = lowest
+
+
+def _groups(
+    table: pa.Table, keys: list[str], aggregates: list[tuple[str, str]]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield keys and aggregates of the groups of a table."""
+    grouped = table.group_by(keys).aggregate(aggregates)
+    names = [*keys, *(f"{column}_{kind}" for column, kind in aggregates)]
+    yield from zip(*(grouped[name].to_pylist() for name in names), strict=True)
 
 
 class _Words:
     """Collects the words of names and writes them sorted, in runs of limited size."""
 
-    _MAX_WORDS = 4_000_000
+    _MAX_WORDS = 1_000_000
 
     def __init__(self, writer: _Writer) -> None:
         self._writer = writer
         self._parts: list[pa.Table] = []
         self._count = 0
 
-    def add(self, company_names: Iterable[str | None], ranks: Iterable[int]) -> None:
-        words, numbers = [], []
-        for name, rank in zip(company_names, ranks, strict=True):
-            for word in set(schema.name_key(name).split()):
-                words.append(word)
-                numbers.append(rank)
-        self._parts.append(
-            pa.table(
-                {
-                    "word": pa.array(words, pa.string()),
-                    "rank": pa.array(numbers, pa.int32()),
-                }
-            )
+    def add(self, company_names: pa.Array, ranks: pa.Array) -> None:
+        """Add the words of names, whose ranks are higher than those before."""
+        keys = pa.array(schema.name_keys(company_names.to_pylist()), pa.string())
+        words = pc.split_pattern(keys, " ")
+        part = pa.table(
+            {
+                "word": words.flatten(),
+                "rank": ranks.take(words.value_parent_indices()).cast(pa.int32()),
+            }
         )
-        self._count += len(words)
+        self._parts.append(part.filter(pc.not_equal(part["word"], "")))
+        self._count += len(part)
         if self._count > self._MAX_WORDS:
             self.finish()
 
     def finish(self) -> None:
+        """Write the words that were collected."""
         if not self._parts:
             return
-        table = pa.concat_tables(self._parts)
+        table = pa.concat_tables(self._parts).combine_chunks()
         self._parts, self._count = [], 0
-        order = pc.sort_indices(
-            table, sort_keys=[("word", "ascending"), ("rank", "ascending")]
-        )
+        # Ranks are sorted already, and the sort is stable.
+        order = pc.sort_indices(table["word"].combine_chunks())
+        previous = None
         for start in range(0, len(order), ROWS_PER_INSERT):
             part = table.take(order.slice(start, ROWS_PER_INSERT))
-            self._writer.insert(
-                schema.words,
-                list(
-                    zip(part["word"].to_pylist(), part["rank"].to_pylist(), strict=True)
-                ),
-            )
+            rows = []
+            for row in zip(
+                part["word"].to_pylist(), part["rank"].to_pylist(), strict=True
+            ):
+                # A name may have a word twice.
+                if row != previous:
+                    rows.append(row)
+                previous = row
+            self._writer.insert(schema.words, rows)
 
 
 def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
@@ -894,7 +944,7 @@ _DOCUMENTS = {
     "experiment_results": "experiment_id, stratum, metric",
     "feature_dictionary": "feature_number",
     "churn_model_metrics": "model_version, predictor, split, metric",
-    "offers": "product_category",
+    "offers": "offer_id",
 }
 _MAX_DOCUMENT_ROWS = 5_000
 

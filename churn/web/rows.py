@@ -6,7 +6,7 @@ template needs several times as long. Every value from data goes through `escape
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 from urllib.parse import quote
@@ -16,18 +16,13 @@ from markupsafe import Markup, escape
 from churn.web.actions import ACTION_TYPES, Latest
 from churn.web.formats import Formats
 
-_SHAPES = {
-    "high": '<path d="M5 1l4.5 8h-9z"/>',
-    "medium": '<path d="M5 .5L9.5 5 5 9.5.5 5z"/>',
-    "low": '<circle cx="5" cy="5" r="3.5"/>',
-}
+# The style sheet draws their shapes.
 _BANDS = {
-    name: Markup(
-        f'<span class="band {name}"><svg viewBox="0 0 10 10" aria-hidden="true">'
-        f"{shape}</svg>{name}</span>"
-    )
-    for name, shape in _SHAPES.items()
+    name: Markup(f'<span class="band {name}">{name}</span>')
+    for name in ("high", "medium", "low")
 }
+# Between texts that are escaped together.
+_SEPARATOR = "\x1f"
 _BUTTONS = (
     ("contacted", "Contacted"),
     ("offer_made", "Offer made"),
@@ -42,11 +37,15 @@ def band(name: str) -> Markup:
 
 def change(formats: Formats, value: float | None) -> Markup:
     """Return the change of a probability in a week."""
+    return Markup(_change(formats, value))
+
+
+def _change(formats: Formats, value: float | None) -> str:
     if value is None:
-        return Markup("")
-    kind = "up" if value >= 0.005 else "down" if value <= -0.005 else ""
-    return Markup(
-        f'<span class="change {kind}">{formats.points(value)} pts'
+        return ""
+    kind = " up" if value >= 0.005 else " down" if value <= -0.005 else ""
+    return (
+        f'<span class="change{kind}">{formats.points(value)} pts'
         '<span class="hidden"> in 7 days</span></span>'
     )
 
@@ -65,8 +64,12 @@ def name_of(row: Any, account_id: str = "") -> str:
 
 def account_url(account_id: str, list_query: str = "") -> str:
     """Return the address of an account's page."""
-    url = f"/account?id={quote(account_id, safe='')}"
+    url = f"/account?id={_quoted(account_id)}"
     return f"{url}&list={quote(list_query, safe='')}" if list_query else url
+
+
+def _quoted(text: str) -> str:
+    return text if text.isascii() and text.isalnum() else quote(text, safe="")
 
 
 def list_rows(
@@ -108,34 +111,48 @@ def _row(
     _, account_id, company_name, _, owner_name, probability = row[:6]
     change_7d, risk_band, reason_1, reason_2, reason_3 = row[6:11]
     _, offer, because, revenue, currency, arm = row[11:17]
-    name = escape((company_name or "").strip() or account_id.strip() or "(no name)")
-    is_control = arm == "control"
     others = "; ".join(reason for reason in (reason_2, reason_3) if reason)
+    is_control = arm == "control"
+    name, escaped_id, owner, reason, others, offer, because, money, last = _escaped(
+        (company_name or "").strip() or account_id.strip() or "(no name)",
+        account_id,
+        owner_name or "",
+        reason_1 or "",
+        others,
+        offer or "",
+        formats.text(because or "") if offer else "",
+        formats.money(revenue, currency),
+        _last(state, formats, today),
+    )
     buttons = ""
     if may_act and not is_control:
-        escaped = escape(account_id)
+        described = f':{escaped_id}" aria-describedby="r{number}">'
         buttons = "".join(
-            f'<button name="do" value="{kind}:{escaped}" aria-describedby="r{number}">'
-            f"{label}</button>"
+            f'<button name="do" value="{kind}{described}{label}</button>'
             for kind, label in _BUTTONS
         )
+    tag = ' <span class="tag">comparison group</span>' if is_control else ""
     return (
         f'<tr><th scope="row" id="r{number}">'
-        f'<a href="/account?id={quote(account_id, safe="")}{tail}">{name}</a>'
-        + (' <span class="tag">comparison group</span>' if is_control else "")
-        + _small(owner_name)
-        + f'</th><td class="num"><b>{formats.percent(probability)}</b> '
-        f"{band(risk_band)}{change(formats, change_7d)}</td>"
-        f'<td class="num money">{escape(formats.money(revenue, currency))}</td>'
-        f'<td class="why">{escape(reason_1 or "")}{_small(others)}</td>'
-        f'<td class="offer">{escape(offer or "")}{_small(because if offer else None)}'
-        f'</td><td class="do">{buttons}{_small(_last(state, formats, today))}</td>'
-        "</tr>\n"
+        f'<a href="/account?id={_quoted(account_id)}{tail}">{name}</a>'
+        f'{tag}{_small(owner)}</th><td class="num"><b>{formats.percent(probability)}'
+        f"</b> {band(risk_band)}{_change(formats, change_7d)}</td>"
+        f'<td class="num money">{money}</td><td class="why">{reason}{_small(others)}'
+        f'</td><td class="offer">{offer}{_small(because)}</td>'
+        f'<td class="do">{buttons}{_small(last)}</td></tr>\n'
     )
 
 
-def _small(text: str | None) -> str:
-    return f"<small>{escape(text)}</small>" if text else ""
+def _escaped(*texts: str) -> Sequence[str]:
+    """Return texts as HTML; one call for all of them, because calls are what costs."""
+    escaped = str(escape(_SEPARATOR.join(texts))).split(_SEPARATOR)
+    if len(escaped) == len(texts):
+        return escaped
+    return [str(escape(text)) for text in texts]
+
+
+def _small(escaped: str) -> str:
+    return f"<small>{escaped}</small>" if escaped else ""
 
 
 def _last(state: Latest | None, formats: Formats, today: date) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 import threading
 import time
 import zlib
+from collections import namedtuple
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,8 +26,12 @@ from churn.web.settings import serving_url
 QUERY_SECONDS = 2.0
 # Owners that a list offers to choose from.
 MAX_OWNERS = 50
-# Accounts whose names a search with several words compares.
-MAX_CANDIDATES = 1_000
+# Accounts that begin with one word of a search and are compared with the others.
+MAX_CANDIDATES = 300
+# Words of one term that are compared, if many words start with each term.
+MAX_COMPARED = 5_000
+# Words that a term of such a search is compared with.
+MAX_WORDS = 8
 # Values that are kept for one snapshot.
 MAX_CACHED = 1_000
 
@@ -43,6 +49,10 @@ class SnapshotError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class QueryError(Exception):
+    """Report a query that failed or took too long."""
 
 
 class _ReplacedError(Exception):
@@ -148,21 +158,49 @@ _NOT_CONTROL = "(arm is null or arm <> 'control')"
 class Reader:
     """Queries on one snapshot, all on one connection.
 
+    Queries go to the driver, because SQLAlchemy would need more time than SQLite.
+
     Args:
-        connection: The connection.
+        connection: The driver's connection.
+        dialect: Its dialect.
         meta: The snapshot's ``meta``.
         cache: What earlier readers of the same snapshot computed.
     """
 
     def __init__(
-        self, connection: sa.Connection, meta: dict[str, Any], cache: Cache
+        self,
+        connection: Any,
+        dialect: sa.Dialect,
+        meta: dict[str, Any],
+        cache: Cache,
     ) -> None:
         self._connection = connection
+        self._is_named = dialect.paramstyle in ("named", "qmark")
+        self._error: type[Exception] = dialect.loaded_dbapi.OperationalError
         self.meta = meta
         self._cache = cache
 
-    def _rows(self, sql: str, **values: Any) -> Sequence[sa.Row]:
-        return self._connection.execute(_statement(sql), values).all()
+    def _rows(self, sql: str, **values: Any) -> list[Any]:
+        """Return the rows of a query as named tuples.
+
+        Args:
+            sql: The query, with parameters such as ``:name``.
+            values: Values of the parameters.
+
+        Raises:
+            QueryError: The query failed or took too long.
+        """
+        cursor = self._connection.cursor()
+        rows = self._fetch(cursor, sql, values)
+        make = _row_type(tuple(column[0] for column in cursor.description))
+        return list(map(make, rows))
+
+    def _fetch(self, cursor: Any, sql: str, values: dict[str, Any]) -> list[Any]:
+        try:
+            cursor.execute(sql if self._is_named else _pyformat(sql), values)
+            return cursor.fetchall()
+        except self._error as error:
+            raise QueryError(str(error).strip()) from error
 
     def cached(self, key: Any, compute: Callable[[], Any]) -> Any:
         """Return a value that depends on the snapshot only, computed once."""
@@ -178,7 +216,7 @@ class Reader:
         after: int = 0,
         before: int | None = None,
         limit: int = 50,
-    ) -> Sequence[sa.Row]:
+    ) -> list[Any]:
         """Return accounts in order of a rank.
 
         Args:
@@ -281,7 +319,7 @@ class Reader:
             ],
         )
 
-    def account(self, account_id: str) -> sa.Row | None:
+    def account(self, account_id: str) -> Any | None:
         """Return one account, or ``None``."""
         rows = self._rows(
             "select * from accounts where account_id = :account_id",
@@ -289,14 +327,16 @@ class Reader:
         )
         return rows[0] if rows else None
 
-    def by_ids(self, account_ids: Sequence[str]) -> dict[str, sa.Row]:
+    def by_ids(self, account_ids: Sequence[str]) -> dict[str, Any]:
         """Return some accounts by their id."""
         if not account_ids:
             return {}
-        statement = sa.text(
-            f"select {LIST_COLUMNS} from accounts where account_id in :ids"
-        ).bindparams(sa.bindparam("ids", expanding=True))
-        rows = self._connection.execute(statement, {"ids": list(account_ids)})
+        values = {f"id{n}": account_id for n, account_id in enumerate(account_ids)}
+        rows = self._rows(
+            f"select {LIST_COLUMNS} from accounts "
+            f"where account_id in (:{', :'.join(values)})",
+            **values,
+        )
         return {row.account_id: row for row in rows}
 
     def sections(self, account_id: str) -> dict[str, list[list[str]]]:
@@ -312,42 +352,24 @@ class Reader:
 
     def search(
         self, text: str, owner_id: str | None = None, limit: int = 50
-    ) -> tuple[list[sa.Row], bool]:
+    ) -> tuple[list[Any], bool]:
         """Return accounts by the start of the words of their name, or by their id.
 
         Returns:
             The accounts by risk, and whether there are more than were compared.
         """
         terms = schema.name_key(text).split()[:6]
-        most = MAX_CANDIDATES if len(terms) > 1 or owner_id is not None else 300
-        candidates: set[int] | None = None
-        is_cut = False
-        # The first term that few words start with; the longest are tried first.
-        for term in sorted(set(terms), key=len, reverse=True):
-            rows = self._rows(
-                "select risk_rank from words where word >= :start and word < :stop "
-                "limit :limit",
-                start=term,
-                stop=term + "\U0010ffff",
-                limit=most + 1,
-            )
-            if candidates is None or len(rows) <= most:
-                candidates = {row[0] for row in rows[:most]}
-                is_cut = len(rows) > most
-            if not is_cut:
-                break
-        ranks = sorted(candidates or ())
-        if len(terms) > 1:
-            ranks = self._matching(ranks, terms)
+        ranks, is_cut = self._ranks(
+            terms, MAX_CANDIDATES if owner_id is not None else limit + 1
+        )
         wanted = ranks if owner_id is not None else ranks[: limit + 1]
-        found = list(self._by_ranks(wanted))
+        found = self._in_ranks(LIST_COLUMNS, wanted)
         stripped = text.strip()
         if stripped:
             by_id = self._rows(
                 f"select {LIST_COLUMNS} from accounts where account_id >= :start "
                 "and account_id < :stop order by account_id limit 20",
-                start=stripped,
-                stop=stripped + "\U0010ffff",
+                **_range(stripped),
             )
             known = {row.account_id for row in by_id}
             found = [*by_id, *(row for row in found if row.account_id not in known)]
@@ -355,25 +377,111 @@ class Reader:
             found = [row for row in found if row.owner_id == owner_id]
         return found[:limit], is_cut or len(found) > limit
 
-    def _matching(self, ranks: Sequence[int], terms: Sequence[str]) -> list[int]:
-        """Return the ranks of accounts whose names have words for all terms."""
-        statement = sa.text(
-            "select risk_rank, company_name from accounts where risk_rank in :ranks "
-            "order by risk_rank"
-        ).bindparams(sa.bindparam("ranks", expanding=True))
-        rows = self._connection.execute(statement, {"ranks": list(ranks)})
-        return [rank for rank, name in rows if _matches(name, terms)]
+    def _ranks(self, terms: Sequence[str], limit: int) -> tuple[list[int], bool]:
+        """Return ranks of accounts whose names have words for all terms, in order.
 
-    def _by_ranks(self, ranks: Sequence[int]) -> Sequence[sa.Row]:
+        Args:
+            terms: Starts of words.
+            limit: Number of ranks that are needed.
+
+        Returns:
+            The ranks, and whether there are more than were compared.
+        """
+        first: list[int] = []
+        # The first term that few words start with; the longest are tried first.
+        ordered = sorted(set(terms), key=len, reverse=True)
+        for term in ordered:
+            found = self._fetch(
+                self._connection.cursor(),
+                f"select risk_rank from words where {_STARTS} limit :limit",
+                _range(term) | {"limit": MAX_CANDIDATES + 1},
+            )
+            ranks = sorted(row[0] for row in found[:MAX_CANDIDATES])
+            if len(found) <= MAX_CANDIDATES:
+                return self._matching(ranks, [t for t in ordered if t != term]), False
+            first = first or ranks
+        if len(ordered) < 2:
+            return first, bool(ordered)
+        # Many words start with each term. Those of one may be the same word often.
+        for term in ordered:
+            words = self._words(term)
+            if len(words) <= MAX_WORDS:
+                rest = [each for each in ordered if each != term]
+                wanted = MAX_CANDIDATES if rest[1:] else limit
+                marks, values = _marks(words)
+                rows = self._rows(
+                    f"""with others as materialized (
+                        select risk_rank from words where {_STARTS} limit :most
+                    )
+                    select risk_rank, (select count(*) from others) as compared
+                    from words where word in ({marks})
+                    and risk_rank in (select risk_rank from others)
+                    order by risk_rank limit :limit""",
+                    most=MAX_COMPARED,
+                    limit=wanted,
+                    **_range(rest[0]),
+                    **values,
+                )
+                is_cut = len(rows) == wanted or bool(
+                    rows and rows[0].compared == MAX_COMPARED
+                )
+                ranks = sorted({row.risk_rank for row in rows})
+                return self._matching(ranks, rest[1:]), is_cut
+        return self._matching(first, ordered[1:]), True
+
+    def _matching(self, ranks: list[int], terms: Sequence[str]) -> list[int]:
+        """Return those ranks whose names have words for all terms too."""
+        broad = []
+        for term in terms:
+            words = self._words(term) if ranks else []
+            if len(words) > MAX_WORDS:
+                broad.append(term)
+            elif ranks:
+                # The words of a snapshot lie together; names would be read singly.
+                marks, values = _marks(words)
+                rows = self._rows(
+                    f"select distinct risk_rank from words where word in ({marks}) "
+                    f"and risk_rank in ({_listed(ranks)}) order by risk_rank",
+                    **values,
+                )
+                ranks = [row.risk_rank for row in rows]
+        if not broad or not ranks:
+            return ranks
+        names = self._in_ranks("risk_rank, company_name", ranks)
+        keys = schema.name_keys(name for _, name in names)
+        return [
+            rank
+            for (rank, _), key in zip(names, keys, strict=True)
+            if all(f" {term}" in f" {key}" for term in broad)
+        ]
+
+    def _words(self, start: str) -> list[str]:
+        """Return some of the words that begin with a text: one more than are used."""
+        rows = self._rows(
+            f"""with recursive found (word) as (
+                select min(word) from words where {_STARTS}
+                union all
+                select (
+                    select min(words.word) from words
+                    where words.word > found.word and words.word < :stop
+                ) from found where found.word is not null
+            )
+            select word from found where word is not null limit :limit""",
+            limit=MAX_WORDS + 1,
+            **_range(start),
+        )
+        return [row.word for row in rows]
+
+    def _in_ranks(self, columns: str, ranks: Sequence[int]) -> list[Any]:
+        """Return columns of the accounts of some ranks, in their order."""
         if not ranks:
             return []
-        statement = sa.text(
-            f"select {LIST_COLUMNS} from accounts where risk_rank in :ranks "
+        return self._rows(
+            f"select {columns} from accounts where risk_rank in ({_listed(ranks)}) "
             "order by risk_rank"
-        ).bindparams(sa.bindparam("ranks", expanding=True))
-        return self._connection.execute(statement, {"ranks": list(ranks)}).all()
+        )
 
-    def similar(self, account_id: str, limit: int = 5) -> list[sa.Row]:
+    def similar(self, account_id: str, limit: int = 5) -> list[Any]:
         """Return accounts whose id or name starts like a text that matches none."""
         for length in range(len(account_id), 2, -1):
             rows, _ = self.search(account_id[:length], limit=limit)
@@ -381,13 +489,19 @@ class Reader:
                 return rows
         return []
 
-    def decisions(self, account_id: str) -> Sequence[sa.Row]:
-        """Return dates, models and probabilities of the explained scores."""
+    def decisions(self, account_id: str) -> list[Any]:
+        """Return dates, models and probabilities of the explained scores.
+
+        The newest score comes first. Of a date with several models, the model of the
+        snapshot does.
+        """
         return self._rows(
             "select as_of_date, model_version, is_replayed, churn_probability "
             "from decisions where account_id = :account_id "
-            "order by as_of_date desc, model_version",
+            "order by as_of_date desc, "
+            "case when model_version = :model_version then 0 else 1 end, model_version",
             account_id=account_id,
+            model_version=self.meta["model_version"],
         )
 
     def decision(
@@ -418,14 +532,34 @@ class Reader:
         return self.cached(("table", name), compute)
 
 
-def _matches(name: str | None, terms: Sequence[str]) -> bool:
-    words = schema.name_key(name).split()
-    return all(any(word.startswith(term) for word in words) for term in terms)
+_STARTS = "word >= :start and word < :stop"
+
+
+def _range(start: str) -> dict[str, Any]:
+    """Return the bounds of texts that begin with a text."""
+    return {"start": start, "stop": start + "\U0010ffff"}
+
+
+def _marks(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return parameters for some words, and their values; for none, one of no word."""
+    values = {f"word{number}": word for number, word in enumerate(words or [""])}
+    return f":{', :'.join(values)}", values
+
+
+def _listed(ranks: Sequence[int]) -> str:
+    """Return numbers for a query, because hundreds of parameters would cost more."""
+    return ",".join(map(str, map(int, ranks)))
 
 
 @lru_cache(maxsize=512)
-def _statement(sql: str) -> sa.TextClause:
-    return sa.text(sql)
+def _pyformat(sql: str) -> str:
+    """Return a query with parameters such as ``%(name)s``."""
+    return re.sub(r":(\w+)", r"%(\1)s", sql)
+
+
+@lru_cache(maxsize=512)
+def _row_type(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
+    return namedtuple("Row", columns, rename=True)._make  # type: ignore[misc]
 
 
 class Snapshots:
@@ -457,10 +591,16 @@ class SQLiteSnapshots(Snapshots):
         connection = None
         while connection is None:
             engine, meta, cache = self._current()
-            with contextlib.suppress(_ReplacedError):
-                connection = engine.connect()
-        with connection:
-            yield Reader(connection, meta, cache)
+            try:
+                connection = engine.raw_connection()
+            except _ReplacedError:
+                continue
+            except sqlite3.Error as error:
+                raise SnapshotError("unreadable", str(error)) from None
+        try:
+            yield Reader(connection, engine.dialect, meta, cache)
+        finally:
+            connection.close()
 
     def _current(self) -> _Opened:
         try:
@@ -551,7 +691,9 @@ class PostgresSnapshots(Snapshots):
             except sa.exc.DBAPIError as error:
                 reason = str(error.orig).strip().splitlines()[0]
                 raise SnapshotError("unreadable", reason) from None
-            yield Reader(connection, self._meta, self._cache)
+            yield Reader(
+                connection.connection, self._engine.dialect, self._meta, self._cache
+            )
 
 
 def _checked_meta(connection: sa.Connection) -> dict[str, Any]:

@@ -178,3 +178,13 @@
         + [8287, 8288, 12288, 65279]
     ) }}
 {%- endmacro %}
+
+
+{# Returns a count in words: `once`, `twice` or `3 times`. #}
+{% macro number_of_times(count) -%}
+    case {{ count }}
+        when 1 then 'once'
+        when 2 then 'twice'
+        else cast({{ count }} as {{ dbt.type_string() }}) || ' times'
+    end
+{%- endmacro %}

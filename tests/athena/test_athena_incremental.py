@@ -49,6 +49,7 @@ PARTS = {
     "second": lambda day: "2025-01-25" <= day <= "2025-01-30",
     "third": lambda day: day > "2025-01-30",
 }
+SEEDS = ("--select", "event_names", "offers", "products")
 VARIABLES = {"load_demo_seeds": False, "raw_schema": "raw_grown"}
 # Tables with superseded versions, which are not compared.
 COUNTED = {
@@ -82,7 +83,7 @@ def grown(cloud, tmp_path_factory) -> Grown:
         assert upload(cloud, zone, "landing", takes)
         if part == "first":
             create_raw_tables(engine)
-            engine.dbt("seed", "--select", "event_names", "offers", **VARIABLES)
+            engine.dbt("seed", *SEEDS, **VARIABLES)
         if part == "third":
             deliver_again(cloud, "2025-01-12")
             with engine.killed_before(*KILLED_BEFORE) as killed:
@@ -93,7 +94,7 @@ def grown(cloud, tmp_path_factory) -> Grown:
         result = engine.dbt(*run, **VARIABLES, **stricter)
     on_duckdb = DuckdbEngine(folder)
     copy_raw_rows(engine, on_duckdb)
-    on_duckdb.dbt("seed", "--select", "event_names", "offers", load_demo_seeds=False)
+    on_duckdb.dbt("seed", *SEEDS, load_demo_seeds=False)
     on_duckdb.dbt(*run, load_demo_seeds=False)
     return Grown(engine, folder, tables_built(result))
 
@@ -153,7 +154,7 @@ def test_tables_equal_those_of_a_full_refresh(grown) -> None:
 
 
 def test_nothing_of_a_killed_run_is_left(grown) -> None:
-    known = {*grown.tables, *NOT_COMPARED, "event_names", "offers"}
+    known = {*grown.tables, *NOT_COMPARED, *SEEDS[1:]}
     assert grown.engine.relations() <= known
     assert RENAMED in grown.engine.relations()
 

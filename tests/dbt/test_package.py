@@ -31,6 +31,8 @@ seeds:
   churn:
     offers:
       +enabled: false
+    products:
+      +enabled: false
 unit_tests:
   churn:
     +enabled: false
@@ -48,7 +50,12 @@ def my_company(tmp_path: Path, built_project: DbtProject) -> DbtProject:
     (root / "seeds").mkdir(parents=True)
     (root / "dbt_project.yml").write_text(PROJECT)
     (root / "packages.yml").write_text(f"packages:\n  - local: {ROOT}\n")
-    (root / "seeds" / "offers.csv").write_text("product_category,offer\ndefault,Tea\n")
+    (root / "seeds" / "offers.csv").write_text(
+        "offer_id,product_category,product_id,attributes,offer\ndefault,,,,Tea\n"
+    )
+    (root / "seeds" / "products.csv").write_text(
+        "product_id,product_name,product_category,page_path,attributes\n"
+    )
     shutil.copyfile(ROOT / "profiles.yml", root / "profiles.yml")
     project = DbtProject(tmp_path, root=root)
     project.execute(
@@ -127,7 +134,9 @@ def test_a_seed_of_the_same_name_replaces_ours(
     my_company: DbtProject,
 ) -> None:
     my_company.dbt("build", "--select", "offers")
-    assert my_company.query("select * from offers") == [("default", "Tea")]
+    assert my_company.query("select offer_id, offer from offers") == [
+        ("default", "Tea")
+    ]
     listed = my_company.dbt(
         "--quiet", "ls", "--select", "+int_accounts_scored", "--resource-type", "seed"
     ).output.split()

@@ -294,7 +294,6 @@ def trained_by_spark(built) -> Scorer:
         features=read_features(
             as_frame(engine.session.table(f"{engine.schema}.feature_dictionary"))
         ),
-        offers=as_frame(engine.session.table(f"{engine.schema}.offers")),
         bands=RiskBands(medium_from=0.05, high_from=0.15),
         pinned_version=version,
     )

@@ -83,7 +83,7 @@ def write_marts(
                 None,
                 "mattress" if number % 2 else "default",
                 "One free upgrade" if number % 2 else "A call",
-                "5 of 9 product views in the last 90 days were in mattress",
+                "viewed the Air Mattress 5 times in 90 days, last on 2026-02-20",
                 revenue,
                 revenue * probability,
                 "EUR" if number % 5 else "SEK",
@@ -158,7 +158,7 @@ def _write_optional(connection: duckdb.DuckDBPyConnection) -> None:
         from churn_scores;
         create table offers as
         select * from (values ('mattress', 'One free upgrade'), ('default', 'A call'))
-            as offers (product_category, offer);
+            as offers (offer_id, offer);
         """
     )
 

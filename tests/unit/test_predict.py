@@ -37,9 +37,6 @@ from churn.ml.registry import REGISTRY_SCHEMA, train_and_register
 from churn.ml.train import TrainingSettings
 from tests.support.planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 
-OFFERS = pd.DataFrame(
-    {"product_category": ["pillow", "default"], "offer": ["Pillows", "A call"]}
-)
 BANDS = RiskBands(medium_from=0.1, high_from=0.3)
 
 
@@ -53,7 +50,6 @@ def registry() -> pd.DataFrame:
 def accounts() -> pd.DataFrame:
     rows = planted_rows(weeks=1, seed=11).drop(columns="is_churned")
     rows["company_name"] = "Company " + rows["account_id"]
-    rows["top_category_90d"] = np.where(rows.index % 2, "pillow", None)
     rows["clickstream_data_through"] = pd.Timestamp("2025-01-06 05:00")
     rows["crm_data_through"] = pd.Timestamp("2025-01-05")
     rows["billing_data_through"] = pd.NaT
@@ -69,7 +65,7 @@ def batch(accounts: pd.DataFrame) -> pa.RecordBatch:
 
 @pytest.fixture(scope="module")
 def scorer(registry: pd.DataFrame) -> Scorer:
-    return scorer_from(registry, FEATURES, OFFERS, BANDS)
+    return scorer_from(registry, FEATURES, BANDS)
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +85,10 @@ def test_scores_have_one_row_per_account_in_input_order(
     assert scored.column("account_id").to_pylist() == accounts["account_id"].tolist()
 
 
-def test_bands_offers_and_revenue(scores: pd.DataFrame) -> None:
+def test_bands_and_revenue(scores: pd.DataFrame) -> None:
     probability = scores["churn_probability"]
     assert (scores["risk_band"].eq("high") == (probability >= 0.3)).all()
     assert (scores["risk_band"].eq("low") == (probability < 0.1)).all()
-    assert set(scores["recommended_offer"]) == {"Pillows", "A call"}
     np.testing.assert_allclose(
         scores["revenue_at_risk"], probability * scores["monthly_recurring_revenue"]
     )
@@ -273,7 +268,7 @@ def test_without_a_model_the_last_scores_are_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     nothing = REGISTRY_SCHEMA.empty_table().to_pandas()
-    scorer = scorer_from(nothing, FEATURES, OFFERS, BANDS)
+    scorer = scorer_from(nothing, FEATURES, BANDS)
     assert scorer is None
     assert "The last scores are kept" in capsys.readouterr().out
     last = pa.Table.from_batches([scored])

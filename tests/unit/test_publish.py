@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sqlite3
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.config import UserError
-from churn.web import schema
+from churn.web import schema, snapshot
 from churn.web.publish import pack, publish, remove_leftovers
 from churn.web.settings import actions_url, serving_url
 from churn.web.snapshot import Filters, SnapshotError, open_snapshots
@@ -180,6 +181,57 @@ def test_search_finds_the_start_of_any_word(tmp_path: Path, store: sa.URL) -> No
         assert found("acc-000003") == {names[2]}
         assert found("' or 1=1 --") == set()
         assert found("%") == found("_") == found("") == set()
+
+
+def test_search_compares_all_accounts_however_common_the_words_are(
+    tmp_path: Path, store: sa.URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many accounts begin with each word, so that the words are compared in SQL."""
+    names = [
+        f"{first} {second}{number % 7} {third}"
+        for number, (first, second, third) in enumerate(
+            itertools.product(("Alpen", "Amber", "Baltic"), ("Hotel", "Ho", "Al"), "ab")
+        )
+    ]
+    marts = write_marts(tmp_path / "marts.duckdb", len(names), names=names)
+    publish(project_of(marts), store)
+    monkeypatch.setattr(snapshot, "MAX_CANDIDATES", 4)
+    monkeypatch.setattr(snapshot, "MAX_WORDS", 3)
+    texts = (
+        "alp",
+        "alpen hot",
+        "al a",
+        "b ba",
+        "ho1 amb",
+        "am ho b",
+        "al ho a",
+        "x al",
+    )
+    with open_snapshots(store).open() as reader:
+        for text in texts:
+            rows, is_cut = reader.search(text, limit=100)
+            terms = text.split()
+            expected = [
+                name
+                for name in names
+                if all(
+                    any(word.startswith(term) for word in name.lower().split())
+                    for term in terms
+                )
+            ]
+            found = [row.company_name for row in rows]
+            assert set(found) <= set(expected)
+            assert is_cut or found == expected, text
+        assert reader.search("alpen hotel", limit=100)[1] is False
+
+
+@given(st.lists(st.text()))
+def test_names_are_folded_together_as_each_alone(names: list[str]) -> None:
+    keys = schema.name_keys(names)
+    assert keys == [schema.name_key(name) for name in names]
+    for key in keys:
+        assert key == " ".join(key.split())
+        assert all(character.isalnum() or character == " " for character in key)
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 {{
     config(
-        unique_key=['visitor_id', 'activity_date', 'product_category'],
+        unique_key=[
+            'visitor_id', 'activity_date', 'product_category', 'page_path'
+        ],
         partitioned_by=partitioned_by_month('activity_date'),
         pre_hook=[
             "{{ delete_stale_rows_after_rebuild(
@@ -88,6 +90,7 @@ category_views as (
         visitor_id,
         activity_date,
         product_category,
+        coalesce(page_path, '') as page_path,
         count(*) as views,
         {{ latest_event_change(event_versions) }} as processed_at
 
@@ -97,7 +100,7 @@ category_views as (
 
     where product_category is not null
 
-    group by 1, 2, 3
+    group by 1, 2, 3, 4
 
 )
 

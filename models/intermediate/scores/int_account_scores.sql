@@ -35,7 +35,7 @@ account_scores as (
         scores.reason_2,
         scores.reason_3,
         offers.offer_id,
-        scores.recommended_offer,
+        offers.recommended_offer,
         offers.offer_because,
         scores.monthly_recurring_revenue,
         scores.revenue_at_risk,

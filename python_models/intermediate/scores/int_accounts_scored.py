@@ -11,7 +11,6 @@ def model(dbt, session):
     scorer = scorer_from(
         registry=as_frame(dbt.ref("churn_models")),
         features=read_features(as_frame(dbt.ref("feature_dictionary"))),
-        offers=as_frame(dbt.ref("offers")),
         bands={
             "medium_from": dbt.config.meta_get("medium_risk_from"),
             "high_from": dbt.config.meta_get("high_risk_from"),
