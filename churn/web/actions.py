@@ -317,7 +317,9 @@ class ActionStore:
         # Readers hold the previous mapping without a lock.
         self._latest = changed
 
-    def of_account(self, account_id: str, with_corrected: bool = False) -> list[sa.Row]:
+    def of_account(
+        self, account_id: str, with_corrected: bool = False
+    ) -> list[sa.Row[Any]]:
         """Return an account's actions, newest first.
 
         Args:
@@ -341,7 +343,7 @@ class ActionStore:
             if row.action_id not in corrected and not row.corrects_action_id
         ]
 
-    def find(self, action_id: str) -> sa.Row | None:
+    def find(self, action_id: str) -> sa.Row[Any] | None:
         """Return one action, or ``None``."""
         self.prepare()
         with self._engine.connect() as connection:
@@ -349,7 +351,7 @@ class ActionStore:
                 sa.select(actions).where(actions.c.action_id == action_id)
             ).first()
 
-    def recent(self, limit: int = 100) -> Sequence[sa.Row]:
+    def recent(self, limit: int = 100) -> Sequence[sa.Row[Any]]:
         """Return the newest actions of all accounts."""
         self.prepare()
         with self._engine.connect() as connection:
@@ -360,7 +362,7 @@ class ActionStore:
                 .limit(limit)
             ).all()
 
-    def rows_after(self, sequence: int, limit: int) -> Sequence[sa.Row]:
+    def rows_after(self, sequence: int, limit: int) -> Sequence[sa.Row[Any]]:
         """Return rows in the order in which they were stored."""
         self.prepare()
         with self._engine.connect() as connection:

@@ -1029,7 +1029,8 @@ def _weeks(
     weeks = []
     week, end = min(known), date.fromisoformat(as_of_date)
     while week < end:
-        weeks.append((week, *known.get(week, (0, 0, 0, 0))))
+        visits, views, hovers, clicks = known.get(week, (0, 0, 0, 0))
+        weeks.append((week, visits, views, hovers, clicks))
         week += timedelta(weeks=1)
     return weeks
 

@@ -559,7 +559,9 @@ def _pyformat(sql: str) -> str:
 
 @lru_cache(maxsize=512)
 def _row_type(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], Any]:
-    return namedtuple("Row", columns, rename=True)._make  # type: ignore[misc]
+    row: Any = namedtuple("Row", columns, rename=True)  # type: ignore[misc]
+    make: Callable[[Sequence[Any]], Any] = row._make
+    return make
 
 
 class Snapshots:
@@ -678,7 +680,7 @@ class PostgresSnapshots(Snapshots):
                 connection.exec_driver_sql(
                     f"select pg_advisory_xact_lock_shared({schema.LOCK_KEY})"
                 )
-                key = connection.exec_driver_sql(
+                key: str = connection.exec_driver_sql(
                     "select value from meta where key = 'snapshot_id'"
                 ).scalar_one()
                 if key != self._key:
