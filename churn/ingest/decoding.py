@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import gzip
 import io
 import lzma
+import os
 import re
+import tarfile
 import zipfile
+import zlib
+from collections.abc import Callable
+from typing import IO, Any
 
 import pyarrow as pa
 
 # Archives in archives, such as a zip of gzip files.
 _MAX_LAYERS = 4
 _SAMPLE_BYTES = 65_536
+_CHUNK_BYTES = 1 << 22
+_MAX_UNPACKED_MB = 1024
+# In fewer bytes, control characters are no evidence of a binary file.
+_MIN_BINARY_BYTES = 512
 
 _BYTE_ORDER_MARKS = [
     (codecs.BOM_UTF8, "utf-8"),
@@ -29,6 +39,8 @@ _BYTE_ORDER_MARKS = [
 # A letter of a code page stands in a word. A damaged byte of UTF-8 need not.
 _LETTER_IN_WORD = re.compile(rb"[A-Za-z][\x8a-\xff]|[\x8a-\xff][A-Za-z]")
 _NOT_ASCII = re.compile(rb"[\x80-\xff]")
+# Control characters that no text has.
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1d\x7f]")
 _UTF8_CHARACTER = re.compile(
     rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
@@ -38,25 +50,104 @@ class DamagedFileError(Exception):
     """Report that a file cannot be unpacked; the message says why."""
 
 
+class _Budget:
+    """The number of bytes that a file may still unpack to."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.left = limit
+
+    def read(self, read: Callable[[int], bytes]) -> bytes:
+        """Read a stream to its end, in chunks.
+
+        Raises:
+            DamagedFileError: It is longer than the budget.
+        """
+        chunks = []
+        while chunk := read(_CHUNK_BYTES):
+            self.left -= len(chunk)
+            if self.left < 0:
+                raise DamagedFileError(
+                    f"it unpacks to more than {self.limit >> 20:,} MB: split it, or "
+                    "raise CHURN_MAX_UNPACKED_MB"
+                )
+            chunks.append(bytes(chunk))
+        return b"".join(chunks)
+
+
+def max_unpacked_bytes() -> int:
+    """Return the limit of unpacked bytes per file, by ``CHURN_MAX_UNPACKED_MB``."""
+    text = os.environ.get("CHURN_MAX_UNPACKED_MB", "")
+    return (int(text) if text.isdecimal() else _MAX_UNPACKED_MB) << 20
+
+
 def unpack(content: bytes) -> list[bytes]:
-    """Unpack gzip, zstd, bzip2, xz, lz4 and zip by the first bytes.
+    """Unpack gzip, zstd, bzip2, xz, lz4, zip and tar by the first bytes.
 
     Args:
         content: The bytes of a file.
 
     Returns:
-        The content of the file; of a zip archive, of each file in it, sorted by name.
+        The content of the file; of a zip or tar archive, of each file in it, sorted by
+        name.
 
     Raises:
-        DamagedFileError: The archive is truncated, damaged, encrypted or nested too
-            deep.
+        DamagedFileError: The archive is truncated, damaged, encrypted, nested too
+            deep, or larger than `max_unpacked_bytes`; or the content is a format that
+            holds no records, such as a picture or a workbook.
     """
+    budget = _Budget(max_unpacked_bytes())
     parts = [content]
     for _ in range(_MAX_LAYERS):
         if not any(map(is_packed, parts)):
+            for part in parts:
+                _refuse_foreign(part)
             return parts
-        parts = [inner for part in parts for inner in _unpack_once(part)]
+        parts = [inner for part in parts for inner in _unpack_once(part, budget)]
     raise DamagedFileError(f"it is packed more than {_MAX_LAYERS} times")
+
+
+# First bytes of formats that hold no records, with a remedy.
+FOREIGN = {
+    b"%PDF": "a PDF",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    b"SQLite format 3\0": "an SQLite database",
+    b"Obj\x01": "an Avro file",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"\x7fELF": "a program",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\x1f\x9d": "an archive of compress",
+    b"\xff\x06\0\0sNaPpY": "an archive of Snappy",
+    b"\x89LZO": "an archive of lzop",
+}
+
+
+def _refuse_foreign(content: bytes) -> None:
+    """Raise if the content is no text and no table.
+
+    Lines of such a file would become rejects, and its bytes would be lost.
+    """
+    for signature, name in FOREIGN.items():
+        if content.startswith(signature):
+            raise DamagedFileError(
+                f"it is {name}: export lines of JSON, CSV or Parquet"
+            )
+    if content[8:12] == b"DUCK":
+        raise DamagedFileError(
+            "it is a DuckDB database: export lines of JSON, CSV or Parquet"
+        )
+    sample = content[:_SAMPLE_BYTES]
+    if (
+        not content.startswith((b"PAR1", b"ORC", b"ARROW1"))
+        and len(sample) >= _MIN_BINARY_BYTES
+        and encoding_of(content)[0] in ("utf-8", "cp1252")
+        and len(_BINARY.findall(sample)) > 0.05 * len(sample)
+    ):
+        raise DamagedFileError(
+            "it is a binary file: export lines of JSON, CSV or Parquet"
+        )
 
 
 def is_packed(content: bytes) -> bool:
@@ -75,39 +166,70 @@ def _packing(content: bytes) -> str | None:
     for signature, packing in signatures.items():
         if content.startswith(signature):
             return packing
+    if content[257:262] == b"ustar":
+        return "tar"
     return "bz2" if re.match(rb"BZh[1-9]1AY&SY", content) else None
 
 
-def _unpack_once(content: bytes) -> list[bytes]:
+def _unpack_once(content: bytes, budget: _Budget) -> list[bytes]:
     packing = _packing(content)
     try:
         if packing is None:
             return [content]
         if packing == "zip":
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                return [
-                    archive.read(entry)
-                    for entry in sorted(archive.infolist(), key=lambda e: e.filename)
-                    if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")
-                ]
-        if packing == "bz2":
-            return [bz2.decompress(content)]
-        if packing == "xz":
-            return [lzma.decompress(content)]
-        # CompressedInputStream reads concatenated gzip members, too.
+            return _unzip(content, budget)
+        if packing == "tar":
+            return _untar(content, budget)
+        openers: dict[str, Callable[..., Any]] = {
+            # Reads concatenated members, too, and padding after the last one.
+            "gzip": gzip.open,
+            "bz2": bz2.open,
+            "xz": lzma.open,
+        }
+        if packing in openers:
+            with openers[packing](io.BytesIO(content)) as stream:
+                return [budget.read(stream.read)]
+        # CompressedInputStream reads concatenated frames, too.
         source = pa.BufferReader(content)
         with pa.CompressedInputStream(source, packing) as stream:
-            return [stream.read()]
+            return [budget.read(stream.read)]
     except (
         OSError,
         EOFError,
         ValueError,
         RuntimeError,
         NotImplementedError,
+        zlib.error,
         lzma.LZMAError,
+        tarfile.TarError,
         zipfile.BadZipFile,
     ) as error:
-        raise DamagedFileError(str(error).splitlines()[0]) from error
+        reason = str(error).splitlines() or ["it is damaged"]
+        raise DamagedFileError(reason[0]) from error
+
+
+def _unzip(content: bytes, budget: _Budget) -> list[bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if "[Content_Types].xml" in archive.namelist():
+            raise DamagedFileError("it is an Excel workbook: export it as CSV")
+        parts = []
+        for entry in sorted(archive.infolist(), key=lambda each: each.filename):
+            if not entry.is_dir() and not entry.filename.startswith("__MACOSX/"):
+                with archive.open(entry) as stream:
+                    parts.append(budget.read(stream.read))
+        return parts
+
+
+def _untar(content: bytes, budget: _Budget) -> list[bytes]:
+    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+        parts = []
+        for entry in sorted(archive.getmembers(), key=lambda each: each.name):
+            stream: IO[bytes] | None = (
+                archive.extractfile(entry) if entry.isreg() else None
+            )
+            if stream is not None and not entry.name.split("/")[-1].startswith("._"):
+                parts.append(budget.read(stream.read))
+        return parts
 
 
 def encoding_of(content: bytes) -> tuple[str, int]:
@@ -141,3 +263,25 @@ def decode(content: bytes) -> str:
     """Decode a text file; bytes without a character become U+FFFD."""
     encoding, mark_length = encoding_of(content)
     return content[mark_length:].decode(encoding, errors="replace")
+
+
+# Characters without a width or with a blank: Unicode's white space, zero-width
+# characters, byte-order marks and marks of direction. The macro `trim_whitespace`
+# removes the same ones.
+WHITESPACE = "".join(
+    map(
+        chr,
+        [
+            *[9, 10, 11, 12, 13, 28, 29, 30, 31, 32, 133, 160, 5760, 6158],
+            *range(8192, 8208),
+            *[8232, 8233],
+            *range(8234, 8240),
+            *[8287, 8288, 12288, 65279],
+        ],
+    )
+)
+
+
+def strip_whitespace(text: str) -> str:
+    """Return a text without white space of any kind at both ends."""
+    return text.strip(WHITESPACE)

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from churn.ingest.decoding import DamagedFileError, unpack
-from churn.ingest.file_readers import read_lines
+from churn.ingest.file_readers import read_documents, read_lines
 from churn.ingest.table_readers import NotATableError, read_records
 from churn.quoting import printable
 
@@ -95,10 +95,18 @@ def find_event_files(pattern: str) -> list[EventFile]:
     Raises:
         NoFilesError: No file matches.
     """
-    base = _fixed_part(pattern)
     if "://" in pattern:
-        files = _remote_files(pattern, base)
+        files = _remote_files(pattern, _fixed_part(pattern))
     else:
+        if os.path.exists(pattern):
+            # A name may hold wildcards. A folder stands for its files.
+            literal = glob.escape(pattern.rstrip("/") or "/")
+            base = os.path.dirname(pattern.rstrip("/")) + "/"
+            if os.path.isdir(pattern):
+                literal, base = f"{literal}/**", f"{pattern.rstrip('/')}/"
+            pattern = literal
+        else:
+            base = _fixed_part(pattern)
         files = [_local_file(path, base) for path in _local_paths(pattern)]
     if not files:
         raise NoFilesError(
@@ -262,18 +270,24 @@ def _microseconds(instant: datetime) -> datetime:
 
 
 def read_event_records(packed: bytes) -> pa.Array:
-    """Return the records of a file: its lines, or its rows as JSON objects.
+    """Return the records of a file.
 
     Args:
         packed: The bytes of the file, as they are stored.
 
+    Returns:
+        Its lines; the objects of a JSON array or of indented JSON, as they are
+        written; or the rows of a table as JSON objects.
+
     Raises:
-        DamagedFileError: It is a truncated or damaged archive.
-        NotATableError: It is Parquet that cannot be read.
+        DamagedFileError: It is a truncated or damaged archive, or no text or table.
+        NotATableError: It is a table that cannot be read.
     """
     records: list[pa.Array] = []
     for content in unpack(packed):
         rows = read_records(content)
+        if rows is None:
+            rows = read_documents(content)
         records.append(
             read_lines(content) if rows is None else pa.array(rows, pa.string())
         )

@@ -14,6 +14,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from churn.ingest.decoding import DamagedFileError, decode, unpack
+from churn.ingest.decoding import WHITESPACE, DamagedFileError, decode, unpack
+
+_JSON_BREAK = re.compile(r"[\s,]*")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,11 @@ def find_files(folder: Path) -> Iterator[SourceFile]:
     """Yield all files of a landing zone, sorted by table and name."""
     for table in RAW_TABLES:
         for location in sorted(folder.glob(table.pattern)):
-            if not location.name.endswith((".jsonl", ".csv", ".gz")):
+            # A named pipe would block, and a folder cannot be read.
+            if (
+                not location.name.endswith((".jsonl", ".csv", ".gz"))
+                or not location.is_file()
+            ):
                 continue
             stat = location.stat()
             yield SourceFile(
@@ -209,6 +217,59 @@ def _as_text(value: Any) -> str | None:
     text = value if isinstance(value, str) else json.dumps(value)
     # JSON can escape half of a surrogate pair, which no text column can hold.
     return text.encode("utf-8", "replace").decode()
+
+
+def read_documents(content: bytes) -> list[str] | None:
+    """Return the objects of JSON that is not one object per line.
+
+    Args:
+        content: The unpacked bytes of a file.
+
+    Returns:
+        The text of each object of a JSON array, of objects over several lines, or of a
+        JSON text sequence (RFC 7464), on one line. ``None`` for other content.
+    """
+    text = decode(content)
+    if text.startswith("\x1e"):
+        parts = (part.strip(WHITESPACE) for part in text.split("\x1e"))
+        return [part for part in parts if part]
+    text = text.strip(WHITESPACE)
+    is_array = text.startswith("[")
+    if is_array:
+        # Lines with an array each are records, too.
+        if not text.endswith("]") or ("\n" in text and _begins_with_json(text)):
+            return None
+        text = text[1:-1]
+    elif not text.startswith("{") or _begins_with_json(text):
+        return None
+    objects: list[str] = []
+    position = _end_of_break(text, 0)
+    while position < len(text):
+        if text[position] != "{":
+            return None
+        try:
+            _, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return None
+        # Line breaks stand between values only: JSON escapes them in a text.
+        objects.append(text[position:end].replace("\n", " ").replace("\r", " "))
+        position = _end_of_break(text, end)
+    return objects or None
+
+
+def _begins_with_json(text: str) -> bool:
+    """Return whether the first line begins with a whole JSON value."""
+    try:
+        _DECODER.raw_decode(text.partition("\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _end_of_break(text: str, position: int) -> int:
+    """Return the position after white space and commas."""
+    found = _JSON_BREAK.match(text, position)
+    return found.end() if found else position
 
 
 def read_csv(file: SourceFile, content: bytes) -> pa.Table:

@@ -1,4 +1,4 @@
-"""Read tables from files of any common format: CSV, Parquet and JSON.
+"""Read tables from files of any common format: CSV, Parquet, ORC, Arrow and JSON.
 
 All columns are text, as the source wrote them. Nested values are JSON. A value that is
 empty in CSV is null.
@@ -33,9 +33,22 @@ class EmptyFileError(NotATableError):
     """Report that a file has no content."""
 
 
-def is_parquet(content: bytes) -> bool:
-    """Return whether the bytes are a Parquet file."""
-    return content.startswith(b"PAR1")
+def _is_columnar(content: bytes) -> bool:
+    """Return whether the bytes are a Parquet, ORC or Arrow file."""
+    return content.startswith((b"PAR1", b"ORC", b"ARROW1"))
+
+
+def _read_columnar(content: bytes) -> pa.Table:
+    """Read a Parquet, ORC or Arrow file."""
+    source = pa.BufferReader(content)
+    if content.startswith(b"PAR1"):
+        return pyarrow.parquet.read_table(source)
+    if content.startswith(b"ORC"):
+        # Rare, and slow to import.
+        from pyarrow import orc
+
+        return orc.read_table(source)
+    return pa.ipc.open_file(source).read_all()
 
 
 def is_csv(text: str) -> bool:
@@ -62,8 +75,8 @@ def read_table(content: bytes) -> pa.Table:
     """Read a table from the unpacked bytes of a file.
 
     Args:
-        content: A CSV file with a header in any encoding, a Parquet file, lines of JSON
-            objects, or one JSON array of objects.
+        content: A CSV file with a header in any encoding, a Parquet, ORC or Arrow
+            file, lines of JSON objects, or one JSON array of objects.
 
     Returns:
         A table with text columns only. Keys of nested JSON objects are joined with a
@@ -73,9 +86,8 @@ def read_table(content: bytes) -> pa.Table:
         NotATableError: The content has another format.
     """
     try:
-        if is_parquet(content):
-            table = pyarrow.parquet.read_table(pa.BufferReader(content))
-            return _as_text(table)
+        if _is_columnar(content):
+            return _as_text(_read_columnar(content))
         text = decode(content)
         if text.lstrip()[:1] in ("{", "["):
             return _read_json(text)
@@ -101,16 +113,16 @@ def as_json_lines(table: pa.Table) -> list[str]:
 
 
 def read_records(content: bytes) -> list[str] | None:
-    """Return the rows of Parquet or CSV as JSON objects, ``None`` for other content.
+    """Return the rows of a columnar file or CSV as JSON objects, else ``None``.
 
-    Nested values of Parquet stay nested.
+    Nested values of columnar files stay nested.
 
     Raises:
         NotATableError: The table cannot be read.
     """
-    if is_parquet(content):
+    if _is_columnar(content):
         try:
-            table = pyarrow.parquet.read_table(pa.BufferReader(content))
+            table = _read_columnar(content)
             with _cursor() as connection:
                 connection.register("records", table)
                 rows = connection.execute(

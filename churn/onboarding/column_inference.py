@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from churn.ingest.decoding import strip_whitespace
 from churn.onboarding.presets import (
     Preset,
     TablePreset,
@@ -23,7 +24,12 @@ from churn.onboarding.presets import (
 )
 from churn.onboarding.profile import paths_of
 from churn.onboarding.questions import Candidate, Question
-from churn.onboarding.time_formats import TimeFormat, detect_time_format
+from churn.onboarding.time_formats import (
+    EXCEL_DAYS,
+    TimeFormat,
+    detect_time_format,
+    is_excel_days,
+)
 from churn.quoting import masked, printable
 
 # Names that trackers use for our columns, the likeliest first. Compared without case
@@ -41,7 +47,7 @@ EVENT_COLUMNS: dict[str, list[str]] = {
     "event_id": ["event_id", "message_id", "insert_id", "uuid", "id", "eid"],
     "raw_event_name": [
         *["event_name", "event", "event_type", "action", "name", "type"],
-        *["activity", "verb", "n", "e"],
+        *["activity", "action_name", "event_action", "event_label", "verb", "n", "e"],
     ],
     "occurred_at": [
         *["occurred_at", "original_timestamp", "client_event_time", "event_time"],
@@ -206,7 +212,17 @@ NUMBER_COLUMNS = frozenset(["seats", "monthly_recurring_revenue", "amount"])
 _FLAGS = frozenset(
     ["y", "n", "yes", "no", "t", "f", "1", "0", "1.0", "0.0", "true", "false"]
 )
-_PLACEHOLDERS = frozenset(["", "null", "\\n", "none", "nan", "undefined"])
+# As in the macro `null_if_missing`.
+_PLACEHOLDERS = frozenset(
+    [
+        *["", "null", "(null)", "<null>", "\\n", "none", "nan", "nat", "<na>"],
+        *["n/a", "#n/a", "undefined", "-", "--"],
+    ]
+)
+# As in the macro `null_if_placeholder_date`.
+_PLACEHOLDER_DATE = re.compile(
+    r"(0000-00-00|0001-01-01|9999-\d\d-\d\d|(2[2-9]|[3-9]\d)\d\d-12-31)([T ].*)?"
+)
 _MAX_DISTINCT_VALUES = 2000
 _MAX_EVENT_NAMES = 300
 # Parents of fields that describe the device or the library, not the event.
@@ -287,9 +303,13 @@ class Field:
 
     @property
     def filled_values(self) -> list[str]:
-        """Return the distinct values without blanks and words for null."""
+        """Return the distinct values without white space and words for null."""
+        stripped = dict.fromkeys(map(strip_whitespace, self.values))
         return [
-            value for value in self.values if value.strip().lower() not in _PLACEHOLDERS
+            value
+            for value in stripped
+            if value.lower() not in _PLACEHOLDERS
+            and not _PLACEHOLDER_DATE.fullmatch(value)
         ]
 
     def add(self, value: str) -> None:
@@ -588,15 +608,6 @@ class _EventInference:
             and "number" not in each.types
             and each.count_distinct <= max(50, self.total // 20)
         ]
-        # A constant, such as `type: event`, names nothing.
-        named = [
-            each
-            for each in named
-            if each.count_distinct > 1 or each.share(self.total) < 0.9
-        ] or named
-        if named and named[0].share(self.total) > 0.2:
-            self._choose("raw_event_name", named)
-            return
         likely = [
             each
             for each in self.scalars
@@ -605,6 +616,16 @@ class _EventInference:
             and each.share(self.total) > 0.9
             and 1 < each.count_distinct <= _MAX_EVENT_NAMES
         ]
+        # A constant, such as `type: event`, names nothing if another field may.
+        varied = [
+            each
+            for each in named
+            if each.count_distinct > 1 or each.share(self.total) < 0.9
+        ]
+        named = varied or ([] if likely else named)
+        if named and named[0].share(self.total) > 0.2:
+            self._choose("raw_event_name", named)
+            return
         surprise = {each.path: self._surprise(each) for each in likely}
         self._ask_for(
             "raw_event_name",
@@ -754,7 +775,7 @@ def map_table(
             for key in dict.fromkeys(map(column_key, names))
             if key in by_key and (by_key[key].path not in used or column == "due_date")
         ]
-        fitting = [each for each in found if _fits(column, each)]
+        fitting = [each for each in found if _fits(column, each, is_named=True)]
         if known.get(column) and len(fitting) > 1:
             overlap = {each.path: _overlap(each, known[column]) for each in fitting}
             fitting.sort(key=lambda each: -overlap[each.path])
@@ -768,17 +789,57 @@ def map_table(
         if source is None or column not in TIME_COLUMNS or _is_flag(column, source):
             continue
         found_format = source.time_format()
-        if found_format is None:
-            continue
-        mapping.formats[column] = found_format
-        if found_format.is_ambiguous and not any(
-            question.key.startswith(f"{table}.date_format")
-            for question in mapping.questions
+        if found_format is None and is_excel_days(source.filled_values):
+            found_format = TimeFormat((EXCEL_DAYS,), 1.0)
+            mapping.notes.append(
+                f"{table}: `{printable(source.path)}` holds a spreadsheet's days since "
+                "1899-12-30."
+            )
+        if found_format is not None:
+            mapping.formats[column] = found_format
+    _resolve_date_order(mapping)
+    for column, found_format in mapping.formats.items():
+        source = mapping.columns[column]
+        if (
+            source is not None
+            and found_format.is_ambiguous
+            and not any(
+                question.key.startswith(f"{table}.date_format")
+                for question in mapping.questions
+            )
         ):
             mapping.questions.append(
                 date_order_question(f"{table}.date_format", source.path, found_format)
             )
     return mapping
+
+
+def _resolve_date_order(mapping: TableMapping) -> None:
+    """Read an ambiguous column as the table's other columns write dates.
+
+    A column without a day after the twelfth does not show the order. It is selected
+    if all columns that show it agree.
+    """
+    known = {
+        _date_part(each.formats[0])
+        for each in mapping.formats.values()
+        if not each.is_ambiguous and "%" in each.formats[0]
+    }
+    for column, each in list(mapping.formats.items()):
+        fitting = [name for name in each.formats if _date_part(name) in known]
+        source = mapping.columns[column]
+        if each.is_ambiguous and len(fitting) == 1 and source is not None:
+            mapping.formats[column] = TimeFormat((fitting[0],), each.share)
+            mapping.notes.append(
+                f"`{printable(source.path)}` is read as `{fitting[0]}`, as the other "
+                "dates of its table are written."
+            )
+
+
+def _date_part(time_format: str) -> str:
+    """Return the order and separators of day, month and year of a format."""
+    found = re.search(r"%[dmYyb].*%[dmYyb]", time_format)
+    return found.group() if found else time_format
 
 
 def _ask_for_column(
@@ -817,16 +878,29 @@ def _kind(column: str) -> str:
     return "time" if column in TIME_COLUMNS else "value"
 
 
-def _fits(column: str, each: Field) -> bool:
-    """Return whether a column's values are plausible for one of our columns."""
+def _fits(column: str, each: Field, is_named: bool = False) -> bool:
+    """Return whether a column's values are plausible for one of our columns.
+
+    Args:
+        column: Our column.
+        each: The source's column.
+        is_named: Whether the source's column is called like ours.
+    """
     values = each.filled_values
     if column in FLAG_COLUMNS:
         # A column that nobody has filled yet is plausible.
-        return not values or _is_flag(column, each) or each.time_format() is not None
+        return (
+            not values
+            or _is_flag(column, each)
+            or each.time_format() is not None
+            or (is_named and is_excel_days(values))
+        )
     if column in TIME_COLUMNS:
         return (
-            not values and column in ("ended_at",)
-        ) or each.time_format() is not None
+            (not values and column == "ended_at")
+            or each.time_format() is not None
+            or (is_named and is_excel_days(values))
+        )
     if column in NUMBER_COLUMNS:
         return (
             not values
@@ -847,15 +921,13 @@ def _is_flag(column: str, each: Field) -> bool:
 
 def is_flags(values: Iterable[str]) -> bool:
     """Return whether all values are flags, such as ``Yes`` and ``No``."""
-    lowered = {value.strip().lower() for value in values}
+    lowered = {strip_whitespace(value).lower() for value in values}
     return bool(lowered) and lowered <= _FLAGS
 
 
 def _overlap(each: Field, known: set[str]) -> float:
     values = each.filled_values
-    return (
-        sum(value.strip() in known for value in values) / len(values) if values else 0.0
-    )
+    return sum(value in known for value in values) / len(values) if values else 0.0
 
 
 def cancellation_source(cancelled: Field | None) -> str | None:

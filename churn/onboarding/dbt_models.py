@@ -21,10 +21,11 @@ from typing import Any
 import duckdb
 import jinja2
 import jinja2.ext
+import pyarrow as pa
 import yaml
 
 from churn.config import UserError
-from churn.quoting import sql_identifier, sql_literal
+from churn.quoting import sql_identifier
 
 _MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\(.*?\{%-?\s*endmacro\s*-?%\}", re.DOTALL)
 _CONFIG = re.compile(r"\{\{\s*config\(\s*enabled\s*=.*?\}\}", re.DOTALL)
@@ -355,14 +356,31 @@ class ModelRunner:
         path = self._seed_path(name)
         if path is None:
             raise ModelError(f"There is no model or seed `{name}`.")
+        # DuckDB would read a folder's name with `*` or `[` as a glob.
         with path.open(newline="", encoding="utf-8") as lines:
-            names = next(csv.reader(lines), [])
-        columns = ", ".join(f"{sql_literal(column)}: 'varchar'" for column in names)
+            rows = [row for row in csv.reader(lines) if row]
+        names, *values = rows or [[]]
+        columns = ", ".join(f"{sql_identifier(column)} varchar" for column in names)
         self.connection.execute(
-            f"create or replace table {sql_identifier(name)} as select * from "
-            f"read_csv({sql_literal(str(path))}, header = true, auto_detect = false, "
-            f"delim = ',', quote = '\"', escape = '\"', columns = {{{columns}}})"
+            f"create or replace table {sql_identifier(name)} ({columns})"
         )
+        texts = pa.table(
+            {
+                column: pa.array(
+                    [
+                        (row[number] or None) if number < len(row) else None
+                        for row in values
+                    ],
+                    pa.string(),
+                )
+                for number, column in enumerate(names)
+            }
+        )
+        self.connection.register("rows_of_seed", texts)
+        self.connection.execute(
+            f"insert into {sql_identifier(name)} select * from rows_of_seed"
+        )
+        self.connection.unregister("rows_of_seed")
 
 
 class _Namespace:

@@ -55,7 +55,7 @@ from churn.onboarding.sample import (
     sample_events,
     table_fields,
 )
-from churn.onboarding.time_formats import EPOCH_UNITS, ISO, TimeFormat
+from churn.onboarding.time_formats import EPOCH_UNITS, EXCEL_DAYS, ISO, TimeFormat
 from churn.quoting import printable, sql_identifier, sql_literal
 
 # Sources with their raw table and the variable that says that they exist.
@@ -390,7 +390,7 @@ class _Onboarding:
             keys = {column_key(name) for name in TABLE_COLUMNS[table][column]}
             for each in self.tables.get(table, ([], 0))[0]:
                 if each.key in keys:
-                    known |= {value.strip() for value in each.values}
+                    known |= set(each.filled_values)
             if known:
                 break
         return frozenset(known)
@@ -539,7 +539,7 @@ class _Onboarding:
             mappings[name] = mapping
             account = mapping.columns.get("account_id")
             if name in ("accounts", "subscriptions") and account is not None:
-                accounts |= {value.strip() for value in account.values}
+                accounts |= set(account.filled_values)
         self._ask_about_users(mappings, users, result)
         return mappings
 
@@ -576,7 +576,7 @@ class _Onboarding:
         account = accounts.columns.get("account_id") if accounts else None
         if "contacts" in mappings or account is None or not users:
             return
-        known = {value.strip() for value in account.values}
+        known = set(account.filled_values)
         if not users & known:
             result.questions.append(
                 Question(
@@ -724,6 +724,9 @@ def _expression(
 ) -> str:
     """Return DuckDB's expression that reads one of our columns from a text column."""
     name = sql_identifier(each.path)
+    # All characters that the macro `trim_whitespace` removes.
+    space = r"[\s\pZ\pC]+"
+    trimmed = f"regexp_replace({name}, '^{space}|{space}$', '', 'g')"
     preset = mapping.preset
     values: Any = preset.values.get(column) if preset else None
     if values:
@@ -731,22 +734,25 @@ def _expression(
             f"when {sql_literal(theirs)} then {sql_literal(ours)}"
             for theirs, ours in values.items()
         )
-        return f"case lower(trim({name})) {whens} else {name} end"
+        return f"case lower({trimmed}) {whens} else {name} end"
     if preset and preset.units.get(column) == "cents":
-        return f"try_cast({name} as double) / 100"
+        return f"try_cast({trimmed} as double) / 100"
     found = mapping.formats.get(column)
     time_format = found.formats[0] if found else None
     is_typed = column in ("batch_date", "loaded_at", "updated_at")
     if time_format is None or time_format == ISO:
         # DuckDB reads an offset with a colon only.
-        text = f"regexp_replace({name}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
+        text = f"regexp_replace({trimmed}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
         time = f"cast(try_cast({text} as timestamptz) as timestamp)"
     elif time_format in EPOCH_UNITS:
         factor = 10**6 / EPOCH_UNITS[time_format]
-        number = f"try_cast({name} as double) * {factor:.10g}"
+        number = f"try_cast({trimmed} as double) * {factor:.10g}"
         time = f"make_timestamp(cast({number} as bigint))"
+    elif time_format == EXCEL_DAYS:
+        days = f"cast(floor(try_cast({trimmed} as double)) as integer)"
+        time = f"cast(date '1899-12-30' + {days} as timestamp)"
     else:
-        time = f"try_strptime(trim({name}), {sql_literal(time_format)})"
+        time = f"try_strptime({trimmed}, {sql_literal(time_format)})"
     if is_typed:
         return time
     has_zone = any("T" in value and value[-1:] != "Z" for value in each.filled_values)

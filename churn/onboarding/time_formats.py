@@ -7,23 +7,46 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from churn.ingest.decoding import strip_whitespace
+
 ISO = "iso"
 SECONDS, MILLISECONDS, MICROSECONDS = "seconds", "milliseconds", "microseconds"
 NANOSECONDS = "nanoseconds"
+# Days since 1899-12-30, as spreadsheets store dates.
+EXCEL_DAYS = "excel"
 # Values per second of each count since 1970.
 EPOCH_UNITS = {SECONDS: 1, MILLISECONDS: 10**3, MICROSECONDS: 10**6, NANOSECONDS: 10**9}
 
 _ISO_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}"
-    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?Z| ?[+-]\d{2}:?\d{2})?)?",
+    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?GMT| ?Z| ?[+-]\d{2}:?\d{2})?)?",
     re.I,
 )
 _DATES = [
     *["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"],
     *["%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"],
     *["%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"],
+    *["%b %d %Y", "%B %d %Y", "%d/%b/%Y", "%Y-%m-%d"],
 ]
-_TIMES = ["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S"]
+_TIMES = [
+    *["%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M:%S%p", "%I:%M%p"],
+    *["%H.%M.%S", "%H.%M", "%H%M%S", "%H%M"],
+]
+_SEPARATORS = [" ", ", ", "T", "-", ":", ""]
+_FORMATS = [
+    *_DATES,
+    *(
+        date + separator + time
+        for date in _DATES
+        for separator in _SEPARATORS
+        for time in _TIMES
+        if separator or date == "%Y%m%d"
+    ),
+    *(f"{time} {date}" for date in _DATES for time in _TIMES),
+]
+# What stands before and after a time in UTC, with the format's literal text.
+_WEEKDAY = re.compile(r"[A-Z][a-z]{2,8}, ")
+_ZONES = [" +0000", " +00:00", " UTC", " GMT", " Z", "Z"]
 _SHARE_THAT_FITS = 0.98
 _PLAUSIBLE_YEARS = range(1990, 2101)
 
@@ -50,17 +73,28 @@ class TimeFormat:
 
 def is_iso_time(text: str) -> bool:
     """Return whether a text is an ISO 8601 date or time."""
-    return _ISO_TIME.fullmatch(text.strip()) is not None
+    return _ISO_TIME.fullmatch(strip_whitespace(text)) is not None
 
 
 def epoch_unit(text: str) -> str | None:
     """Return the unit of a count since 1970 between 2001 and 2100, else ``None``."""
-    if not re.fullmatch(r"\d{9,19}([.]\d*)?([eE]\+?\d{1,2})?", text.strip()):
+    if not re.fullmatch(r"\d{9,19}([.]\d*)?([eE]\+?\d{1,2})?", strip_whitespace(text)):
         return None
     for unit, factor in EPOCH_UNITS.items():
         if 1e9 <= float(text) / factor < 4.2e9:
             return unit
     return None
+
+
+def is_excel_days(values: Iterable[str]) -> bool:
+    """Return whether all values can be dates from 1990 to 2064 of a spreadsheet.
+
+    Any number of five digits can, so only a column that is called like a date is one.
+    """
+    texts = list(values)
+    return bool(texts) and all(
+        re.fullmatch(r"(3[3-9]|[45]\d)\d{3}([.]\d+)?", text) for text in texts
+    )
 
 
 def is_time(text: str) -> bool:
@@ -87,7 +121,7 @@ def detect_time_format(
         latest: A time after which the values cannot lie. Of two formats, one that puts
             more values after it is excluded.
     """
-    texts = [value.strip() for value in values][:2000]
+    texts = [strip_whitespace(value) for value in values][:2000]
     if not texts:
         return None
     iso = sum(map(is_iso_time, texts)) / len(texts)
@@ -98,8 +132,15 @@ def detect_time_format(
         share = units.count(unit) / len(texts)
         if share >= _SHARE_THAT_FITS:
             return TimeFormat((unit,), share)
+    if not _may_be_time(texts[0]) and not _may_be_time(texts[-1]):
+        return None
+    weekday = "%a, " if all(map(_WEEKDAY.match, texts)) else ""
+    if weekday:
+        texts = [text.split(", ", 1)[1] for text in texts]
+    zone = next((z for z in _ZONES if all(t.endswith(z) for t in texts)), "")
+    texts = [text.removesuffix(zone) for text in texts]
     fitting: dict[str, tuple[float, int]] = {}
-    for time_format in (date + time for date in _DATES for time in _TIMES):
+    for time_format in _FORMATS:
         if (
             parse(texts[0], time_format) is None
             and parse(texts[-1], time_format) is None
@@ -122,7 +163,19 @@ def detect_time_format(
     )
     # `%y` reads the first half of a year of four digits on no platform, but a date of
     # two digits fits `%Y` on some.
-    return TimeFormat(_without_equal_readings(texts, formats), best_share)
+    return TimeFormat(
+        tuple(
+            weekday + time_format + zone
+            for time_format in _without_equal_readings(texts, formats)
+        ),
+        best_share,
+    )
+
+
+def _may_be_time(text: str) -> bool:
+    """Return whether a text has the digits of a time and few other characters."""
+    digits = sum(map(str.isdigit, text))
+    return digits >= 3 and len(text) <= 40
 
 
 def _without_equal_readings(

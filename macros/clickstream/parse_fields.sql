@@ -439,6 +439,11 @@
             text, iso_time_pattern(time_offset_pattern())
         ) }}
             then {{ parse_iso_timestamptz(text) }}
+        {#- BigQuery names the zone. #}
+        when {{ regexp_matches_text(text, iso_time_pattern(' ?(UTC|GMT|Z)')) }}
+            then {{ parse_iso_timestamp(
+                regexp_extract_first(text, '^([-0-9]+[Tt ][0-9:.,]+)', 1)
+            ) }}
     end
 
 {%- endmacro %}

@@ -2,7 +2,7 @@
     Returns the date in a text from `parse_crm_text`, or null if it is not a date.
 
     Accepted are `2025-03-01`, the same followed by a time after a space or a `T`
-    (the offset is ignored), and the format in `crm_date_format`. Dates before
+    (the offset or zone is ignored), and the format in `crm_date_format`. Dates before
     1900 or after 2199 are placeholders.
 
     parse_crm_date("'2025-03-01 00:00:00.0'") is 2025-03-01;
@@ -11,7 +11,7 @@
 {% macro parse_crm_date(text) -%}
     {%- set iso =
         '^[0-9]{4}-[0-9]{2}-[0-9]{2}'
-        ~ '([T ][0-9]{2}:[0-9:.]*( ?Z| ?[+-][0-9:]+)?)?$' -%}
+        ~ '([T ][0-9]{2}:[0-9:.]*( ?(Z|UTC|GMT)| ?[+-][0-9:]+)?)?$' -%}
     {%- set day = dbt.safe_cast('substr(' ~ text ~ ', 1, 10)', 'date') -%}
     {%- set first_day = "cast('1900-01-01' as date)" -%}
     {%- set last_day = "cast('2199-12-31' as date)" -%}

@@ -3,7 +3,10 @@
     a number in one of the notations of exports:
 
     - digits with a decimal point or comma: `1250.50`, `-3`, `1,5`, `1.5e3`
-    - digits in groups of three: `1,250.50`, `1.250,50`, `1 250,50`, `1'250.50`
+    - digits in groups of three: `1,250.50`, `1.250,50`, `1 250,50`, `1'250.50`; and
+      in the groups of India: `1,25,000.50`
+    - a negative number in parentheses or with the minus at its end: `(12.50)`,
+      `12.50-`; `12.-` and `12,–` are whole amounts
     - both with a currency sign or code before or after: `€ 1.250,50`, `12 USD`
 
     One separator before exactly three last digits can be read in two ways.
@@ -24,10 +27,14 @@
             '[0-9]{1,3}(?:' ~ group ~ '[0-9]{3}){1,4}(?:' ~ decimal ~ '[0-9]*)?'
         ) -%}
     {%- endfor -%}
+    {%- do grouped.append('[0-9]{1,2}(?:,[0-9]{2}){1,4},[0-9]{3}(?:[.][0-9]*)?') -%}
+    {%- set minus = '\\x{2212}-' -%}
+    {%- set dashes = '[-\\x{2012}-\\x{2015}\\x{2212}]' -%}
     {%- set pattern -%}
-    ^(?:[+-]?(?:{{ currency ~ space }}?)?|{{ currency ~ space }}?[+-])(?:
+    ^[(]?(?:[+{{ minus }}]?(?:{{ currency ~ space }}?)?
+    {{- '|' ~ currency ~ space }}?[+{{ minus }}])(?:
     {{- plain }}|{{ grouped | join('|') -}}
-    )(?:{{ space }}?{{ currency }})?$
+    ){{ dashes }}?(?:{{ space }}?{{ currency }})?[)]?$
     {%- endset -%}
     {#- In a text that matches the pattern: from the first digit to the last one. -#}
     {%- set number -%}
@@ -46,16 +53,25 @@
     {%- set is_point_decimal = regexp_matches_text(
         digits, '^[0-9]*([' ~ point ~ '][0-9]*)?([eE].*)?$'
     ) ~ ' or ' ~ regexp_matches_text(
-        digits, '^[0-9]{1,3}([' ~ comma ~ '][0-9]{3})+([' ~ point ~ '][0-9]*)?$'
+        digits,
+        '^[0-9]{1,3}([' ~ comma ~ '][0-9]{2,3})*[' ~ comma ~ '][0-9]{3}(['
+        ~ point ~ '][0-9]*)?$'
     ) -%}
+    {#- A minus before the digits, parentheses, or a minus directly after a digit. -#}
+    {%- set negative = '^[^0-9]*[(' ~ minus ~ ']|[0-9]' ~ dashes ~ '[^0-9]*$' -%}
     case
         {% if point == '.' -%}
         when {{ regexp_matches_text(text, '^[+-]?[0-9]{1,15}([.][0-9]*)?$') }}
             then {{ dbt.safe_cast(text, 'double') }}
         {% endif -%}
-        when {{ regexp_matches_text(text, pattern) }}
+        when
+            {{ regexp_matches_text(text, pattern) }}
+            and {{ regexp_matches_text(text, '^([^()]*|[(][^()]*[)])$') }}
             then (
-                case when {{ regexp_matches_text(text, '^[^0-9]*-') }} then -1 else 1 end
+                case
+                    when {{ regexp_matches_text(text, negative) }} then -1
+                    else 1
+                end
             ) * {{ dbt.safe_cast(
                 'case when ' ~ is_point_decimal
                 ~ " then replace(replace(" ~ digits ~ ", '" ~ comma ~ "', ''), '"

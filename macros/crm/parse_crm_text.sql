@@ -1,6 +1,6 @@
 {#
     Returns a value of an export as text without white space at both ends, or null for
-    the missing values of exports: the empty text, `\N` and `null`, in any case.
+    the missing values of exports (`null_if_missing`).
 
     parse_crm_text("' Basic '") is 'Basic'; parse_crm_text("'NULL'") is null.
 #}
@@ -22,17 +22,36 @@
 
 
 {#
-    Returns a trimmed text, or null for the missing values of exports: the empty text,
-    `\N` and `null`, in any case.
+    Returns a trimmed text, or null for the missing values of exports, in any case: the
+    empty text, `\N`, `null`, `(null)`, `none`, `nan`, `nat`, `n/a`, `#n/a`,
+    `undefined` and dashes.
 
     null_if_missing("'NULL'") is null.
 #}
 {% macro null_if_missing(text) -%}
     {#- chr(92) is the backslash. Some engines unescape it in literals. -#}
     case
-        when lower({{ text }}) not in ('', 'null', concat(chr(92), 'n'))
+        when
+            lower({{ text }}) not in (
+                '', 'null', '(null)', '<null>', concat(chr(92), 'n'), 'none', 'nan',
+                'nat', '<na>', 'n/a', '#n/a', 'undefined', '-', '--'
+            )
             then {{ text }}
     end
+{%- endmacro %}
+
+
+{#
+    Returns a trimmed text, or null for a date that exports write instead of none: the
+    date zero, the first one of the calendar, and the last day of a far year.
+
+    null_if_placeholder_date("'9999-12-31'") is null.
+#}
+{% macro null_if_placeholder_date(text) -%}
+    {%- set pattern =
+        '^(0000-00-00|0001-01-01|9999-[0-9]{2}-[0-9]{2}'
+        ~ '|(2[2-9]|[3-9][0-9])[0-9]{2}-12-31)([T ].*)?$' -%}
+    case when not {{ regexp_matches_text(text, pattern) }} then {{ text }} end
 {%- endmacro %}
 
 

@@ -221,6 +221,11 @@
     2025-03-01 10:04:00.
 #}
 {% macro try_parse_timestamp(text, format) -%}
+    {#- Spark reads no weekday, which says nothing beside the date. -#}
+    {%- if format.startswith('%a, ') -%}
+        {%- set text = regexp_extract_first(text, '^[A-Za-z]+, *(.*)$', 1) -%}
+        {%- set format = format[4:] -%}
+    {%- endif -%}
     {{ return(adapter.dispatch('try_parse_timestamp', 'churn')(text, format)) }}
 {%- endmacro %}
 
@@ -252,18 +257,20 @@
 {#
     Returns whether `format` is a strftime format that every engine can read:
     literal text and the directives %d, %m, %Y, %y, %b, %B, %H, %I, %M, %S, %p and
-    %%, with %-d and %-m for days and months of one digit.
+    %%, with %-d and %-m for days and months of one digit, and `%a, ` for a weekday at
+    the beginning.
 #}
 {% macro is_strftime_format(format) -%}
     {{ return(
         format is string and '%' in format and modules.re.match(
-            '^(%(-[dm]|[dmYybBHIMSp%])|[^%])+$', format
+            '^(%a, )?(%(-[dm]|[dmYybBHIMSp%])|[^%])+$', format
         ) is not none
     ) }}
 {%- endmacro %}
 
 {#
-    Translates a strftime date format to Java's letters. Other letters are quoted.
+    Translates a strftime date format to Java's letters. Other letters are quoted. A
+    number beside another one has two digits, so that `%Y%m%d` is read.
 #}
 {% macro java_date_format(format) -%}
     {%- set directives = {
@@ -272,15 +279,25 @@
         '-m': 'M', '%': "''%''",
     } -%}
     {%- set parts = [] -%}
-    {%- for part in modules.re.findall('%-?.|[^%]+', format) -%}
+    {%- set found = modules.re.findall('%-?.|[^%]+', format) -%}
+    {%- for part in found -%}
         {%- if part.startswith('%') -%}
+            {%- set is_beside_number = (
+                (not loop.first and found[loop.index0 - 1].startswith('%'))
+                or (not loop.last and found[loop.index0 + 1].startswith('%'))
+            ) -%}
             {%- if part[1:] not in directives -%}
                 {{ exceptions.raise_compiler_error(
                     'The directive `' ~ part ~ '` of a date format cannot be '
                     ~ 'read on Spark: use %d, %m, %Y, %y, %b, %B, %H, %I, %M, %S, %p.'
                 ) }}
             {%- endif -%}
-            {%- do parts.append(directives[part[1:]]) -%}
+            {%- set letters = directives[part[1:]] -%}
+            {%- do parts.append(
+                letters * 2
+                if is_beside_number and letters | length == 1 and letters != 'a'
+                else letters
+            ) -%}
         {%- else -%}
             {%- do parts.append(
                 modules.re.sub('([A-Za-z]+)', "''\\\\1''", part)

@@ -205,6 +205,18 @@ CASES = [
         at("2025-03-01 13:04:05"),
     ),
     (call("try_parse_timestamp", Text("2025-03-01"), "%d-%m-%Y %H:%M"), None),
+    (
+        call("try_parse_timestamp", Text("20250301100405"), "%Y%m%d%H%M%S"),
+        at("2025-03-01 10:04:05"),
+    ),
+    (
+        call(
+            "try_parse_timestamp",
+            Text("Sat, 01 Mar 2025 10:04:05 GMT"),
+            "%a, %d %b %Y %H:%M:%S GMT",
+        ),
+        at("2025-03-01 10:04:05"),
+    ),
     *(
         (call("dbt.safe_cast", Text(text), type_), value)
         for type_, values in {
@@ -403,7 +415,19 @@ CASES = [
     (call("parse_crm_number", Text("US$12")), 12.0),
     (call("parse_crm_number", Text("1.2345E7")), 12345000.0),
     (call("parse_crm_number", Text("12a")), None),
-    (call("parse_crm_number", Text("1,25,000")), None),
+    (call("parse_crm_number", Text("1,25,000")), 125000.0),
+    (call("parse_crm_number", Text("1,25,00")), None),
+    (call("parse_crm_number", Text("(12.50)")), -12.5),
+    (call("parse_crm_number", Text("($1,250)")), -1250.0),
+    (call("parse_crm_number", Text("(12.50")), None),
+    (call("parse_crm_number", Text("12.50-")), -12.5),
+    (call("parse_crm_number", Text("\u221212,5")), -12.5),
+    (call("parse_crm_number", Text("CHF 12.-")), 12.0),
+    (call("null_if_missing", Text("N/A")), None),
+    (call("null_if_placeholder_date", Text("9999-12-31")), None),
+    (call("null_if_placeholder_date", Text("0000-00-00 00:00:00")), None),
+    (call("null_if_placeholder_date", Text("2025-12-31")), "2025-12-31"),
+    (call("parse_crm_date", Text("2025-03-01 10:00:00 UTC")), day("2025-03-01")),
     (call("parse_crm_number", Text("12 345 6")), None),
     (call("parse_crm_number", Text("NaN")), None),
     (

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import bz2
 import gzip
 import io
 import lzma
 import os
+import tarfile
 import zipfile
 from pathlib import Path
 
+import jinja2
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from churn.ingest.decoding import DamagedFileError, decode, unpack
+from churn.ingest.decoding import (
+    FOREIGN,
+    WHITESPACE,
+    DamagedFileError,
+    decode,
+    strip_whitespace,
+    unpack,
+)
 from churn.ingest.event_files import find_event_files, new_lines, read_event_records
 from churn.ingest.table_readers import NotATableError, is_csv, read_table
+from tests.support.paths import ROOT
 
 TEXT = 'Zoë,"größe"\n{"a": 1}\n'
 
@@ -38,7 +49,20 @@ def zstd(content: bytes) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+def tarred(*contents: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as writer:
+        for number, content in enumerate(contents):
+            entry = tarfile.TarInfo(f"{number}.jsonl")
+            entry.size = len(content)
+            writer.addfile(entry, io.BytesIO(content))
+    return archive.getvalue()
+
+
 PACKINGS = {
+    "tar": tarred,
+    "tar in gzip": lambda content: gzip.compress(tarred(content)),
+    "padded gzip": lambda content: gzip.compress(content) + bytes(512),
     "plain": lambda content: content,
     "gzip": gzip.compress,
     "two gzip members": lambda content: (
@@ -84,6 +108,8 @@ def test_utf8_is_decoded_exactly(text: str) -> None:
         assert decode(text.encode()) == text
 
 
+# The first example opens a database.
+@settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_decoded(content: bytes) -> None:
     decode(content)
@@ -97,7 +123,12 @@ def test_any_bytes_are_decoded(content: bytes) -> None:
             b"PK",
             b"PA",
             b"\x04\x22",
-        ) or is_csv(decode(content))
+        ) or (
+            content.startswith((b"ORC", b"ARROW1", *FOREIGN))
+            or content[8:12] == b"DUCK"
+            or content[257:262] == b"ustar"
+            or is_csv(decode(content))
+        )
 
 
 def test_tables_of_any_format_are_equal() -> None:
@@ -163,3 +194,82 @@ def test_a_deleted_file_is_reported(tmp_path: Path) -> None:
     (message,) = messages
     assert "1 loaded files do not exist any more" in message
     assert "\x1b" not in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"%PDF-1.7\n" + bytes(range(256)),
+        b"\x89PNG\r\n\x1a\n" + bytes(range(256)),
+        b"SQLite format 3\0" + bytes(200),
+        b"Obj\x01" + bytes(range(200)),
+        bytes(range(256)) * 8,
+    ],
+)
+def test_a_file_without_records_is_refused(content: bytes) -> None:
+    with pytest.raises(DamagedFileError, match="export"):
+        read_event_records(content)
+
+
+@pytest.mark.parametrize("packing", ["gzip", "zstd", "bzip2", "xz", "zip", "tar"])
+def test_a_bomb_is_refused(packing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHURN_MAX_UNPACKED_MB", "1")
+    with pytest.raises(DamagedFileError, match="more than 1 MB"):
+        unpack(PACKINGS[packing](bytes(2 << 20)))
+    # Several parts share the limit.
+    with pytest.raises(DamagedFileError, match="more than 1 MB"):
+        unpack(zipped(bytes(600_000), bytes(600_000)))
+
+
+@pytest.mark.parametrize(
+    ("text", "records"),
+    [
+        ('[{"a": 1},\n {"b": "x}{"}]', ['{"a": 1}', '{"b": "x}{"}']),
+        ('{\n "a": 1\n}\n{\n "b": 2}', ['{  "a": 1 }', '{  "b": 2}']),
+        ('\x1e{"a": 1}\n\x1e{"b": 2}\n', ['{"a": 1}', '{"b": 2}']),
+        # Each line is a record, also if it is none or several.
+        ('{"a": 1}{"b": 2}\n{"c": 3}', ['{"a": 1}{"b": 2}', '{"c": 3}']),
+        ('{"a":\n{"b": 1}\n', ['{"a":', '{"b": 1}']),
+        ("[1, 2]", ["[1, 2]"]),
+        ("[]", ["[]"]),
+        ('[{"a": 1}]\n[{"b": 2}]', ['[{"a": 1}]', '[{"b": 2}]']),
+    ],
+)
+def test_json_documents_are_records(text: str, records: list[str]) -> None:
+    assert read_event_records(text.encode()).to_pylist() == records
+
+
+def test_columnar_files_are_records(tmp_path: Path) -> None:
+    from pyarrow import feather, orc
+
+    table = pa.table({"a": [1], "b": [{"c": "x"}]})
+    for name, write in {
+        "x.orc": orc.write_table,
+        "x.arrow": feather.write_feather,
+    }.items():
+        write(table, str(tmp_path / name))
+        records = read_event_records((tmp_path / name).read_bytes()).to_pylist()
+        assert records == ['{"a":1,"b":{"c":"x"}}']
+
+
+@pytest.mark.parametrize("name", ["a[1]b", "a*b", "what?", "{a}", "a b#%20ü"])
+def test_wildcards_in_names_are_letters(tmp_path: Path, name: str) -> None:
+    for folder in (name, "a1b", "axb"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "e.jsonl").write_text("{}\n")
+    for pattern in (tmp_path / name / "e.jsonl", tmp_path / name):
+        (file,) = find_event_files(str(pattern))
+        assert file.name == "e.jsonl"
+        assert file.location == str(tmp_path / name / "e.jsonl")
+
+
+def test_white_space_is_as_in_sql() -> None:
+    text = (ROOT / "macros" / "sql" / "text.sql").read_text()
+    macro = "{% macro whitespace_code_points" + text.partition(
+        "{% macro whitespace_code_points"
+    )[2].replace("return(", "(")
+    template = jinja2.Environment().from_string(
+        macro + "{{ whitespace_code_points() }}"
+    )
+    assert set(ast.literal_eval(template.render())) == set(map(ord, WHITESPACE))
+    assert strip_whitespace("\ufeff\u200b A \u3000\r") == "A"

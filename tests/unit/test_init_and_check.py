@@ -6,7 +6,7 @@ import csv
 import json
 import random
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -502,6 +502,112 @@ def test_unreadable_sources_are_one_sentence(
 
 
 # ---- Times ---------------------------------------------------------------------
+
+
+def test_white_space_words_for_null_and_placeholder_dates(tmp_path: Path) -> None:
+    """Exports write these instead of nothing, or around a value."""
+    spaces = ["\r", "\u00a0", "\t", "\u200b", "\ufeff", "\u3000"]
+    nothing = ["", "N/A", "-", "None", "NaT", "9999-12-31", "0000-00-00 00:00:00"]
+
+    def padded(value: str, number: int) -> str:
+        return spaces[number % len(spaces)] + value + spaces[number % len(spaces)]
+
+    accounts = accounts_of_days(
+        tmp_path,
+        3,
+        signup_date=lambda n, _: padded("2024-01-05 00:00:00 UTC", n),
+        cancelled_service=lambda n, _: padded(
+            "2025-01-02" if n < 4 else nothing[n % len(nothing)], n
+        ),
+        mrr=lambda n, _: padded(
+            ["(12.50)", "12.50-", "CHF 12.-", "1,25,000"][n % 4], n
+        ),
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    assert result.questions == []
+    report = checked(result)
+    assert not [p for p in report.problems if "cannot be read" in p]
+    for column in ("signup_date", "cancelled_service", "monthly_recurring_revenue"):
+        assert f"Accounts: {column} is readable in 100.0%." in report.facts
+
+
+def test_other_dates_of_a_table_show_the_order(tmp_path: Path) -> None:
+    accounts = accounts_of_days(
+        tmp_path,
+        2,
+        signup_date=lambda n, _: f"{n % 12 + 1}/{n % 28 + 1}/2024",
+        cancelled_service=lambda n, _: "2/10/2025" if n < 4 else "",
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    assert result.questions == []
+    assert variables(result)["crm_date_format"] == "%m/%d/%Y"
+    assert any("is read as `%m/%d/%Y`" in note for note in result.notes)
+
+
+def test_days_of_a_spreadsheet_are_dates(tmp_path: Path) -> None:
+    accounts = accounts_of_days(tmp_path, 2, signup_date="45296", cancelled_at="45698")
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    columns = variables(result)["raw_accounts_columns"]
+    with duckdb.connect(str(result.folder / "co.duckdb"), read_only=True) as connection:
+        assert connection.execute(
+            f"select {columns['signup_date']}, {columns['cancelled_service']} "
+            "from raw.raw_accounts limit 1"
+        ).fetchall() == [("2024-01-05 00:00:00", "2025-02-10 00:00:00")]
+
+
+def test_a_constant_is_no_event_name(tmp_path: Path) -> None:
+    records = [
+        {
+            "type": "event",
+            "stage": ["open", "closed", "browse"][n % 3],
+            "ts": EVENTS[n]["ts"],
+            "user_id": EVENTS[n]["user_id"],
+        }
+        for n in range(900)
+    ]
+    result = init(tmp_path / "co", sources={"events": write_events(tmp_path, records)})
+    asked = {question.key: question for question in result.questions}
+    assert asked["events.raw_event_name"].proposal == "$.stage"
+
+
+def test_columns_of_an_installed_package_have_a_namespace(tmp_path: Path) -> None:
+    accounts = accounts_of_days(
+        tmp_path, 2, acme__Signup_Date__c="2024-01-05", acme__Cancelled_Service__c=""
+    )
+    result = init(
+        tmp_path / "co",
+        sources={"events": write_events(tmp_path, EVENTS), "accounts": accounts},
+    )
+    columns = variables(result)["raw_accounts_columns"]
+    assert columns["signup_date"] == '"acme__Signup_Date__c"'
+    assert columns["cancelled_service"] == '"acme__Cancelled_Service__c"'
+
+
+@pytest.mark.parametrize(
+    "time_format",
+    [
+        "%Y%m%d%H%M%S",
+        "%d/%b/%Y:%H:%M:%S +0000",
+        "%a, %d %b %Y %H:%M:%S GMT",
+        "%Y%m%dT%H%M%SZ",
+        "%H:%M:%S %d/%m/%Y",
+        "%m/%d/%Y, %I:%M:%S %p",
+    ],
+)
+def test_formats_of_logs_are_recognised(time_format: str) -> None:
+    times = [datetime(2025, 2, day, day, 7, 9) for day in range(1, 24)]
+    found = detect_time_format([each.strftime(time_format) for each in times])
+    assert found is not None
+    assert found.formats == (time_format,)
 
 
 def test_times_are_distinguished_from_other_numbers() -> None:

@@ -149,7 +149,10 @@ def recognise_table(
 
 def column_key(name: str) -> str:
     """Return a name for comparisons: ``properties.Plan_Tier__c`` is ``plantier``."""
-    name = _SUFFIX.sub("", name.strip().removeprefix("properties."))
+    name = name.strip().removeprefix("properties.")
+    if _SUFFIX.search(name):
+        # The namespace of an installed package of Salesforce: `acme__Plan__c`.
+        name = _SUFFIX.sub("", name).rpartition("__")[2]
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 

@@ -15,7 +15,7 @@ texts as (
         {{ parse_crm_id('subscription_id') }} as subscription_id,
         {{ parse_crm_id('account_id') }} as account_id,
         {{ parse_crm_text('started_at') }} as started_at_text,
-        {{ parse_crm_text('ended_at') }} as ended_at_text,
+        {{ null_if_placeholder_date(parse_crm_text('ended_at')) }} as ended_at_text,
         {{ parse_crm_text('plan') }} as plan,
         {{ parse_crm_text('monthly_recurring_revenue') }} as revenue_text,
         {{ plausible_arrival('updated_at') }} as updated_at,

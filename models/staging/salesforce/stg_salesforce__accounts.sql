@@ -50,7 +50,11 @@ texts as (
 
     select
         {% for text in text_columns.values() -%}
+        {% if text in ('cancelled_service', 'new_customer') -%}
+        {{ null_if_placeholder_date(null_if_missing(text)) }} as {{ text }},
+        {% else -%}
         {{ null_if_missing(text) }} as {{ text }},
+        {% endif -%}
         {% endfor -%}
         {% if not has_outcomes -%}
         cast(null as {{ dbt.type_string() }}) as cancelled_service,
