@@ -9,6 +9,12 @@ scores as (
 
 ),
 
+arms as (
+
+    select * from {{ ref('int_account_arms') }}
+
+),
+
 -- The as-of date whose scores must exist by now.
 clock as (
 
@@ -16,12 +22,6 @@ clock as (
         cast({{ dbt.dateadd(
             'hour', -(var('scores_due_hour') | int), utc_timestamp()
         ) }} as date) as due_date
-
-),
-
-arms as (
-
-    select * from {{ ref('int_account_arms') }}
 
 ),
 
