@@ -1,5 +1,5 @@
-{#- A clock that is wrong must not complete a date. The time of loading counts for
-    at most half a day after the last arrival. -#}
+{#- A clock that is wrong must not complete a date. The time of loading counts
+    for at most half a day after the last arrival. -#}
 {%- set last_arrival = 'max(last_arrived_at) over ()' -%}
 {%- set known_until = last_arrival if var('loaded_through') is none else
     'greatest(' ~ last_arrival ~ ", least(cast('"

@@ -47,7 +47,7 @@ contacts as (
 
 ),
 
--- An account that was no customer when it entered, as known now, has no outcome.
+-- An account that was no customer when it entered has no outcome.
 labelled_assignments as (
 
     select

@@ -1,5 +1,11 @@
 {{ config(materialized='view') }}
 
+{%- set columns = [
+    'experiment_id', 'salt', 'control_share', 'eligible_bands',
+    'max_monthly_recurring_revenue', 'start_date', 'planned_end_date',
+    'planned_accounts',
+] %}
+
 with
 
 seed as (
@@ -13,11 +19,7 @@ seed as (
 texts as (
 
     select
-        {%- for column in [
-            'experiment_id', 'salt', 'control_share', 'eligible_bands',
-            'max_monthly_recurring_revenue', 'start_date', 'planned_end_date',
-            'planned_accounts',
-        ] %}
+        {%- for column in columns %}
         cast({{ column }} as {{ dbt.type_string() }}) as {{ column }}
         {{- ',' if not loop.last }}
         {%- endfor %}

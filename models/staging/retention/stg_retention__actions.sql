@@ -1,3 +1,10 @@
+{%- set text_columns = [
+    'action_id', 'account_id', 'action_type', 'occurred_at_text',
+    'recorded_at_text', 'channel', 'offer_id', 'snoozed_until_text', 'note',
+    'actor_id', 'corrects_action_id', 'shown_as_of_date_text',
+    'shown_model_version', 'shown_arm', 'override_reason', 'source',
+] %}
+
 with
 
 source as (
@@ -38,12 +45,7 @@ trimmed as (
 texts as (
 
     select
-        {%- for column in [
-            'action_id', 'account_id', 'action_type', 'occurred_at_text',
-            'recorded_at_text', 'channel', 'offer_id', 'snoozed_until_text', 'note',
-            'actor_id', 'corrects_action_id', 'shown_as_of_date_text',
-            'shown_model_version', 'shown_arm', 'override_reason', 'source',
-        ] %}
+        {%- for column in text_columns %}
         {{ null_if_missing(column) }} as {{ column }}
         {{- ',' if not loop.last }}
         {%- endfor %}
