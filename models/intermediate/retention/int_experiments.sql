@@ -21,7 +21,7 @@ texts as (
     select
         {%- for column in columns %}
         cast({{ column }} as {{ dbt.type_string() }}) as {{ column }}
-        {{- ',' if not loop.last }}
+        {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
     from seed

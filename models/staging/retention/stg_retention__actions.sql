@@ -47,7 +47,7 @@ texts as (
     select
         {%- for column in text_columns %}
         {{ null_if_missing(column) }} as {{ column }}
-        {{- ',' if not loop.last }}
+        {%- if not loop.last %},{% endif %}
         {%- endfor %}
 
     from trimmed
