@@ -1,11 +1,5 @@
 {{ config(materialized='view') }}
 
-{%- set columns = [
-    'experiment_id', 'salt', 'control_share', 'eligible_bands',
-    'max_monthly_recurring_revenue', 'start_date', 'planned_end_date',
-    'planned_accounts',
-] %}
-
 with
 
 seed as (
@@ -19,10 +13,14 @@ seed as (
 texts as (
 
     select
-        {%- for column in columns %}
-        cast({{ column }} as {{ dbt.type_string() }}) as {{ column }}
-        {%- if not loop.last %},{% endif %}
-        {%- endfor %}
+        cast(experiment_id as {{ dbt.type_string() }}) as experiment_id,
+        cast(salt as {{ dbt.type_string() }}) as salt,
+        cast(control_share as {{ dbt.type_string() }}) as control_share,
+        cast(eligible_bands as {{ dbt.type_string() }}) as eligible_bands,
+        cast(max_monthly_recurring_revenue as {{ dbt.type_string() }}) as max_monthly_recurring_revenue,
+        cast(start_date as {{ dbt.type_string() }}) as start_date,
+        cast(planned_end_date as {{ dbt.type_string() }}) as planned_end_date,
+        cast(planned_accounts as {{ dbt.type_string() }}) as planned_accounts
 
     from seed
 

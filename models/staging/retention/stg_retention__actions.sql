@@ -1,10 +1,3 @@
-{%- set text_columns = [
-    'action_id', 'account_id', 'action_type', 'occurred_at_text',
-    'recorded_at_text', 'channel', 'offer_id', 'snoozed_until_text', 'note',
-    'actor_id', 'corrects_action_id', 'shown_as_of_date_text',
-    'shown_model_version', 'shown_arm', 'override_reason', 'source',
-] %}
-
 with
 
 source as (
@@ -45,10 +38,22 @@ trimmed as (
 texts as (
 
     select
-        {%- for column in text_columns %}
-        {{ null_if_missing(column) }} as {{ column }}
-        {%- if not loop.last %},{% endif %}
-        {%- endfor %}
+        {{ null_if_missing('action_id') }} as action_id,
+        {{ null_if_missing('account_id') }} as account_id,
+        {{ null_if_missing('action_type') }} as action_type,
+        {{ null_if_missing('occurred_at_text') }} as occurred_at_text,
+        {{ null_if_missing('recorded_at_text') }} as recorded_at_text,
+        {{ null_if_missing('channel') }} as channel,
+        {{ null_if_missing('offer_id') }} as offer_id,
+        {{ null_if_missing('snoozed_until_text') }} as snoozed_until_text,
+        {{ null_if_missing('note') }} as note,
+        {{ null_if_missing('actor_id') }} as actor_id,
+        {{ null_if_missing('corrects_action_id') }} as corrects_action_id,
+        {{ null_if_missing('shown_as_of_date_text') }} as shown_as_of_date_text,
+        {{ null_if_missing('shown_model_version') }} as shown_model_version,
+        {{ null_if_missing('shown_arm') }} as shown_arm,
+        {{ null_if_missing('override_reason') }} as override_reason,
+        {{ null_if_missing('source') }} as source
 
     from trimmed
 
