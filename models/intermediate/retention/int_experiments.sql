@@ -17,7 +17,9 @@ texts as (
         cast(salt as {{ dbt.type_string() }}) as salt,
         cast(control_share as {{ dbt.type_string() }}) as control_share,
         cast(eligible_bands as {{ dbt.type_string() }}) as eligible_bands,
-        cast(max_monthly_recurring_revenue as {{ dbt.type_string() }}) as max_monthly_recurring_revenue,
+        cast(
+            max_monthly_recurring_revenue as {{ dbt.type_string() }}
+        ) as max_monthly_recurring_revenue,
         cast(start_date as {{ dbt.type_string() }}) as start_date,
         cast(planned_end_date as {{ dbt.type_string() }}) as planned_end_date,
         cast(planned_accounts as {{ dbt.type_string() }}) as planned_accounts
