@@ -523,7 +523,9 @@ def expected(
 
 
 @pytest.mark.parametrize("dialect", ["dates", "flags"])
-@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+@pytest.mark.parametrize(
+    "seed", [1, 2, *(pytest.param(seed, marks=pytest.mark.long) for seed in (3, 4))]
+)
 def test_models_agree_with_the_brute_force_computation(
     project: DbtProject, dialect: str, seed: int
 ) -> None:

@@ -22,7 +22,9 @@ def run(project: DbtProject, *arguments: str) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.long) for seed in (2, 3))]
+)
 def test_batches_in_any_order_equal_a_full_refresh(
     project: DbtProject, seed: int
 ) -> None:
