@@ -228,13 +228,16 @@ def test_summary_works_without_revenue_and_prints_the_currency(
     revenue = "1234.5" if currency else "null::double"
     with duckdb.connect(str(copy)) as connection:
         connection.execute(
-            f"""create or replace table churn_scores as
+            f"""create table changed_scores as
             select * exclude (revenue_at_risk, currency)
                 replace (null as reason_1),
                 {revenue} as revenue_at_risk, ? as currency
             from churn_scores""",
             [currency],
         )
+        # The model is a view.
+        connection.execute("drop view churn_scores")
+        connection.execute("alter table changed_scores rename to churn_scores")
     assert run(streaming, "summary", f"--database={copy}", "--accounts=1") == 0
     printed = capsys.readouterr().out
     assert "risk, 1,234 CHF at risk\n" in printed if currency else " risk\n" in printed
