@@ -300,7 +300,7 @@
             ) -%}
         {%- else -%}
             {%- do parts.append(
-                modules.re.sub('([A-Za-z]+)', "''\\\\1''", part)
+                modules.re.sub('([A-Za-z]+)', "''\\1''", part)
             ) -%}
         {%- endif -%}
     {%- endfor -%}

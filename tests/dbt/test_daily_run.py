@@ -123,7 +123,7 @@ def terminal(module_project: DbtProject) -> Iterator[Terminal]:
 
 
 def test_a_killed_run_is_continued_by_the_next_one(terminal: Terminal) -> None:
-    terminal.kill_at("Created the reference seed")
+    terminal.kill_at('"started", "step": "build"')
     status = terminal.run("churn status --json")
     assert status.returncode == 1
     assert json.loads(status.stdout)["problems"][0]["key"] == "run_interrupted"
@@ -191,6 +191,7 @@ def runbook_commands() -> list[str]:
     return list(dict.fromkeys(line for block in blocks for line in block.splitlines()))
 
 
+@pytest.mark.long
 def test_every_command_of_the_runbook_runs(terminal: Terminal) -> None:
     commands = runbook_commands()
     assert len(commands) >= 12

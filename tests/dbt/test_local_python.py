@@ -145,6 +145,8 @@ def test_missing_definitions_are_reported() -> None:
         job_of(MODEL).split("# --- written by somebody else --- #")
 
 
+# Not the default connection, on which other tests can leave a result.
+CONNECTION = duckdb.connect()
 ROWS = pa.table({"day": [datetime.date(2025, 3, 1)], "amount": [1.5]})
 
 
@@ -155,7 +157,7 @@ ROWS = pa.table({"day": [datetime.date(2025, 3, 1)], "amount": [1.5]})
         ROWS.to_batches()[0],
         ROWS.to_reader(),
         ROWS.to_pandas(date_as_object=True),
-        duckdb.from_arrow(ROWS),
+        CONNECTION.from_arrow(ROWS),
     ],
     ids=["table", "batch", "reader", "pandas", "duckdb"],
 )

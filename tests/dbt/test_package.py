@@ -133,12 +133,12 @@ def test_models_are_configured_disabled_and_overridden_one_by_one(
 def test_a_seed_of_the_same_name_replaces_ours(
     my_company: DbtProject,
 ) -> None:
-    my_company.dbt("build", "--select", "offers")
+    my_company.dbt("build", "--select", "products", "offers")
     assert my_company.query("select offer_id, offer from offers") == [
         ("default", "Tea")
     ]
     listed = my_company.dbt(
-        "--quiet", "ls", "--select", "+int_accounts_scored", "--resource-type", "seed"
+        "--quiet", "ls", "--select", "+churn_scores", "--resource-type", "seed"
     ).output.split()
     assert "my_company.offers" in listed
     assert "churn.offers" not in listed
