@@ -14,3 +14,17 @@
         else {{ horizon_end }}
     end
 {%- endmacro %}
+
+
+{#
+    Returns whether a contact is close enough to an as-of date to change the outcome
+    of its label: within the horizon before or after the date.
+#}
+{% macro is_contact_near(action_date, as_of_date) -%}
+    {{ action_date }} >= {{ dbt.dateadd(
+        'day', -(var('churn_horizon_days') | int), as_of_date
+    ) }}
+    and {{ action_date }} < {{ dbt.dateadd(
+        'day', var('churn_horizon_days') | int, as_of_date
+    ) }}
+{%- endmacro %}

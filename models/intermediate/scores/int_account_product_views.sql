@@ -59,18 +59,14 @@ views_with_account as (
     from views_in_window
 
     left join visitor_accounts as by_user
-        on
-            views_in_window.visitor_id = by_user.visitor_id
-            and views_in_window.user_id = by_user.user_key
-            and views_in_window.as_of_date >= by_user.known_date
-            and views_in_window.as_of_date < by_user.shared_device_since
+        on {{ is_account_of_visitor(
+            'by_user', 'views_in_window', 'views_in_window.user_id'
+        ) | indent(8) }}
 
     left join visitor_accounts as by_visitor
-        on
-            views_in_window.visitor_id = by_visitor.visitor_id
-            and by_visitor.user_key = ''
-            and views_in_window.as_of_date >= by_visitor.known_date
-            and views_in_window.as_of_date < by_visitor.shared_device_since
+        on {{ is_account_of_visitor(
+            'by_visitor', 'views_in_window', "''"
+        ) | indent(8) }}
 
 ),
 

@@ -35,12 +35,9 @@ treated_labels as (
     inner join actions
         on
             labels.account_id = actions.account_id
-            and actions.action_date >= {{ dbt.dateadd(
-                'day', -(var('churn_horizon_days') | int), 'labels.as_of_date'
-            ) }}
-            and actions.action_date < {{ dbt.dateadd(
-                'day', var('churn_horizon_days') | int, 'labels.as_of_date'
-            ) }}
+            and {{ is_contact_near(
+                'actions.action_date', 'labels.as_of_date'
+            ) | indent(12) }}
 
 ),
 

@@ -82,12 +82,9 @@ contacted_scores as (
     inner join actions
         on
             history.account_id = actions.account_id
-            and actions.action_date >= {{ dbt.dateadd(
-                'day', -(var('churn_horizon_days') | int), 'history.as_of_date'
-            ) }}
-            and actions.action_date < {{ dbt.dateadd(
-                'day', var('churn_horizon_days') | int, 'history.as_of_date'
-            ) }}
+            and {{ is_contact_near(
+                'actions.action_date', 'history.as_of_date'
+            ) | indent(12) }}
 
 ),
 
