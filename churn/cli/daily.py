@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from churn.cli.options import Day, Variables, load_project, shared_options
+from churn.operations.sources import SOURCES, STEPS
 
 if TYPE_CHECKING:
     from churn.operations.daily import Tools
-
-# As in `churn.operations.daily`, whose import takes long.
-STEPS = ("wait", "load", "build", "catch_up", "verify", "publish", "notify")
-SOURCES = ("clickstream", "crm", "contacts", "billing", "support")
 
 
 @click.command("daily")

@@ -70,33 +70,21 @@ def shared_options(function: F) -> F:
 
 def demo_size_options(function: F) -> F:
     """Add the options that set the size and the seed of a demo company."""
-    for option in (
-        click.option(
-            "--seed",
-            type=click.IntRange(0, 2**31 - 1),
-            default=7,
-            show_default=True,
-            metavar="NUMBER",
-            help="Seed of every random draw.",
-        ),
-        click.option(
-            "--days",
-            type=click.IntRange(1, 3_650),
-            default=365,
-            show_default=True,
-            metavar="NUMBER",
-            help="Days to simulate.",
-        ),
-        click.option(
-            "--accounts",
-            type=click.IntRange(1, 2_000_000),
-            default=1_000,
-            show_default=True,
-            metavar="NUMBER",
-            help="Customer companies.",
-        ),
+    for name, first, last, default, text in reversed(
+        (
+            ("--accounts", 1, 2_000_000, 1_000, "Customer companies."),
+            ("--days", 1, 3_650, 365, "Days to simulate."),
+            ("--seed", 0, 2**31 - 1, 7, "Seed of every random draw."),
+        )
     ):
-        function = option(function)
+        function = click.option(
+            name,
+            type=click.IntRange(first, last),
+            default=default,
+            show_default=True,
+            metavar="NUMBER",
+            help=text,
+        )(function)
     return function
 
 

@@ -30,7 +30,7 @@ def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
     from churn.cli.output import ProgressDisplay, print_text
     from churn.demo.run import DemoRun
     from churn.demo.settings import Settings
-    from churn.operations.dbt_runner import run_dbt
+    from churn.operations.dbt_runner import BUILD, run_dbt
     from churn.web.actions import ActionStore, import_actions
     from churn.web.publish import publish
     from churn.web.settings import actions_url, serving_url
@@ -58,12 +58,7 @@ def command(ctx: click.Context, accounts: int, days: int, seed: int) -> int:
         display.begin("models and tests")
         run_dbt(
             project,
-            # Unit tests prove the SQL on fixed rows, whatever the data.
-            [
-                "build",
-                "--exclude=resource_type:seed",
-                "--exclude-resource-types=unit_test",
-            ],
+            [*BUILD, "--exclude=resource_type:seed"],
             on_progress=lambda name, done, total: display.update(
                 "models and tests", done, total, name
             ),

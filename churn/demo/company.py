@@ -28,6 +28,9 @@ PLANS = ("basic", "comfort", "premium", "enterprise")
 PLAN_HAZARD = np.array([0.35, 0.0, -0.15, -0.5])
 PLAN_PRICE_PER_SEAT = np.array([14.0, 19.0, 27.0, 23.0])
 
+# Categories of the products.
+CATEGORIES = ("mattress", "pillow", "bed_frame", "bedding", "topper")
+
 ROLES = ("owner", "buyer", "facility_manager", "finance", "employee")
 
 # The salespeople who own the accounts, by user id and name.

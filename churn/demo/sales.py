@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from churn.demo.company import OWNERS, Company, price_cents
+from churn.demo.company import CATEGORIES, OWNERS, Company, price_cents
 from churn.demo.landing_zone import TRUTH, compress, csv_bytes, write_gzip
 from churn.demo.settings import DAY_MS, HOUR_MS, Settings
 from churn.ml.experiments import CONTROL, TREATMENT, arm_of
+from churn.uuid7 import uuid7
 
 # As in seeds/experiments.csv.
 EXPERIMENT_ID, SALT, CONTROL_SHARE = "demo_2025q4", "demo", 0.2
@@ -46,7 +46,6 @@ _MAX_DELAY_DAYS = 4
 _FITTING_SHARE = 0.6
 _CALMED_SHARE = 0.7
 _MOOD_CHANGE = -0.6
-_CATEGORIES = ("mattress", "pillow", "bed_frame", "bedding", "topper")
 _CHANNELS = ("call", "call", "email", "visit")
 # Kinds of actions, as in the arrays.
 _KINDS = (
@@ -223,7 +222,7 @@ class SalesTeam:
         is_control = bool(self.is_control[account])
         account_id = self.company.account_id[account]
         row = {
-            "action_id": _uuid7(at, int.from_bytes(digest[:10], "big")),
+            "action_id": uuid7(at, int.from_bytes(digest[:10], "big")),
             "account_id": account_id,
             "action_type": _KINDS[kind],
             "actor_id": OWNERS[account % len(OWNERS)][0],
@@ -231,7 +230,7 @@ class SalesTeam:
             "recorded_at": moment,
             "channel": _CHANNELS[account % len(_CHANNELS)],
             "offer_id": (
-                _CATEGORIES[account % len(_CATEGORIES)] if 1 <= kind <= 3 else None
+                CATEGORIES[account % len(CATEGORIES)] if 1 <= kind <= 3 else None
             ),
             "snoozed_until": None,
             "note": None,
@@ -260,11 +259,3 @@ class SalesTeam:
                 row += ",,,"
             rows.append(row)
         return rows
-
-
-def _uuid7(milliseconds: int, random_bits: int) -> str:
-    """Return a UUID of version 7 (RFC 9562) of a time and 74 random bits."""
-    value = (milliseconds & ((1 << 48) - 1)) << 80
-    value |= 0x7 << 76 | ((random_bits >> 62) & 0xFFF) << 64
-    value |= 0b10 << 62 | (random_bits & ((1 << 62) - 1))
-    return str(uuid.UUID(int=value))

@@ -20,11 +20,10 @@ from typing import Any
 import numpy as np
 
 from churn.demo import identifiers
-from churn.demo.company import Company
+from churn.demo.company import CATEGORIES, Company
 from churn.demo.settings import Settings
 from churn.demo.visits import (
     APP_OPEN,
-    CATEGORIES,
     CLICK,
     EVENT_NAMES,
     HOVER,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from churn.demo.company import SERVER_TRACKER, Company
+from churn.demo.company import CATEGORIES, SERVER_TRACKER, Company
 from churn.demo.lifecycle import NOT_YET, OPEN, Lifecycle
 from churn.demo.settings import DAY_MS, Settings
 
@@ -35,7 +35,6 @@ EVENT_NAMES = (
     APP_OPEN,
 ) = range(10)
 
-CATEGORIES = ("mattress", "pillow", "bed_frame", "bedding", "topper")
 _CATEGORY_SHARES = np.array([0.38, 0.2, 0.14, 0.17, 0.11])
 
 # Share of a day's visits that start in each hour, UTC.

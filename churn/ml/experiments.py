@@ -392,7 +392,7 @@ def _result(
         if of_arm is not None:
             row[f"{name}_mean"] = float(of_arm.mean)
     row["minimum_detectable_effect"] = _smallest_effect(both, metric, moments, expected)
-    row["status"] = _status(row, metric, as_of, end)
+    row["status"] = _status(row, _has_enough(both), as_of, end)
     if row["status"] in ("running", "complete"):
         row |= _effect(row, metric, moments)
     row["status_text"] = _in_words(row)
@@ -490,7 +490,7 @@ def _has_enough(both: Mapping[str, Mapping[str, Any]]) -> bool:
 
 
 def _status(
-    row: Mapping[str, Any], metric: str, as_of: date | None, end: date | None
+    row: Mapping[str, Any], has_enough: bool, as_of: date | None, end: date | None
 ) -> str:
     assigned = row["control_assigned"] + row["treatment_assigned"]
     pending = row["control_pending"] + row["treatment_pending"]
@@ -499,11 +499,9 @@ def _status(
         return "not_started"
     if ratio is not None and ratio < SAMPLE_RATIO_ALPHA:
         return "sample_ratio_mismatch"
-    if metric == LOST_REVENUE and row["currency"] is None:
+    if row["metric"] == LOST_REVENUE and row["currency"] is None:
         return "several_currencies"
-    churned = row["control_churned"] + row["treatment_churned"]
-    observed = min(row["control_observed"], row["treatment_observed"])
-    if observed < MIN_OBSERVED or churned < MIN_CHURNED:
+    if not has_enough:
         return "too_few"
     is_over = as_of is not None and end is not None and as_of > end
     return "complete" if is_over and not pending else "running"

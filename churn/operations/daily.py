@@ -36,28 +36,32 @@ from churn.operations.alerts import (
     send_with_apprise,
 )
 from churn.operations.backfill import backfill
-from churn.operations.dbt_runner import DbtError, run_dbt
+from churn.operations.dbt_runner import BUILD, DbtError, run_dbt
 from churn.operations.marts import Marts, open_marts
 from churn.operations.runs import (
     JOURNAL_VARIABLE,
     Journal,
+    add_to_run,
     is_running,
     run_lock,
     state_folder,
     store_runs,
 )
 from churn.operations.schedule import DAY, Schedule, SourceSchedule, utc_now
+from churn.operations.sources import RAW_TABLES_OF, SOURCE_OF, STEPS
 from churn.operations.status import (
     FAILED,
     OK,
     STALE,
+    STATUS_NAMES,
     Facts,
     Status,
+    as_day,
+    as_days,
     evaluate,
     read_facts,
 )
 
-STEPS = ("wait", "load", "build", "catch_up", "verify", "publish", "notify")
 # Steps that run although an earlier one has failed.
 ALWAYS = ("verify", "notify")
 POLL_SECONDS = 60
@@ -66,7 +70,6 @@ CATCH_UP_DAYS = 31
 # Files of logs that are kept.
 KEPT_LOGS = 100
 
-_STATUS_NAMES = {OK: "ok", FAILED: "failed", STALE: "stale"}
 _NODE_STATUSES = {
     "success": "success",
     "pass": "success",
@@ -78,17 +81,8 @@ _NODE_STATUSES = {
     "partial success": "error",
     "skipped": "skipped",
 }
-_SOURCE_OF = {
-    "raw_events": "clickstream",
-    "raw_accounts": "crm",
-    "raw_contacts": "contacts",
-    "raw_subscriptions": "crm",
-    "raw_invoices": "billing",
-    "raw_calls": "support",
-}
-
 # Contacts come from the CRM.
-_ROWS_OF = {**_SOURCE_OF, "raw_contacts": "crm"}
+_ROWS_OF = {**SOURCE_OF, "raw_contacts": "crm"}
 
 
 @dataclass(frozen=True)
@@ -318,6 +312,9 @@ class DailyRun:
             return OK
         while True:
             now = self.tools.now()
+            if pending and self._loads_onboarding_files:
+                # A source has arrived if its raw table has.
+                self._load()
             for name, (_, day) in list(pending.items()):
                 if self._has_arrived(name, day):
                     self.log("arrived", source=name, day=str(day))
@@ -340,59 +337,52 @@ class DailyRun:
             patterns = [
                 table.pattern.replace("=*", f"={day}")
                 for table in RAW_TABLES
-                if _SOURCE_OF.get(table.name) == source
+                if SOURCE_OF.get(table.name) == source
             ]
             return all(any(folder.glob(pattern)) for pattern in patterns)
-        if self._has_onboarding_file():
-            self._load()
         if source == "clickstream" and self.project.variables.get("raw_event_files"):
             # The build reads the files itself.
             return True
         return self._raw_arrival(source) >= day + DAY
 
     def _raw_arrival(self, source: str) -> date:
-        """Return the day of the last arrival in a source's raw tables."""
+        """Return the day of the last arrival in a source's raw table."""
         variables = self.project.variables
-        is_subscription = variables.get("cancellation_source") == "subscriptions"
-        needed = {
-            "clickstream": ["raw_events"],
-            "crm": ["raw_subscriptions" if is_subscription else "raw_accounts"],
-            "contacts": ["raw_contacts"],
-            "billing": ["raw_invoices"],
-            "support": ["raw_calls"],
-        }[source]
-        days = []
+        table = RAW_TABLES_OF[source][0]
+        if source == "crm" and variables.get("cancellation_source") == "subscriptions":
+            table = "raw_subscriptions"
         try:
             marts = self.tools.open_marts(self.project)
         except UserError:
             return date.min
         try:
-            for table in needed:
-                column = "received_at" if table == "raw_events" else "loaded_at"
-                mapping = variables.get(f"{table}_columns") or {}
-                parts = [
-                    variables.get("raw_database"),
-                    variables.get("raw_schema"),
-                    variables.get(f"{table}_table"),
-                ]
-                name = ".".join(str(part) for part in parts if part)
-                (row,) = marts.rows(
-                    f"select max(cast({mapping.get(column, column)} as timestamp)) "
-                    f"as arrived_at from {name}"
-                )
-                days.append(row["arrived_at"].date() if row["arrived_at"] else date.min)
+            column = "received_at" if table == "raw_events" else "loaded_at"
+            mapping = variables.get(f"{table}_columns") or {}
+            parts = [
+                variables.get("raw_database"),
+                variables.get("raw_schema"),
+                variables.get(f"{table}_table"),
+            ]
+            name = ".".join(str(part) for part in parts if part)
+            (row,) = marts.rows(
+                f"select max(cast({mapping.get(column, column)} as timestamp)) "
+                f"as arrived_at from {name}"
+            )
         except Exception as error:
             # Engines raise different exceptions for a table that is missing yet.
             self.log("raw table not read", source=source, error=str(error)[:300])
             return date.min
         finally:
             marts.close()
-        return min(days)
+        return as_day(row["arrived_at"]) or date.min
 
-    def _has_onboarding_file(self) -> bool:
+    @property
+    def _loads_onboarding_files(self) -> bool:
+        """Return whether this run loads the files that `churn init` was given."""
         from churn.onboarding.questions import ANSWERS_FILE
 
-        return (self.project.project_dir / ANSWERS_FILE).exists()
+        has_answers = (self.project.project_dir / ANSWERS_FILE).exists()
+        return self.options.landing_zone is None and has_answers
 
     def _load(self) -> None:
         self._check_clock()
@@ -410,7 +400,7 @@ class DailyRun:
                 str(self.project.variables["raw_schema"]),
             )
             rows, unreadable, changed = report.rows, report.unreadable, report.changed
-        elif self._has_onboarding_file():
+        elif self._loads_onboarding_files:
             from churn.onboarding.init import load_sources
 
             result = load_sources(self.project.project_dir, self.project.database)
@@ -429,7 +419,7 @@ class DailyRun:
         Scores do not wait for actions, so a failure is reported and stops nothing.
         """
         folder = self.options.landing_zone
-        if folder is None and self._has_onboarding_file():
+        if self._loads_onboarding_files:
             folder = self.project.project_dir
         if folder is None:
             return
@@ -473,8 +463,7 @@ class DailyRun:
 
     def _build(self) -> None:
         messages: list[str] = []
-        # Unit tests prove the SQL on fixed rows, whatever the data.
-        command = ["build", "--exclude-resource-types=unit_test"]
+        command = list(BUILD)
         if self.project.variables.get("load_demo_seeds"):
             # They would mix with what was loaded.
             command.append("--exclude=resource_type:seed")
@@ -529,16 +518,14 @@ class DailyRun:
             (row,) = marts.rows(
                 f"select max(as_of_date) as day from {marts.name('int_as_of_dates')}"
             )
-            latest = row["day"]
+            latest = as_day(row["day"])
             if latest is None:
                 return
-            latest = latest.date() if isinstance(latest, datetime) else latest
             first = latest - CATCH_UP_DAYS * DAY
             if self.options.as_of is not None:
                 first = min(first, self.options.as_of)
-            scored = {
-                day.date() if isinstance(day, datetime) else day
-                for day in (
+            scored = set(
+                as_days(
                     each["day"]
                     for each in marts.rows(
                         "select distinct as_of_date as day from "
@@ -546,7 +533,7 @@ class DailyRun:
                         f"where as_of_date >= date '{first}'"
                     )
                 )
-            }
+            )
         finally:
             marts.close()
         missing = missing_days(scored, latest, self.options.as_of)
@@ -612,7 +599,7 @@ class DailyRun:
         for sentence in new:
             self.log(sentence, step="notify")
         self._record(
-            status=_STATUS_NAMES[code],
+            status=STATUS_NAMES[code],
             ended_at=self._time(),
             seconds=round(seconds.total_seconds(), 1),
             alerts=earlier + new,
@@ -634,9 +621,7 @@ class DailyRun:
     def _record(self, **values: Any) -> None:
         """Add values to the run, here and in the journal."""
         values = json.loads(json.dumps(values, default=str))
-        for key, value in values.items():
-            is_merged = isinstance(value, dict) and isinstance(self.run.get(key), dict)
-            self.run[key] = {**self.run[key], **value} if is_merged else value
+        add_to_run(self.run, values)
         try:
             self.journal.write(self.run_id, **values)
         except OSError as error:
@@ -715,7 +700,7 @@ def plan(project: Project, options: Options, tools: Tools) -> list[tuple[str, st
         lines.append(("wait", text))
     if options.landing_zone is not None:
         load = f"new files of {options.landing_zone}"
-    elif run._has_onboarding_file():
+    elif run._loads_onboarding_files:
         load = "new files of the sources in onboarding.yml"
     else:
         load = "nothing: other jobs load the raw tables"

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 Message = Callable[[str], None]
 
+# Builds without unit tests, which prove the SQL on fixed rows, whatever the data.
+BUILD = ("build", "--exclude-resource-types=unit_test")
 _RESULTS = {"LogModelResult", "LogTestResult", "LogSeedResult"}
 # Events that repeat a warning at the end of the run, which the project's hook has
 # already explained, or an exception that `run_dbt` raises.

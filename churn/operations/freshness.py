@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from churn.operations.schedule import Schedule
+from churn.operations.sources import DAILY_SOURCES
 
 SOURCE_NAMES = {
     "clickstream": "the clickstream",
@@ -18,8 +19,6 @@ SOURCE_NAMES = {
     "billing": "billing",
     "support": "the call centre",
 }
-# Invoices and calls do not arrive every day: see `is_stale` of churn_scores.
-DAILY_SOURCES = ("clickstream", "crm")
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,13 @@ def is_running(folder: Path) -> bool:
     return False
 
 
+def add_to_run(run: dict[str, Any], values: Mapping[str, Any]) -> None:
+    """Add values to a run in place; a mapping is merged with the earlier one."""
+    for key, value in values.items():
+        is_merged = isinstance(value, dict) and isinstance(run.get(key), dict)
+        run[key] = {**run[key], **value} if is_merged else value
+
+
 class Journal:
     """The runs of one project.
 
@@ -157,9 +164,7 @@ class Journal:
                 run = runs.setdefault(str(part["run_id"]), {})
             except (ValueError, TypeError, KeyError):
                 continue
-            for key, value in part.items():
-                is_merged = isinstance(value, dict) and isinstance(run.get(key), dict)
-                run[key] = {**run[key], **value} if is_merged else value
+            add_to_run(run, part)
         started = [run for run in runs.values() if run.get("started_at")]
         return sorted(started, key=lambda run: str(run["started_at"]))
 

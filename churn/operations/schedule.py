@@ -13,8 +13,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from churn.config import UserError
+from churn.operations.sources import DAILY_SOURCES, SOURCES
 
-SOURCES = ("clickstream", "crm", "contacts", "billing", "support")
 WEEKDAYS = (
     *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
 )
@@ -66,11 +66,8 @@ class SourceSchedule:
 
     @property
     def delivers_daily(self) -> bool:
-        """Return whether a day without data is a gap.
-
-        Invoices and calls do not occur every day.
-        """
-        return self.source in ("clickstream", "crm")
+        """Return whether a day without data is a gap."""
+        return self.source in DAILY_SOURCES
 
     def has_data(self, day: date) -> bool:
         """Return whether the source has data of a day."""

@@ -15,8 +15,10 @@ from typing import Any
 from churn.operations.freshness import days_through, stale_sources
 from churn.operations.marts import Marts
 from churn.operations.schedule import DAY, Schedule, SourceSchedule
+from churn.operations.sources import RAW_TABLES_OF
 
 OK, FAILED, STALE = 0, 1, 2
+STATUS_NAMES = {OK: "ok", FAILED: "failed", STALE: "stale"}
 CRITICAL, WARNING = "critical", "warning"
 # Days before today in which gaps and incomplete batches are reported.
 GAP_DAYS = 14
@@ -36,14 +38,6 @@ _REMEDIES = {
     "support": "Deliver the calls",
 }
 _RERUN = "then run `churn daily`"
-# The raw tables of each source.
-_TABLES = {
-    "clickstream": ("raw_events",),
-    "crm": ("raw_accounts", "raw_subscriptions"),
-    "contacts": ("raw_contacts",),
-    "billing": ("raw_invoices",),
-    "support": ("raw_calls",),
-}
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,7 @@ class Status:
         facts = self.facts
         return {
             "at": self.now.isoformat(timespec="seconds"),
-            "status": {OK: "ok", FAILED: "failed", STALE: "stale"}[self.exit_code],
+            "status": STATUS_NAMES[self.exit_code],
             "exit_code": self.exit_code,
             "as_of_date": _text(facts.as_of_date),
             "scored_accounts": facts.accounts,
@@ -226,7 +220,9 @@ def read_facts(marts: Marts, schedule: Schedule, now: datetime) -> Facts:
     first_day = now.date() - GAP_DAYS * DAY
     sources = {}
     for name in schedule.sources:
-        times = {table: arrivals[table] for table in _TABLES[name] if table in arrivals}
+        times = {
+            table: arrivals[table] for table in RAW_TABLES_OF[name] if table in arrivals
+        }
         known = [time for time in times.values() if time is not None]
         through: date | None = max(known).date() if known else None
         days: frozenset[date] | None = None
@@ -239,7 +235,7 @@ def read_facts(marts: Marts, schedule: Schedule, now: datetime) -> Facts:
     return Facts(
         **_scores(marts),
         **_model(marts),
-        latest_complete_date=_day(complete["day"]),
+        latest_complete_date=as_day(complete["day"]),
         sources=sources,
     )
 
@@ -252,7 +248,7 @@ def _event_days(marts: Marts, first_day: date) -> frozenset[date] | None:
         f"from {marts.name('int_clickstream_daily_receipts')} "
         f"where events > 0 and received_date >= date '{first_day}'"
     )
-    return frozenset(_days(row["day"] for row in rows))
+    return frozenset(as_days(row["day"] for row in rows))
 
 
 def _batches(
@@ -269,9 +265,9 @@ def _batches(
         f"select batch_date as day, is_accepted from {table} "
         f"where batch_date >= date '{first_day}'"
     )
-    accepted = frozenset(_days(row["day"] for row in rows if row["is_accepted"]))
-    incomplete = set(_days(row["day"] for row in rows if not row["is_accepted"]))
-    return _day(newest["day"]), accepted, incomplete
+    accepted = frozenset(as_days(row["day"] for row in rows if row["is_accepted"]))
+    incomplete = set(as_days(row["day"] for row in rows if not row["is_accepted"]))
+    return as_day(newest["day"]), accepted, incomplete
 
 
 def _scores(marts: Marts) -> dict[str, Any]:
@@ -283,7 +279,7 @@ def _scores(marts: Marts) -> dict[str, Any]:
         f"from {marts.name('churn_scores')}"
     )
     return {
-        "as_of_date": _day(row["as_of_date"]),
+        "as_of_date": as_day(row["as_of_date"]),
         "accounts": int(row["accounts"]),
         "data_through": days_through(
             {"clickstream": row["clickstream"], "crm": row["crm"]}
@@ -311,12 +307,14 @@ def _utc(value: datetime | None) -> datetime | None:
     return None if value is None else value.replace(tzinfo=UTC)
 
 
-def _day(value: date | datetime | None) -> date | None:
+def as_day(value: date | datetime | None) -> date | None:
+    """Return the day of a date or time from a table."""
     return value.date() if isinstance(value, datetime) else value
 
 
-def _days(values: Iterable[date | datetime | None]) -> Iterable[date]:
-    return (day for day in map(_day, values) if day is not None)
+def as_days(values: Iterable[date | datetime | None]) -> Iterable[date]:
+    """Return the days of dates or times, without nulls."""
+    return (day for day in map(as_day, values) if day is not None)
 
 
 # ---- Evaluating --------------------------------------------------------------

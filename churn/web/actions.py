@@ -27,6 +27,7 @@ import sqlalchemy as sa
 
 from churn.config import Project, UserError
 from churn.operations.export_actions import export_actions
+from churn.uuid7 import RANDOM_BITS, uuid7
 from churn.web.settings import actions_url, serving_url
 
 ACTION_TYPES = {
@@ -152,19 +153,10 @@ class Latest:
 
 def new_form_id(now_ms: int | None = None) -> str:
     """Return a new UUID of version 7 (RFC 9562): a time, then random bits."""
-    return _uuid7(
+    return uuid7(
         time.time_ns() // 1_000_000 if now_ms is None else now_ms,
-        secrets.randbits(74),
+        secrets.randbits(RANDOM_BITS),
     )
-
-
-def _uuid7(milliseconds: int, random_bits: int) -> str:
-    value = (milliseconds & (1 << 48) - 1) << 80
-    value |= 0x7 << 76
-    value |= (random_bits >> 62) << 64
-    value |= 0b10 << 62
-    value |= random_bits & ((1 << 62) - 1)
-    return str(uuid.UUID(int=value))
 
 
 def action_id_of(form_id: str, *content: str | None) -> str:
@@ -189,7 +181,7 @@ def action_id_of(form_id: str, *content: str | None) -> str:
     digest = hashlib.sha256(
         json.dumps([str(form), *content]).encode("utf-8", "surrogatepass")
     ).digest()
-    return _uuid7(form.int >> 80, int.from_bytes(digest[:10], "big") & ((1 << 74) - 1))
+    return uuid7(form.int >> 80, int.from_bytes(digest[:10], "big"))
 
 
 class ActionStore:
