@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import socket
 import sys
+from typing import TYPE_CHECKING, Any
 
 from churn.config import Project, UserError
 from churn.web.settings import PageSettings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
 def serve(
@@ -30,8 +34,6 @@ def serve(
     """
     settings = PageSettings.from_environment(host, port, unix_socket, project)
     # Only here, because settings are checked faster than this is imported.
-    import uvicorn
-
     from churn.web.app import create_app
 
     if unix_socket is None:
@@ -39,11 +41,37 @@ def serve(
         print(f"The page is at http://{host}:{port}/ (Ctrl-C stops it).", flush=True)
     else:
         print(f"The page is at the socket {unix_socket} (Ctrl-C stops it).", flush=True)
-    uvicorn.run(
-        create_app(settings, access_log=sys.stderr),
+    app = create_app(settings, access_log=sys.stderr)
+    create_server(app, host, port, unix_socket, max_requests).run()
+
+
+def create_server(
+    app: Any,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    unix_socket: str | None = None,
+    max_requests: int = 64,
+) -> uvicorn.Server:
+    """Return a server of an ASGI application, with the limits of the page.
+
+    Args:
+        app: The application.
+        host: The address to listen on.
+        port: The port to listen on.
+        unix_socket: A Unix socket to listen on instead.
+        max_requests: Requests at the same time, beyond which the answer is 503.
+    """
+    import uvicorn
+
+    from churn.web.protocol import BoundedHeadProtocol
+
+    config = uvicorn.Config(
+        app,
         host=host,
         port=port,
         uds=unix_socket,
+        http=BoundedHeadProtocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -52,9 +80,9 @@ def serve(
         limit_concurrency=max_requests,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=32 * 1024,
         lifespan="off",
     )
+    return uvicorn.Server(config)
 
 
 def _refuse_used_port(host: str, port: int) -> None:

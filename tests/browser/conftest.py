@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from churn.web.app import create_app
 from churn.web.publish import publish
+from churn.web.serve import create_server
 from tests.support.serving import (
     HOSTILE,
     NOW,
@@ -71,9 +71,7 @@ def _serve(folder: Path, clock: Callable[[], datetime]) -> tuple[Site, Any]:
         ),
         clock,
     )
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_level="error", lifespan="off")
-    )
+    server = create_server(app, port=port)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
