@@ -18,6 +18,7 @@ import duckdb
 
 from benchmarks import (
     clickstream,
+    daily,
     incremental,
     labels,
     model,
@@ -29,7 +30,7 @@ from benchmarks import (
 
 BENCHMARKS = [
     *("clickstream", "tools", "incremental", "labels", "model", "worth", "page"),
-    "retention",
+    *("retention", "daily"),
 ]
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PICTURE = Path(__file__).parent / "tools.png"
@@ -111,7 +112,7 @@ def measure_selected() -> bool:
         "--companies",
         type=int,
         default=1000,
-        help="accounts of each demo company of the benchmark of worth",
+        help="accounts of each demo company of the benchmarks of worth and daily",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[7, 1, 2, 3, 4])
     parser.add_argument(
@@ -258,6 +259,9 @@ def measure_selected() -> bool:
 
     if "retention" in selected:
         retention.print_outcome(options.retention_accounts)
+
+    if "daily" in selected:
+        daily.print_cost(options.companies)
 
     return options.write
 

@@ -10,7 +10,13 @@ import pytest
 
 from tests.athena.engine import AT_ONCE, AthenaEngine
 from tests.support.engines import DuckdbEngine
-from tests.support.parity import NOT_COMPARED, Built, differences, tables_built
+from tests.support.parity import (
+    NOT_COMPARED,
+    Built,
+    differences,
+    snapshot_differences,
+    tables_built,
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +30,11 @@ def built(cloud, tmp_path_factory) -> Built:
 def test_every_table_is_the_same_row_for_row(built) -> None:
     assert len(built.tables) > 50
     different = differences(built, at_once=AT_ONCE)
+    assert not different, "\n".join(different)
+
+
+def test_the_page_shows_the_same_from_either_engine(built) -> None:
+    different = snapshot_differences(built)
     assert not different, "\n".join(different)
 
 

@@ -34,7 +34,14 @@ from tests.support.other_company import (
     build_other_company,
     check_accounts_leave_by_events,
 )
-from tests.support.parity import NOT_COMPARED, Built, differences, rows_of, tables_built
+from tests.support.parity import (
+    NOT_COMPARED,
+    Built,
+    differences,
+    rows_of,
+    snapshot_differences,
+    tables_built,
+)
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
 
@@ -182,6 +189,11 @@ def first_part_ends_at(engine: Engine) -> str:
 def test_every_table_is_the_same_row_for_row(built) -> None:
     different = differences(built)
     assert len(built.tables) > 50
+    assert not different, "\n".join(different)
+
+
+def test_the_page_shows_the_same_from_either_engine(built) -> None:
+    different = snapshot_differences(built)
     assert not different, "\n".join(different)
 
 

@@ -23,12 +23,14 @@ from typing import Any, ClassVar
 import duckdb
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 from dbt.cli import requires
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
 from dbt_common.tests import enable_test_caching
 
-from churn.config import use_schemas
+from churn.config import Project, use_schemas
+from churn.web.publish import publish
 from dbt_local_python.spark import as_spark_frame
 from tests.support.paths import ROOT
 
@@ -73,6 +75,14 @@ class Engine:
         if check and not result.success:
             pytest.fail(f"dbt {' '.join(command)}\n{output[-8000:]}")
         return result
+
+    def publish(self) -> Path:
+        """Publish the marts and return the SQLite file of the snapshot."""
+        path = self.folder / f"serving-{self.target}.db"
+        with _environment(self.environment):
+            project = Project.load(self.root, ROOT, self.target)
+            publish(project, sa.make_url(f"sqlite:///{path}"))
+        return path
 
     def compiled(self, jinja: str, **variables: Any) -> str:
         """Return the SQL that a Jinja text compiles to on this engine."""

@@ -6,10 +6,12 @@ import contextlib
 import datetime
 import json
 import math
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import compress
+from pathlib import Path
 from typing import Any
 
 from tests.support.engines import Engine
@@ -138,6 +140,59 @@ def compare(built: Built, table: str) -> list[str]:
             if name not in different and not same(our, their, tolerance):
                 different[name] = f"{table}.{name} is {our!r}, not {their!r}"
     return list(different.values())
+
+
+# Columns of a snapshot that contain digests, or bytes that depend on them.
+SNAPSHOT_QUERIES = {
+    "accounts": "select * from accounts",
+    "facets": "select * from facets",
+    "words": "select * from words",
+    "sections": "select * from sections where section <> 'history'",
+    "history": "select account_id, lines from sections where section = 'history'",
+    "decisions": "select account_id, as_of_date, is_replayed, churn_probability "
+    "from decisions",
+    "documents": "select name, json_array_length(body) as rows from documents "
+    "where name <> 'model_card'",
+}
+
+
+def snapshot_differences(built: Built) -> list[str]:
+    """Publish from both engines; return sentences about what readers would see."""
+    ours, theirs = (
+        _snapshot_rows(engine.publish()) for engine in (built.engine, built.duckdb)
+    )
+    different = []
+    for name, rows in theirs.items():
+        assert rows, f"no {name} were published"
+        if len(rows) != len(ours[name]):
+            different.append(f"{name} has {len(ours[name])} rows, not {len(rows)}")
+            continue
+        different += [
+            f"{name} has {our_row}, not {their_row}"
+            for our_row, their_row in zip(ours[name], rows, strict=True)
+            if not all(
+                same(our, their, SCORES)
+                for our, their in zip(our_row, their_row, strict=True)
+            )
+        ][:3]
+    return different
+
+
+def _snapshot_rows(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    rows: dict[str, list[tuple[Any, ...]]] = {}
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        for name, query in SNAPSHOT_QUERIES.items():
+            cursor = connection.execute(query)
+            columns = [column[0] for column in cursor.description]
+            kept = [column not in DIFFERENT_BY_NATURE for column in columns]
+            rows[name] = [tuple(compress(row, kept)) for row in cursor]
+    # A line of the history is a date, a probability and a model version.
+    rows["history"] = [
+        (account_id, day, float(probability))
+        for account_id, lines in rows["history"]
+        for day, probability, _ in (line.split("\t") for line in lines.split("\n"))
+    ]
+    return {name: sorted(found, key=sort_key) for name, found in rows.items()}
 
 
 def has_repeated_key(payload: str) -> bool:
