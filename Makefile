@@ -124,6 +124,8 @@ lint: $(VENV)/dev.stamp ## Check style and types of SQL and Python, and the word
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --disable-progress-bar models tests/data
 	@$(BIN)/python scripts/lint_words.py
+	@VENV="$(VENV)" ./scripts/install_kustomize.sh
+	@$(BIN)/python scripts/lint_kubernetes.py
 
 .PHONY: docs
 docs: $(VENV)/base.stamp ## Write the docs site as one HTML file
@@ -162,6 +164,9 @@ lock: $(VENV)/dev.stamp ## Update the lock files
 		--output-file requirements-dev.lock
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
 		pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
+		--extra spark --extra athena --extra postgres --extra alerts pyproject.toml \
+		--output-file deploy/kubernetes/image/requirements.lock
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) deploy/airflow/requirements.in \
 		--output-file deploy/airflow/requirements.lock
 	echo uv | $(BIN)/uv pip compile $(LOCK_OPTIONS) - \

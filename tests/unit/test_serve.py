@@ -48,14 +48,14 @@ def _receive(connection: socket.socket) -> bytes:
     return received
 
 
-def _send_pieces(connection: socket.socket, pieces: list[bytes]) -> int:
+def _send_parts(connection: socket.socket, parts: list[bytes]) -> int:
     """Send until the server closes the connection; return the bytes sent."""
     sent = 0
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
-        for piece in pieces:
-            connection.sendall(piece)
-            sent += len(piece)
+        for part in parts:
+            connection.sendall(part)
+            sent += len(part)
     except (BrokenPipeError, ConnectionResetError):
         pass
     return sent
@@ -70,15 +70,15 @@ def _send_pieces(connection: socket.socket, pieces: list[bytes]) -> int:
     ids=["first request", "second request"],
 )
 @pytest.mark.parametrize(
-    "piece", [b"x-filler: " + b"a" * 1000 + b"\r\n", b"a" * 1000], ids=["many", "long"]
+    "part", [b"x-filler: " + b"a" * 1000 + b"\r\n", b"a" * 1000], ids=["many", "long"]
 )
 def test_endless_head_is_refused(
-    address: tuple[str, int], start: bytes, piece: bytes
+    address: tuple[str, int], start: bytes, part: bytes
 ) -> None:
-    name = b"" if piece.endswith(b"\n") else b"x-endless: "
-    endless = [start, name, *[piece] * 40_000]
+    name = b"" if part.endswith(b"\n") else b"x-endless: "
+    endless = [start, name, *[part] * 40_000]
     with socket.create_connection(address, 20) as connection:
-        sent = _send_pieces(connection, endless)
+        sent = _send_parts(connection, endless)
         received = _receive(connection)
     # The buffers of both sockets hold some megabytes beside the limit.
     assert sent < sum(map(len, endless))
