@@ -110,7 +110,9 @@ def test_the_docs_site_runs_no_code_from_data(
     assert requests == []
     # dbt's own icons cannot be loaded from a file.
     expected = ("Content Security Policy", "Unsafe attempt to load URL file:")
-    assert not [problem for problem in problems if not any(map(problem.count, expected))]
+    assert not [
+        problem for problem in problems if not any(map(problem.count, expected))
+    ]
 
 
 def test_the_docs_site_holds_no_path_of_this_machine(page_path: Path) -> None:
