@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ MODEL = "model.churn.churn_scores"
 
 
 @pytest.fixture(scope="module")
-def page_path(module_project: DbtProject) -> Iterator[Path]:
+def page_path(module_project: DbtProject) -> Path:
     """Provide the docs site of a project with hostile texts in every place."""
     module_project.dbt("parse")
     target = module_project.folder / "target"
@@ -73,7 +73,7 @@ def page_path(module_project: DbtProject) -> Iterator[Path]:
     }
     (target / "catalog.json").write_text(json.dumps(catalog))
     write_static_page(target)
-    yield target / "static_index.html"
+    return target / "static_index.html"
 
 
 def test_the_docs_site_runs_no_code_from_data(
