@@ -66,6 +66,10 @@ _WORDS = {
     "infinity": "Infinity",
 }
 
+# A batch of records of the largest permitted size, 16 MiB, must fit into Arrow's
+# buffers of 2 GiB.
+_RECORDS_PER_BATCH = 100
+
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _write_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -484,5 +488,6 @@ def repaired_records(records: Any) -> Any:
         records,
         repaired_batches,
         REPAIRED_SCHEMA,
+        rows=_RECORDS_PER_BATCH,
         columns=("payload", "received_at", "source_file", "processed_at"),
     )

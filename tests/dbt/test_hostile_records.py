@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import datetime
 
@@ -29,6 +30,8 @@ HOSTILE = [
     "../../etc/passwd",
     "x" * 3_000,
 ]
+# Its first characters are an object of their own.
+TOO_LONG = '{"event": "page_view"}' + " " * (16 << 20)
 SELECTED = [
     *["--select", "event_names", "+stg_clickstream__rejects"],
     "+clickstream_field_profile",
@@ -54,6 +57,7 @@ def records(day: int) -> pd.DataFrame:
         }
         for payload in (json.dumps(record), f"{{{text}", text, repr(record)):
             rows.append((payload, received_at, f"{day} {text}"))
+    rows.append((TOO_LONG, datetime(2025, 3, day), f"{day} {HOSTILE[0]}"))
     return pd.DataFrame(rows, columns=["payload", "received_at", "source_file"])
 
 
@@ -90,6 +94,16 @@ def test_hostile_records_stay_text(
         )
     }
     assert files == {f"{day} {text}" for day in (3, 4) for text in HOSTILE}
+    assert project.query(
+        """select distinct payload, reject_detail, count(*)
+        from stg_clickstream__rejects where reject_reason = 'too_long' group by all"""
+    ) == [
+        (
+            TOO_LONG[:1000],
+            f"{len(TOO_LONG)} bytes, MD5 {hashlib.md5(TOO_LONG.encode()).hexdigest()}",
+            2,
+        )
+    ]
     for path in [project.database, *project.folder.rglob("target/**/*")]:
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes(), path.name
