@@ -27,16 +27,24 @@ _SEPARATORS = re.compile(f"[{_FRAMING},]*")
 # `may_nest_too_deep` applies the same limit in SQL.
 _MAX_NESTING = 200
 
+# A record holds at most this many objects, and one more for every so many characters,
+# because an event with a name, a time and a user is longer. Each object becomes a row,
+# so the rest of such a record is rejected as one part.
+_MAX_SHORT_OBJECTS = 10_000
+_CHARACTERS_OF_AN_EVENT = 50
+
 # Tokens needed to find the end of an object: complete strings, so that brackets inside
 # them are ignored, brackets, colons and unpaired quotes.
+# The possessive repetitions never go back, so the time is linear in the length.
 _TOKEN = re.compile(
-    r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[][{}:"']""",
+    r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'|[][{}:"']""",
     re.DOTALL,
 )
 
 # Strings, and bare words in the place of a value.
 _TEXT_OR_WORD = re.compile(
-    r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?<![\w$.])[A-Za-z]+(?![\w$.]|\s*:)""",
+    r""""(?:[^"\\]++|\\.)*+"|'(?:[^'\\]++|\\.)*+'"""
+    r"""|(?<![\w$.])[A-Za-z]++(?![\w$.]|\s*+:)""",
     re.DOTALL,
 )
 # The JSON value of such words, as written by Python and JavaScript.
@@ -57,6 +65,10 @@ _WORDS = {
     "INF": "Infinity",
     "infinity": "Infinity",
 }
+
+# A batch of records of the largest permitted size, 16 MiB, must fit into Arrow's
+# buffers of 2 GiB.
+_RECORDS_PER_BATCH = 100
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -113,7 +125,11 @@ def _split(record: str) -> list[ParsedObject]:
     objects: list[ParsedObject] = []
     position = 0
 
+    most_objects = _MAX_SHORT_OBJECTS + len(text) // _CHARACTERS_OF_AN_EVENT
     while position < len(text):
+        if len(objects) == most_objects:
+            objects.append(_rejected(text[position:], "too_many_objects", None))
+            break
         value, end, is_repaired, problem = _read_next(reader, text, position)
         if problem is None and end < len(text) and not isinstance(value, dict | list):
             # After a number or word, the start of the next value is ambiguous.
@@ -185,21 +201,32 @@ def _read_next(
         The value, its end position, whether it was repaired and, if it cannot be read,
         the reject reason with its detail.
     """
+    is_object = text[position] in "{["
     try:
-        return *reader.read(text, position), None
+        if not (reader.has_failed and is_object):
+            return *reader.read(text, position), None
     except RecursionError:
         return None, 0, False, ("nested_too_deep", None)
     except ValueError:
         pass
-
-    if text[position] not in "{[":
+    # A failure costs time in proportion to the text before it, so from the first one
+    # on, objects are read one by one.
+    if not is_object:
         return None, 0, False, ("not_json", "does not begin with an object")
     end, pairs, depth = _end_of_object(text, position)
     if end is None:
         return None, 0, False, ("not_json", "truncated")
+    part = text[position:end]
+    try:
+        value, _, is_changed = reader.read(part, 0)
+        return value, end, is_changed, None
+    except RecursionError:
+        return None, 0, False, ("nested_too_deep", None)
+    except ValueError:
+        pass
     if depth > _MAX_NESTING:
         return None, 0, False, ("nested_too_deep", None)
-    value = _read_tolerantly(text[position:end])
+    value = _read_tolerantly(part)
     if value is _UNREADABLE:
         return None, 0, False, ("not_json", "cannot be repaired without guessing")
     if _count_pairs(value) != pairs:
@@ -209,10 +236,15 @@ def _read_next(
 
 
 class _Reader:
-    """A strict JSON reader; ``NaN`` and ``Infinity`` become null, as a repair."""
+    """A strict JSON reader; ``NaN`` and ``Infinity`` become null, as a repair.
+
+    Attributes:
+        has_failed: Whether a text was not JSON.
+    """
 
     def __init__(self) -> None:
         self._has_constants = False
+        self.has_failed = False
         decoder = json.JSONDecoder(
             object_pairs_hook=_object,
             parse_int=_integer,
@@ -227,7 +259,11 @@ class _Reader:
     def read(self, text: str, position: int) -> tuple[Any, int, bool]:
         """Return the value at ``position``, its end, and whether it was repaired."""
         self._has_constants = False
-        value, end = self._raw_decode(text, position)
+        try:
+            value, end = self._raw_decode(text, position)
+        except ValueError:
+            self.has_failed = True
+            raise
         return value, end, self._has_constants
 
 
@@ -452,5 +488,6 @@ def repaired_records(records: Any) -> Any:
         records,
         repaired_batches,
         REPAIRED_SCHEMA,
+        rows=_RECORDS_PER_BATCH,
         columns=("payload", "received_at", "source_file", "processed_at"),
     )

@@ -430,6 +430,8 @@ class _Checker:
             "not_json": "see stg_clickstream__rejects after the run for the texts",
             "not_an_object": "deliver one JSON object per record",
             "nested_too_deep": "deliver flatter records",
+            "too_long": "deliver one event per record, or raise max_record_bytes",
+            "too_many_objects": "deliver one event per record",
             "missing_required_field": "correct the json_paths of that field in the "
             f"YAML of {self.field_mapping_model}",
             "unreadable_event_time": "correct the json_paths of occurred_at, or give "

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import duckdb
 
+from churn.quoting import printable
+
 _DATA_TYPES = {"number": "double", "boolean": "boolean", "text": "varchar"}
 
 # Names that no column can have, equal to the macro `reserved_column_names`.
@@ -83,9 +85,11 @@ def column_name(json_path: str, used_names: Collection[str] = ()) -> str:
 
 def column_stub(path: UndocumentedPath, name: str) -> str:
     """Return the YAML entry of a column ``name`` that reads one path."""
-    summary = f"{path.records} records, {path.value_types}, such as {path.example!r}"
+    example = None if path.example is None else printable(path.example)
+    summary = f"{path.records} records, {path.value_types}, such as {example!r}"
     if path.mapping_path is None:
-        return f"      # No path can address {path.json_path!r}: {summary}"
+        shown = printable(path.json_path, 200)
+        return f"      # No path can address {shown!r}: {summary}"
     return "\n".join(
         [
             f"      # {summary}",

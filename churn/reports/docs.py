@@ -10,17 +10,43 @@ dbt's manifest before it writes the page:
 - Features of a source that the company does not have are removed, because no table
   has these columns.
 - Macros without a description are hidden. Only other macros call them.
+
+dbt's page trusts what it shows: descriptions are Markdown with HTML, and the search
+writes names as HTML. A value from data, such as a column's name, can be in both. So
+this command writes the data as text that cannot end the page's script, escapes HTML,
+and adds a Content-Security-Policy that runs the page's own script only.
 """
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 PACKAGE = "churn"
 FEATURES = "account_features"
+
+# Texts of the manifest and catalog that dbt's page reads as Markdown.
+_MARKDOWN_KEYS = {"description", "source_description", "block_contents", "comment"}
+# Folders of the machine that built the docs; the page does not use them.
+_PATH_KEYS = {"root_path", "build_path", "compiled_path"}
+
+_SCRIPT = re.compile(r'<script defer="defer">(.*?)</script>', re.DOTALL)
+_PLACEHOLDER = re.compile(r'"(MANIFEST|CATALOG)\.JSON INLINE DATA"')
+# The search of dbt's page marks the matches within names, and trusts the rest.
+_SEARCH_RESULT = "n.highlight=function(t){"
+_ESCAPED_SEARCH_RESULT = (
+    _SEARCH_RESULT + 't=t&&String(t).replace(/</g,"&lt;").replace(/>/g,"&gt;");'
+)
+# The page needs no other resource. Its framework writes styles, and so needs them.
+_POLICY = (
+    "default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+    "img-src data:; font-src data:; base-uri 'none'; form-action 'none'"
+)
 
 
 def origins_of(node: dict[str, Any]) -> list[str]:
@@ -156,7 +182,55 @@ def write_static_page(target: Path) -> list[str]:
     hide_helper_macros(manifest)
     (target / "manifest.json").write_text(json.dumps(manifest))
     page = Path(DOCS_INDEX_FILE_PATH).read_text(encoding="utf-8")
-    for placeholder, data in (("MANIFEST", manifest), ("CATALOG", catalog)):
-        page = page.replace(f'"{placeholder}.JSON INLINE DATA"', json.dumps(data))
-    (target / "static_index.html").write_text(page, encoding="utf-8")
+    (target / "static_index.html").write_text(
+        secure_page(page, {"MANIFEST": manifest, "CATALOG": catalog}), encoding="utf-8"
+    )
     return absent
+
+
+def secure_page(page: str, data: dict[str, Any]) -> str:
+    """Return dbt's page with its data, so that no value in them becomes markup.
+
+    Args:
+        page: dbt's page, with a placeholder for each part of the data.
+        data: Manifest and catalog, by the name of the placeholder.
+
+    Raises:
+        ValueError: The page is not built as dbt 1.11 builds it, so it cannot be made
+            safe.
+    """
+    page = page.replace(_SEARCH_RESULT, _ESCAPED_SEARCH_RESULT)
+    # One pass over the page, so that no value can be a placeholder.
+    page = _PLACEHOLDER.sub(lambda found: _inline_json(data[found[1]]), page)
+    scripts = _SCRIPT.findall(page)
+    if len(scripts) != 1 or _ESCAPED_SEARCH_RESULT not in page:
+        raise ValueError("This version of dbt has another docs page.")
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    policy = _POLICY.format(digest=digest)
+    # Tells AngularJS not to compile expressions with `eval`.
+    page = page.replace("<html ", '<html ng-csp="no-unsafe-eval" ', 1)
+    return page.replace(
+        "<head>",
+        f'<head><meta http-equiv="Content-Security-Policy" content="{policy}">',
+        1,
+    )
+
+
+def _inline_json(content: Any) -> str:
+    """Return JSON for a script: it holds no ``<``, so no tag can end the script."""
+    return json.dumps(_without_markup(content)).replace("<", "\\u003c")
+
+
+def _without_markup(content: Any, key: str | None = None) -> Any:
+    """Return a copy with escaped HTML in Markdown, and without this machine's paths."""
+    if isinstance(content, dict):
+        return {
+            name: None if name in _PATH_KEYS else _without_markup(value, name)
+            for name, value in content.items()
+        }
+    if isinstance(content, list):
+        return [_without_markup(item, key) for item in content]
+    if isinstance(content, str) and key in _MARKDOWN_KEYS:
+        # Markdown keeps an entity as it is.
+        return content.replace("<", "&lt;")
+    return content

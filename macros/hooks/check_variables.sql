@@ -12,6 +12,7 @@
         'session_timeout_minutes': (1, 1440),
         'max_clock_skew_minutes': (0, 1440),
         'max_accounts_per_visitor': (1, 1000000),
+        'max_record_bytes': (1000, 1073741824),
         'churn_grace_days': (0, 365),
         'churn_horizon_days': (1, 365),
         'model_seed': (0, 2147483647),

@@ -28,7 +28,7 @@
 {#
     Returns the first values of the column that the data test `node` names as
     `shown_column`, such as `: $.a, $.b and others`. Values come from data, so
-    control characters and long texts are cut.
+    control characters and direction marks become `?`, and long texts are cut.
 #}
 {% macro examples_of(node) %}
 
@@ -42,9 +42,13 @@
     ).columns[0].values() -%}
     {%- set shown = [] -%}
     {%- for value in values -%}
-        {%- do shown.append(modules.re.sub(
-            '[^\\x20-\\x7e\\u00a1-\\ud7ff\\ue000-\\ufffd]', '?', value | string
-        )[:80]) -%}
+        {%- set characters = [] -%}
+        {%- for character in (value | string)[:80] -%}
+            {%- do characters.append(
+                character if character.isprintable() else '?'
+            ) -%}
+        {%- endfor -%}
+        {%- do shown.append(characters | join) -%}
     {%- endfor -%}
     {%- set more = shown | length - 20 -%}
     {{ return(

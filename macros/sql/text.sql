@@ -25,6 +25,28 @@
 
 
 {#
+    Returns the number of bytes of `text` in UTF-8; null for null.
+
+    byte_length("'née'") is 4.
+#}
+{% macro byte_length(text) -%}
+    {{ return(adapter.dispatch('byte_length', 'churn')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__byte_length(text) -%}
+    strlen({{ text }})
+{%- endmacro %}
+
+{% macro spark__byte_length(text) -%}
+    octet_length({{ text }})
+{%- endmacro %}
+
+{% macro athena__byte_length(text) -%}
+    length(to_utf8({{ text }}))
+{%- endmacro %}
+
+
+{#
     Returns the first of `elements` (a list of expressions) that meets `condition`,
     or null. `condition` calls an element `name`.
 

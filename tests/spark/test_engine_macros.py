@@ -164,6 +164,8 @@ CASES = [
             ("2025-02-30T12:00:00Z", None),
         )
     ),
+    (call("byte_length", Text("née")), 4),
+    (call("byte_length", NULL_TEXT), None),
     (call("first_code_point", Text("née")), 110),
     (call("first_code_point", Text("é")), 233),
     (call("first_code_point", Text(" a")), 32),

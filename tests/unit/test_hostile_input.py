@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from churn.config import UserError
+from churn.onboarding.field_mapping import UndocumentedPath, column_name, column_stub
 from churn.onboarding.init import init
 from churn.onboarding.questions import Answers
 from churn.onboarding.yaml_writer import to_yaml
@@ -83,6 +84,22 @@ def test_sql_is_quoted(text: str) -> None:
 def test_shown_values_hold_no_control_characters(text: str) -> None:
     assert printable(text).isprintable()
     assert not re.search(r"[b-zB-Z0-8]", re.sub(r"[^\x20-\x7e]", "", masked(text)))
+
+
+@given(path=texts, example=texts | st.none())
+def test_a_stub_of_a_column_holds_no_code(path: str, example: str | None) -> None:
+    for json_path in (f"$.{path}", f'$."{path}"', f"$.a[].{path}"):
+        found = UndocumentedPath(json_path, 1, "text", example)
+        stub = column_stub(found, column_name(json_path))
+        assert all(c.isprintable() or c == "\n" for c in stub)
+        columns = yaml.safe_load(stub)
+        if found.mapping_path is None:
+            assert columns is None
+            continue
+        (column,) = columns
+        assert set(column) == {"name", "description", "data_type", "config"}
+        assert column["config"] == {"meta": {"json_paths": [found.mapping_path]}}
+        assert_no_template(column)
 
 
 @pytest.mark.slow

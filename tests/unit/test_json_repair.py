@@ -209,3 +209,44 @@ def test_every_mutated_record_is_accounted_for() -> None:
 )
 def test_large_records_are_read_in_linear_time(record: str) -> None:
     assert split_record(record)
+
+
+@pytest.mark.parametrize(
+    "broken", ["{'a':1}", "{a:1}", '{"a":True}', '{"a":1,} ', "{'a':[1,{'b':2}]},"]
+)
+def test_broken_objects_back_to_back_are_split_in_linear_time(
+    broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure of Python's JSON reader takes time in proportion to its position."""
+    positions: list[int] = []
+
+    class CountedError(json.JSONDecodeError):
+        def __init__(self, message: str, text: str, position: int) -> None:
+            positions.append(position)
+            super().__init__(message, text, position)
+
+    monkeypatch.setattr(json.decoder, "JSONDecodeError", CountedError)
+    record = broken * 2_000
+    assert len(split_record(record)) == 2_000
+    assert len(positions) >= 2_000
+    assert sum(positions) <= 2 * len(record)
+
+
+def test_the_rest_of_too_many_objects_is_one_reject() -> None:
+    record = "{'a':1}" * 40_000
+    parts = split_record(record)
+    assert parts[-1].reject_reason == "too_many_objects"
+    assert {part.reject_reason for part in parts[:-1]} == {None}
+    assert len(parts) == 10_000 + len(record) // 50 + 1
+    assert "".join(part.received_text or "" for part in parts) == record
+    # Objects as long as events are split, however many there are.
+    events = split_record(EVENT * 20_000)
+    assert {part.reject_reason for part in events} == {None}
+    assert len(events) == 20_000
+
+
+def test_after_a_broken_object_a_scalar_is_still_a_scalar() -> None:
+    assert [part.reject_detail for part in split_record("{'a':1} \"x\"")] == [
+        None,
+        "text",
+    ]

@@ -43,7 +43,8 @@ new_raw_events as (
     select
         payload,
         received_at,
-        coalesce(source_file, '') as source_file
+        coalesce(source_file, '') as source_file,
+        excess_length
 
     from raw_events
 
@@ -58,6 +59,7 @@ new_records as (
         payload,
         received_at,
         source_file,
+        excess_length,
         {{ json_prepare('payload', paths) }} as document
 
     from new_raw_events
@@ -77,6 +79,8 @@ new_records as (
         payload,
         received_at,
         source_file,
+        case when reject_reason = 'too_long' then reject_detail end
+            as excess_length,
         {{ json_prepare('payload', paths) }} as document
 
     from {{ this }}
@@ -93,7 +97,10 @@ classified as (
 
     select
         *,
-        {{ is_strict_json_object('payload', 'document') }} as is_readable
+        case
+            when excess_length is not null then false
+            else {{ is_strict_json_object('payload', 'document') }}
+        end as is_readable
 
     from new_records
 
@@ -138,6 +145,7 @@ restored as (
         payload,
         received_at as delivered_at,
         source_file,
+        excess_length,
         is_readable,
         {{ restored_fields(mapping) }}
 
@@ -189,8 +197,11 @@ validated as (
 
     select
         *,
-        {{ reject_reason(mapping) }} as reject_reason,
-        {{ reject_detail(mapping) }} as reject_detail
+        case
+            when excess_length is not null then 'too_long'
+            else {{ reject_reason(mapping) }}
+        end as reject_reason,
+        coalesce(excess_length, {{ reject_detail(mapping) }}) as reject_detail
 
     from skew_flagged
 
@@ -204,7 +215,7 @@ stored as (
         end as payload,
         received_at,
         source_file,
-        not is_readable as needs_repair,
+        not is_readable and excess_length is null as needs_repair,
         reject_reason,
         reject_detail,
         {{ stored_fields(

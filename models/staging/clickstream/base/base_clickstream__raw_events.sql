@@ -25,6 +25,39 @@ raw_events as (
 
     from source
 
+),
+
+measured as (
+
+    select
+        *,
+        {{ byte_length('payload') }} as payload_bytes
+
+    from raw_events
+
+),
+
+limited as (
+
+    select
+        case
+            when payload_bytes > {{ var('max_record_bytes') }}
+                then substring(payload, 1, 1000)
+            else payload
+        end as payload,
+        received_at,
+        source_file,
+        case
+            when payload_bytes > {{ var('max_record_bytes') }}
+                then {{ dbt.concat([
+                    'cast(payload_bytes as ' ~ dbt.type_string() ~ ')',
+                    "' bytes, MD5 '",
+                    dbt.hash('payload')
+                ]) }}
+        end as excess_length
+
+    from measured
+
 )
 
-select * from raw_events
+select * from limited

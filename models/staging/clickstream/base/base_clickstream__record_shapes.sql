@@ -40,7 +40,8 @@ new_raw_events as (
     select
         payload,
         received_at,
-        coalesce(source_file, '') as source_file
+        coalesce(source_file, '') as source_file,
+        excess_length
 
     from raw_events
 
@@ -60,6 +61,7 @@ objects as (
 
     where
         source_file in (select source_file from new_files)
+        and excess_length is null
         and {{ is_strict_json_object('payload') }}
 
     union all
