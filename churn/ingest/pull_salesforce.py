@@ -27,7 +27,7 @@ from churn.ingest.dated_files import (
     delivered,
     previous_columns,
 )
-from churn.ingest.salesforce import explained_errors
+from churn.ingest.salesforce import check_calls, explained_errors
 
 if TYPE_CHECKING:
     from simple_salesforce.api import Salesforce
@@ -44,8 +44,6 @@ BULK_PAGE_ROWS = 50_000
 BULK_WAIT_SECONDS = 5
 # Rows per page of the REST API.
 PAGE_ROWS = 2_000
-# Calls that a pull leaves to others on the same day.
-SPARE_CALLS = 100
 # An extract is read again if records were added or deleted meanwhile.
 TRIES = 3
 _FIELD = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)?", re.ASCII)
@@ -193,7 +191,7 @@ def _pull(
     for attempt in range(1, TRIES + 1):
         total = count()
         is_bulk = total >= BULK_ROWS
-        _check_limit(client, 30 if is_bulk else -(-total // PAGE_ROWS))
+        check_calls(client, 30 if is_bulk else -(-total // PAGE_ROWS))
         read = _bulk_batches if is_bulk else _page_batches
         extract = Extract(
             wanted.table,
@@ -234,17 +232,6 @@ def _pull_deleted(
         ),
         path,
     )
-
-
-def _check_limit(client: Salesforce, calls: int) -> None:
-    """Raise if the organisation's daily calls do not suffice."""
-    usage = client.api_usage.get("api-usage")
-    if usage and usage.total - usage.used < calls + SPARE_CALLS:
-        raise PullError(
-            f"Salesforce allows {usage.total - usage.used} more calls today, and "
-            f"{calls} and {SPARE_CALLS} for others are needed: pull when the limit has "
-            "been reset."
-        )
 
 
 def _page_batches(

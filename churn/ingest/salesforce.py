@@ -27,6 +27,8 @@ PREFIX = "CHURN_SALESFORCE_"
 API_VERSION = "62.0"
 # How often a request may log in again, because a new session can expire, too.
 LOGINS_PER_REQUEST = 2
+# Calls that a command leaves to others on the same day.
+SPARE_CALLS = 100
 _HOST = ".salesforce.com"
 _GENERAL_DOMAINS = ("login", "test")
 
@@ -193,6 +195,21 @@ def connect(credentials: Credentials) -> Salesforce:
             # Numbers stay as Salesforce writes them.
             parse_float=str,
             object_pairs_hook=dict,
+        )
+
+
+def check_calls(client: Salesforce, calls: int) -> None:
+    """Raise if the organisation's daily calls do not suffice for some more.
+
+    Raises:
+        PullError: Less than these calls and ``SPARE_CALLS`` are left.
+    """
+    usage = client.api_usage.get("api-usage")
+    if usage and usage.total - usage.used < calls + SPARE_CALLS:
+        raise PullError(
+            f"Salesforce allows {usage.total - usage.used} more calls today, and "
+            f"{calls} and {SPARE_CALLS} for others are needed: run it again when the "
+            "limit has been reset."
         )
 
 

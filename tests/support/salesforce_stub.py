@@ -102,6 +102,7 @@ class SalesforceStub(TlsStub):
         counts: Number of records by object.
         records: Returns the record of a number, by object.
         fields: Types of the visible fields, by object.
+        external_ids: Fields that are marked as external id.
         deleted: Records in the recycle bin, by object.
         count_offset: What `count()` adds to the truth.
         calls_left: Calls of the day that are left.
@@ -128,6 +129,7 @@ class SalesforceStub(TlsStub):
             "Contact": dict(CONTACT_FIELDS),
         }
         self.deleted: dict[str, list[dict[str, Any]]] = {"Account": [], "Contact": []}
+        self.external_ids: set[str] = set()
         self.count_offset = 0
         self.calls_left = 10_000
         self.page_rows = 2_000
@@ -227,6 +229,9 @@ class SalesforceStub(TlsStub):
                     {
                         "name": field,
                         "type": kind,
+                        "idLookup": field == "Id",
+                        "externalId": field in self.external_ids,
+                        "updateable": field not in ("Id", "CreatedDate"),
                         "relationshipName": field[:-2]
                         if kind == "reference" and field.endswith("Id")
                         else None,
@@ -244,6 +249,17 @@ class SalesforceStub(TlsStub):
             yield from self.deleted[name][start:]
             return
         make = self.records[name]
+        if found := re.fullmatch(r"(\w+) in \((.*)\)", where):
+            wanted = set(_literals(found[2]))
+            every = map(make, range(self.counts[name]))
+            # An identifier of 15 characters means the one of 18.
+            size = 15 if found[1] == "Id" else None
+            wanted = {each[:size] for each in wanted}
+            rows = (row for row in every if row[found[1]][:size] in wanted)
+            yield from islice(rows, start, None)
+            return
+        if where.endswith(" != null"):
+            where = ""
         if where:
             assert where == "Is_Partner__c = false", where
             numbers = (n for n in range(self.counts[name]) if n % 5)
@@ -254,7 +270,7 @@ class SalesforceStub(TlsStub):
     def _count(self, query: str) -> int:
         match = _QUERY.fullmatch(query)
         assert match, query
-        if not match["where"]:
+        if not match["where"] or match["where"].endswith(" != null"):
             return self.counts[match["object"]]
         return sum(1 for _ in self._rows(query))
 
@@ -352,6 +368,13 @@ class SalesforceStub(TlsStub):
             created = str(key not in self.upserted).lower()
             self.upserted[key] = {**self.upserted.get(key, {}), **row}
             job["successful"].append({"sf__Id": key, "sf__Created": created, **row})
+
+
+def _literals(text: str) -> list[str]:
+    """Return the texts of a list of SOQL literals; fail if it is anything else."""
+    literal = r"'((?:[^'\\]|\\.)*)'"
+    assert re.fullmatch(rf"{literal}(,{literal})*", text), text
+    return [re.sub(r"\\(.)", r"\1", found) for found in re.findall(literal, text)]
 
 
 def _results(job: dict[str, Any], kind: str) -> str:
