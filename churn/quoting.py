@@ -1,6 +1,12 @@
-"""Write values into SQL, so that no value from data becomes code."""
+"""Write values into SQL, terminals and sheets, so that no value becomes code."""
 
 from __future__ import annotations
+
+from typing import Any
+
+# A spreadsheet takes a text that begins with one of these for a formula (OWASP ASVS
+# 1.2.10), also in their full-width forms and after spaces.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "＝", "＋", "－", "＠")
 
 
 def sql_identifier(name: str) -> str:
@@ -41,3 +47,13 @@ def masked(text: object) -> str:
         else character
         for character in printable(text, 40)
     )
+
+
+def neutralise(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\x00", "")
+    stripped = text.lstrip(" \u00a0\u3000")
+    is_formula = stripped.startswith(_FORMULA_STARTS) or value.startswith("\x00")
+    return "'" + text if is_formula else text

@@ -47,6 +47,8 @@ COMMANDS = (
     "dictionary",
     "backfill",
     "publish",
+    "export",
+    "push",
     "serve",
     "export-actions",
     "demo",

@@ -1,25 +1,27 @@
 """Pull tables of a database into dated Parquet files: ``churn pull sql``.
 
-A file is complete or absent: rows are written to a temporary name, counted against the
-database in the same transaction, and renamed. All values are text, as in a CSV file, so
-a column has one type on every day.
+Rows are counted in the transaction that reads them.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
-from churn.config import UserError
+from churn.ingest.dated_files import (
+    Extract,
+    Pulled,
+    PullError,
+    dated_path,
+    deliver,
+    delivered,
+)
 
 if TYPE_CHECKING:
     from churn.ingest.load import Progress
@@ -27,27 +29,6 @@ if TYPE_CHECKING:
 URL_VARIABLE = "CHURN_PULL_URL"
 # Rows in memory at a time.
 BATCH_ROWS = 20_000
-
-
-class PullError(UserError):
-    """Report why nothing was delivered; the message is one sentence."""
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """A delivered file.
-
-    Attributes:
-        table: The table's name.
-        path: The file.
-        rows: Number of its rows.
-        is_new: False if the file was delivered earlier and was kept.
-    """
-
-    table: str
-    path: Path
-    rows: int
-    is_new: bool
 
 
 def pull_sql(
@@ -118,45 +99,20 @@ def _pull_table(
     progress: Progress | None,
 ) -> Pulled:
     schema, _, table_name = name.rpartition(".")
-    if table_name in ("", ".", "..") or not table_name.isprintable():
-        raise PullError(f"{name!r} is no name of a table: give NAME or SCHEMA.NAME.")
-    if os.sep in table_name:
-        raise PullError(f"{name!r} has a {os.sep}: make a view with another name.")
-    path = folder / table_name / f"dt={day:%Y-%m-%d}" / f"{table_name}.parquet"
-    if path.exists():
-        return Pulled(name, path, pq.read_metadata(path).num_rows, is_new=False)
-
+    path = dated_path(folder, table_name, day)
+    if earlier := delivered(name, path):
+        return earlier
     table = sa.table(table_name, schema=schema or None)
     total = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar()
     result = connection.execution_options(
         stream_results=True, max_row_buffer=BATCH_ROWS
     ).execute(sa.select(sa.text("*")).select_from(table))
-    names = list(result.keys())
-    columns = pa.schema([(name, pa.string()) for name in names])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    written = 0
-    try:
-        with (
-            temporary.open("wb") as file,
-            pq.ParquetWriter(file, columns, compression="zstd") as writer,
-        ):
-            for batch in _batches(result, columns):
-                writer.write_batch(batch)
-                written += len(batch)
-                if progress:
-                    progress(name, written, total or 0)
-        if written != total:
-            raise PullError(
-                f"{name} has {total} rows, but {written} were read: nothing of it was "
-                "delivered, pull again."
-            )
-        with temporary.open("rb") as complete:
-            os.fsync(complete.fileno())
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return Pulled(name, path, written, is_new=True)
+    columns = list(result.keys())
+    schema_of_file = pa.schema([(column, pa.string()) for column in columns])
+    extract = Extract(
+        name, columns, lambda: _batches(result, schema_of_file), lambda: total
+    )
+    return deliver(extract, path, total or 0, progress)
 
 
 def _batches(

@@ -8,6 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from churn.quoting import neutralise
+
 COLUMNS = (
     *("risk_rank", "account_id", "company_name", "owner_id", "owner_name"),
     *("churn_probability", "probability_change_7d", "risk_band"),
@@ -15,19 +17,6 @@ COLUMNS = (
     *("offer_id", "recommended_offer", "offer_because"),
     *("revenue_at_risk", "currency", "arm", "model_version"),
 )
-# A spreadsheet takes a text that begins with one of these for a formula (OWASP ASVS
-# 1.2.10), also in their full-width forms and after spaces.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "＝", "＋", "－", "＠")
-
-
-def neutralise(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula; numbers stay numbers."""
-    if not isinstance(value, str):
-        return value
-    text = value.replace("\x00", "")
-    stripped = text.lstrip(" \u00a0\u3000")
-    is_formula = stripped.startswith(_FORMULA_STARTS) or value.startswith("\x00")
-    return "'" + text if is_formula else text
 
 
 def as_csv(rows: Sequence[Any], as_of_date: str) -> bytes:

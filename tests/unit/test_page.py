@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from churn.config import UserError
 from churn.operations.freshness import freshness
+from churn.quoting import neutralise
 from churn.web.app import create_app
-from churn.web.exports import neutralise
 from churn.web.formats import Formats, formats_for
 from churn.web.guard import POLICY, RateLimit
 from churn.web.publish import publish
