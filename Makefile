@@ -165,7 +165,8 @@ lock: $(VENV)/dev.stamp ## Update the lock files
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
 		pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --constraint requirements-dev.lock \
-		--extra spark --extra athena --extra postgres --extra alerts pyproject.toml \
+		--extra spark --extra athena --extra postgres --extra alerts \
+		--extra salesforce pyproject.toml \
 		--output-file deploy/kubernetes/image/requirements.lock
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) deploy/airflow/requirements.in \
 		--output-file deploy/airflow/requirements.lock
