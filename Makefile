@@ -106,6 +106,10 @@ test-airflow: $(AIRFLOW_VENV)/stamp ## Run the DAG under Airflow, with PostgreSQ
 test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 	@$(BIN)/pytest tests/spark
 
+.PHONY: test-cluster
+test-cluster: $(VENV)/dev.stamp ## Build the seeds on a Spark cluster of several processes
+	@$(BIN)/pytest --numprocesses=0 tests/cluster
+
 # Superset has an environment of its own, because its packages conflict with ours.
 .superset/superset.stamp: deploy/superset/requirements.txt $(VENV)/dev.stamp
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .superset

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -79,10 +80,14 @@ class Engine:
     def publish(self) -> Path:
         """Publish the marts and return the SQLite file of the snapshot."""
         path = self.folder / f"serving-{self.target}.db"
-        with _environment(self.environment):
+        with _environment(self.environment | self.marts_to_publish()):
             project = Project.load(self.root, ROOT, self.target)
             publish(project, sa.make_url(f"sqlite:///{path}"))
         return path
+
+    def marts_to_publish(self) -> dict[str, str]:
+        """Return the variables of the marts, if they are not those that dbt writes."""
+        return {}
 
     def compiled(self, jinja: str, **variables: Any) -> str:
         """Return the SQL that a Jinja text compiles to on this engine."""
@@ -122,6 +127,15 @@ class DuckdbEngine(Engine):
             use_schemas(connection, self.schema)
             connection.execute("set TimeZone = 'UTC'")
             return connection.sql(sql).to_arrow_table()
+
+    def marts_to_publish(self) -> dict[str, str]:
+        # dbt in this process keeps the file open for writing.
+        path = Path(self.environment["CHURN_DUCKDB_PATH"])
+        copy = path.with_name("published.duckdb")
+        with duckdb.connect(str(path)) as connection:
+            connection.execute("checkpoint")
+            shutil.copy(path, copy)
+        return {"CHURN_DUCKDB_PATH": str(copy)}
 
     def keep_rows(self, table: str, condition: str) -> None:
         with duckdb.connect(self.environment["CHURN_DUCKDB_PATH"]) as connection:
