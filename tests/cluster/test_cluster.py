@@ -55,20 +55,11 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uv("pip", "install", *python, "--constraint", "requirements.lock", "--no-deps",
        *EXECUTOR_PACKAGES, "python-dateutil", "six", "pytz", "tzdata")  # fmt: skip
     uv("pip", "install", *python, "--no-deps", wheel)
-    packed = folder / "environment.tar"
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "venv_pack",
-            "--quiet",
-            "--prefix",
-            environment,
-            "--output",
-            packed,
-        ],
-        check=True,
-    )
+    packed = folder / "environment.tar.gz"
+    # Spark 4.1 refuses links to outside in other archives than .tar.gz.
+    options = ["--prefix", environment, "--output", packed, "--compress-level", "1"]
+    command = [sys.executable, "-m", "venv_pack", "--quiet", *options]
+    subprocess.run(command, check=True)
     shutil.rmtree(environment)
     return packed
 
