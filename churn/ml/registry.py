@@ -33,6 +33,7 @@ from churn.ml.train import (
     fingerprint_training,
     train,
 )
+from churn.quoting import printable
 
 # Share of bootstrap draws with a higher log loss from which a challenger is worse.
 WORSE_CONFIDENCE = 0.95
@@ -139,7 +140,7 @@ def train_and_register(
         [is_as_stored(row) for row in registry.to_dict("records")], dtype=bool
     )
     for version in registry["model_version"][~is_intact]:
-        print(f"The model {version} was changed after it was stored; it is not used.")
+        print(f"The model {printable(version)} was changed after it was stored; it is not used.")
     registry = registry[is_intact]
     champion = champion_of(registry)
     names = {feature.name for feature in features}
