@@ -140,7 +140,10 @@ def train_and_register(
         [is_as_stored(row) for row in registry.to_dict("records")], dtype=bool
     )
     for version in registry["model_version"][~is_intact]:
-        print(f"The model {printable(version)} was changed after it was stored; it is not used.")
+        print(
+            f"The model {printable(version)} was changed after it was stored; it is "
+            "not used."
+        )
     registry = registry[is_intact]
     champion = champion_of(registry)
     names = {feature.name for feature in features}
