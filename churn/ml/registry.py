@@ -7,6 +7,7 @@ own, and runs on none of the engines.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from churn.config import UserError
 from churn.engine_io import column_names
 from churn.ml.dataset import read_training_data
 from churn.ml.evaluation import MODEL
@@ -31,6 +33,7 @@ from churn.ml.train import (
     fingerprint_training,
     train,
 )
+from churn.quoting import printable
 
 # Share of bootstrap draws with a higher log loss from which a challenger is worse.
 WORSE_CONFIDENCE = 0.95
@@ -82,7 +85,14 @@ REGISTRY_SCHEMA = pa.schema(
         ("training_seconds", pa.float64()),
         ("search_seconds", pa.float64()),
         ("model", pa.string()),
+        ("model_digest", pa.string()),
     ]
+)
+
+# What `model_of` reads. XGBoost ends the process if it loads trees that are damaged.
+_STORED_MODEL = (
+    *("model", "feature_names", "feature_medians", "category_codes", "calibration"),
+    "linear_part",
 )
 
 METRICS_SCHEMA = pa.schema(
@@ -98,8 +108,8 @@ METRICS_SCHEMA = pa.schema(
 )
 
 
-class RegistryError(ValueError):
-    """Report a model version that the registry does not hold."""
+class RegistryError(UserError):
+    """Report a model that the registry does not hold, or not as it was stored."""
 
 
 def train_and_register(
@@ -126,6 +136,15 @@ def train_and_register(
     if registry is None:
         registry = REGISTRY_SCHEMA.empty_table().to_pandas()
     registry = with_all_columns(registry)
+    is_intact = np.array(
+        [is_as_stored(row) for row in registry.to_dict("records")], dtype=bool
+    )
+    for version in registry["model_version"][~is_intact]:
+        print(
+            f"The model {printable(version)} was changed after it was stored; it is "
+            "not used."
+        )
+    registry = registry[is_intact]
     champion = champion_of(registry)
     names = {feature.name for feature in features}
     # The champion may use features that are no longer trained on.
@@ -244,8 +263,31 @@ def select_model(
     return pinned.iloc[0].to_dict()
 
 
+def digest_model(row: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the columns from which `model_of` builds a model."""
+    stored = [row.get(name) for name in _STORED_MODEL]
+    texts = [text if isinstance(text, str) else None for text in stored]
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+
+
+def is_as_stored(row: Mapping[str, Any]) -> bool:
+    """Return whether a model matches its digest; older versions stored none."""
+    digest = row.get("model_digest")
+    return not isinstance(digest, str) or digest == digest_model(row)
+
+
 def model_of(row: Mapping[str, Any], threads: int = 1) -> ChurnModel:
-    """Build the model stored in a registry row, to run on ``threads`` threads."""
+    """Build the model stored in a registry row, to run on ``threads`` threads.
+
+    Raises:
+        RegistryError: The row was changed after the model was stored.
+    """
+    if not is_as_stored(row):
+        raise RegistryError(
+            f"The model {row['model_version']} in churn_models was changed after it "
+            "was stored: delete its row and build churn_models, or score with "
+            "another one by champion_model_version."
+        )
     # Models of an older version have no such column.
     linear = row.get("linear_part")
     return ChurnModel(
@@ -315,7 +357,7 @@ def as_row(
         "search_seconds": result.search_seconds,
         "model": model.booster_json,
     }
-    return row
+    return {**row, "model_digest": digest_model(row)}
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -1,6 +1,6 @@
 {#
-    Post-hook. Drops the work tables of an incremental Python model, of this run
-    and of killed runs. dbt-duckdb creates them as ordinary tables in the default
+    Post-hook of every model. Drops the work tables of a Python model, of this run
+    and of killed runs; does nothing for SQL. dbt-duckdb creates them as ordinary tables in the default
     schema and does not drop them.
 #}
 {% macro drop_temp_tables(relation) -%}
@@ -11,7 +11,7 @@
 {%- endmacro %}
 
 {% macro duckdb__drop_temp_tables(relation) -%}
-    {%- if execute -%}
+    {%- if execute and model.language == 'python' -%}
         {%- set work_tables = run_query(
             "select table_schema, table_name from information_schema.tables"
             ~ " where table_catalog = '" ~ relation.database ~ "'"

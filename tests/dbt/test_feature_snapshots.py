@@ -18,6 +18,9 @@ ALL_MODELS = (
     "+churn_scores",
     "+churn_model_metrics",
     "+identities",
+    "+feature_drift",
+    "+pipeline_runs",
+    "+clickstream_field_profile",
 )
 
 
@@ -52,6 +55,14 @@ def test_missing_labels_are_reported(
     assert types["churn_probability"] == "DOUBLE"
     assert types["reason_3"] == "VARCHAR"
     assert types["is_stale"] == "BOOLEAN"
+
+
+def test_two_runs_leave_only_relations_of_the_manifest(company: DbtProject) -> None:
+    """Adapters write some rows to a second table first."""
+    relations = company.query("select table_name from information_schema.tables")
+    incremental_python = {"churn_models", "feature_drift", "pipeline_runs"}
+    assert incremental_python <= {name for (name,) in relations}
+    assert company.unknown_relations() == []
 
 
 def test_a_date_off_the_grid_has_no_rows_in_account_features(

@@ -81,6 +81,7 @@ def test_hostile_records_stay_text(
     assert "\x1b[31mred" not in shown
     assert "\x1b]0" not in shown
 
+    assert project.unknown_relations() == []
     assert project.query("select count(*) from raw.raw_calls") == [(0,)]
     names = {name for (name,) in project.query("select event_name from event_names")}
     events = project.query("select distinct page_path from stg_clickstream__events")

@@ -25,14 +25,6 @@ def command() -> list[str]:
     ]
 
 
-def temporary_tables(project: DbtProject) -> list[tuple[str]]:
-    """Return dbt's temporary tables."""
-    return project.query(
-        """select table_name from information_schema.tables
-        where table_name like '%\\_\\_dbt\\_%' escape '\\'"""
-    )
-
-
 def kill_at(
     project: DbtProject, command: list[str], models: int, *arguments: str
 ) -> bool:
@@ -83,7 +75,7 @@ def test_a_run_after_killed_runs_equals_a_full_refresh(
     assert killed >= 4, "the runs ended before they were killed"
 
     project.dbt(*command, load_demo_seeds=False)
-    assert temporary_tables(project) == []
+    assert project.unknown_relations() == []
     incremental = arrivals.contents(project)
     project.dbt(*command, "--full-refresh", load_demo_seeds=False)
     arrivals.assert_equal(incremental, arrivals.contents(project))

@@ -130,6 +130,37 @@ def test_a_version_can_be_pinned(registry: pd.DataFrame) -> None:
         select_model(both, "lost")
 
 
+@pytest.mark.parametrize(
+    ("column", "old", "new"),
+    [
+        # Without the digest, XGBoost reads beyond its arrays and ends the process.
+        ("model", '"left_children":[', '"left_children":[99999999,'),
+        ("calibration", '"slope"', '"intercept"'),
+        ("feature_names", '"noise"', '"__class__"'),
+        ("feature_medians", "{", '{"x":1,'),
+    ],
+)
+def test_a_model_that_was_changed_is_not_loaded(
+    rows: pd.DataFrame,
+    registry: pd.DataFrame,
+    column: str,
+    old: str,
+    new: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changed = registry.copy()
+    assert old in changed.loc[0, column]
+    changed.loc[0, column] = changed.loc[0, column].replace(old, new)
+    with pytest.raises(RegistryError, match="was changed after it was stored"):
+        model_of(select_model(changed))
+    if column == "model":
+        # The same training is repeated and replaces the row.
+        (again,) = train_and_register(rows, FEATURES, changed, SETTINGS).to_pylist()
+        assert again["model_version"] == registry["model_version"][0]
+        assert model_of(again).rounds == model_of(champion_of(registry)).rounds
+        assert "it is not used" in capsys.readouterr().out
+
+
 def test_metrics_table_has_one_row_per_metric(registry: pd.DataFrame) -> None:
     metrics = metrics_table(registry).to_pandas()
     keys = ["model_version", "predictor", "split", "metric"]
@@ -153,6 +184,7 @@ NEWER = [
     "baseline_differences",
     "constraint_tests",
     "linear_part",
+    "model_digest",
 ]
 
 

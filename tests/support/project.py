@@ -147,6 +147,23 @@ class DbtProject:
         with self.connect() as connection:
             return connection.execute(sql, parameters or None).fetchall()
 
+    def unknown_relations(self) -> list[tuple[str, str]]:
+        """Return the tables and views that dbt's manifest does not know."""
+        # A build writes no manifest if it need not parse.
+        self.dbt("parse")
+        path = self.folder / "target" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        known = {
+            (node["schema"], node.get("alias") or node["identifier"])
+            for node in [*manifest["nodes"].values(), *manifest["sources"].values()]
+        }
+        # `churn load` writes it.
+        known.add(("raw", "loaded_files"))
+        found = self.query(
+            "select table_schema, table_name from information_schema.tables"
+        )
+        return sorted(set(found) - known)
+
     def frame(self, sql: str) -> pd.DataFrame:
         """Return the rows of one query, as a data frame."""
         with self.connect() as connection:
