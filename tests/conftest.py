@@ -29,7 +29,6 @@ SLOWEST = (
     "test_replay",
     "test_order_of_arrival",
     "test_crm_incremental",
-    "test_spark_thrift",
     "test_killed_runs",
     "test_clickstream_incremental",
     "test_feature_snapshots",

@@ -91,12 +91,14 @@ class Cluster:
     def _start(self, name: str, ready: str, *arguments: str) -> None:
         folder = self.folder / name
         folder.mkdir(parents=True)
-        classes = f"{SPARK_HOME}/jars/*"
+        # It ends in `exec`, so the process is the daemon.
+        program = SPARK_HOME / "bin" / "spark-class"
         process = subprocess.Popen(
-            [java(), "-Xmx256m", "-cp", classes, *arguments],
+            [program, *arguments],
             cwd=folder,
             env={
                 "PATH": os.defpath,
+                "SPARK_DAEMON_MEMORY": "256m",
                 "SPARK_HOME": str(SPARK_HOME),
                 "SPARK_LOCAL_IP": "127.0.0.1",
                 "JAVA_HOME": str(Path(java()).resolve().parents[1]),

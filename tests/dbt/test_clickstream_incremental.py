@@ -128,8 +128,15 @@ def with_rejects(module_project: DbtProject) -> DbtProject:
     return project
 
 
-@pytest.mark.parametrize("is_deleted", [False, True])
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize(
+    ("is_killed", "is_deleted"),
+    [
+        (False, False),
+        (True, True),
+        pytest.param(False, True, marks=pytest.mark.long),
+        pytest.param(True, False, marks=pytest.mark.long),
+    ],
+)
 def test_a_changed_field_mapping_adds_a_column_and_reprocesses_rejects(
     with_rejects: DbtProject, tmp_path: Path, is_deleted: bool, is_killed: bool
 ) -> None:

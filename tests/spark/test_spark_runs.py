@@ -513,6 +513,7 @@ def other(spark, tmp_path_factory) -> Built:
     )
 
 
+@pytest.mark.long
 def test_another_company_needs_only_configuration(other) -> None:
     check_accounts_leave_by_events(other)
     different = differences(other)

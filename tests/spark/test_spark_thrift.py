@@ -23,6 +23,8 @@ from tests.support.engines import DuckdbEngine, SparkEngine
 from tests.support.parity import Built, compare
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.long
+
 MODELS = "+base_clickstream__parsed_repaired_records"
 TABLES = [
     "base_clickstream__parsed_records",
