@@ -411,7 +411,8 @@ def _population(arm: Mapping[str, Any]) -> str:
 
 def _currency(both: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Return the currency of both arms, ``None`` if they have several."""
-    used = {arm["currency"] for arm in both.values() if arm["count_assigned"]}
+    # `XXX` is the code for no currency.
+    used = {arm["currency"] or "XXX" for arm in both.values() if arm["count_assigned"]}
     return used.pop() if len(used) == 1 else None
 
 

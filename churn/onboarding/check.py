@@ -36,6 +36,7 @@ _DATABASE = "company"
 # Shares above which something is a problem.
 _MAX_UNREADABLE, _MAX_DUPLICATES, _MAX_LATE = 0.05, 0.2, 0.5
 _MAX_REJECTED = 0.1
+_MAX_DAYS_APART = 28
 _MAX_UNNAMED = 0.01
 # A model needs rows of both outcomes for early stopping and calibration.
 _MIN_OUTCOMES = 5
@@ -90,6 +91,7 @@ class _Checker:
         self.connection.execute("set enable_progress_bar = false")
         self.runner: ModelRunner
         self.tables: set[str] = set()
+        self.has_open_event_name = False
 
     @property
     def field_mapping_model(self) -> str:
@@ -112,6 +114,7 @@ class _Checker:
         has_events = self._check_events()
         self._check_crm()
         if has_events and "raw_accounts" in self.tables:
+            self._check_arrivals()
             self._check_users()
             self._check_labels()
 
@@ -120,6 +123,7 @@ class _Checker:
     def _check_questions(self) -> None:
         answers = Answers.read(self.project.project_dir)
         for question in answers.open_questions() if answers else []:
+            self.has_open_event_name |= question.key == "events.raw_event_name"
             shown = ", ".join(printable(c.value, 40) for c in question.candidates[:3])
             candidates = f" Candidates: {shown}." if shown else ""
             self.problem(
@@ -543,7 +547,7 @@ class _Checker:
         )
         (events,) = self._row("select count(*) from stg_clickstream__events")
         count = sum(each for _, each in unnamed)
-        if unnamed:
+        if unnamed and not self.has_open_event_name:
             shown = ", ".join(printable(name, 40) for name, _ in unnamed[:5])
             text = (
                 f"seeds/event_names.csv has no row for {len(unnamed)} event names "
@@ -663,10 +667,29 @@ class _Checker:
                     "No account has a signup_date: map it in raw_accounts_columns to "
                     "the date on which the customer started."
                 )
+        if self.variables["cancellation_source"] == "dates":
+            self._check_renewals()
         if columns.get("signup_date") is None:
             self.problem(
                 "raw_accounts_columns maps no signup_date: map the date on which the "
                 "customer started, else no account has a period."
+            )
+
+    def _check_renewals(self) -> None:
+        """Report a date that most active accounts have, such as their next renewal."""
+        accounts, scheduled = self._row(
+            """select count(*),
+                count(case when cancellation_date > batch_date then 1 end)
+            from stg_salesforce__accounts
+            where batch_date = (select max(batch_date) from stg_salesforce__accounts)
+                and (cancellation_date is null or cancellation_date > batch_date)"""
+        )
+        if accounts >= _MIN_OUTCOMES and scheduled > _MAX_LATE * accounts:
+            self.problem(
+                f"{scheduled:,} of {accounts:,} active accounts have a "
+                "`cancelled_service` after the date of their batch: if it is the end "
+                "of a term that is renewed, map the date of the cancellation in "
+                "raw_accounts_columns."
             )
 
     def _check_links(self, name: str, model: str) -> None:
@@ -734,6 +757,35 @@ class _Checker:
                 f"cannot be read: map it in raw_{name}_columns to an expression that "
                 "returns a date."
             )
+
+    def _check_arrivals(self) -> None:
+        """Report tables that arrived long after the events that belong to them."""
+        (newest,) = self._row(
+            "select max(received_at) from stg_clickstream__events where is_on_time"
+        )
+        models = {
+            "raw_accounts": "stg_salesforce__accounts",
+            "raw_contacts": "stg_salesforce__contacts",
+            "raw_invoices": "stg_billing__invoice_versions",
+            "raw_calls": "stg_support__call_versions",
+        }
+        for table, model in models.items():
+            if newest is None or table not in self.tables:
+                continue
+            try:
+                self.runner.build(model)
+                (loaded,) = self._row(f"select max(loaded_at) from {model}")
+            except (ModelError, duckdb.Error):
+                continue
+            days = (loaded - newest).days if loaded else 0
+            if days > _MAX_DAYS_APART:
+                self.problem(
+                    f"{table} was loaded {days:,} days after the newest event "
+                    f"({newest:%Y-%m-%d}), so nobody has visited on the days that "
+                    "would be scored: load newer events, write the date of the "
+                    "extract into its file's name, or map loaded_at in "
+                    f"{table}_columns."
+                )
 
     def _check_users(self) -> None:
         """Check that the users of the events exist in the CRM."""

@@ -57,7 +57,8 @@ EVENT_COLUMNS: dict[str, list[str]] = {
     "sent_at": ["sent_at", "client_sent_at", "client_upload_time", "upload_time"],
     "server_received_at": [
         *["received_at", "server_received_at", "server_received_time", "server_time"],
-        *["server_timestamp", "ingested_at", "collector_tstamp", "arrived_at", "r"],
+        *["server_timestamp", "ingested_at", "collector_tstamp", "arrived_at"],
+        *["received", "r"],
     ],
     "page_path": [
         *["page_path", "page_location", "page", "path", "url", "page_url", "screen"],
@@ -72,7 +73,8 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
         "account_id": [
             *["account_id", "account", "customer_id", "customer", "subscriber_id"],
             *["subscriber", "company_id", "organization_id", "organisation_id"],
-            *["org_id", "user_id", "id"],
+            *["org_id", "account_code", "account_number", "customer_number"],
+            *["record_id", "user_id", "id", "external_id"],
         ],
         "company_name": ["company_name", "company", "account_name", "name"],
         "industry": ["industry", "sector", "segment"],
@@ -86,7 +88,8 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
             ],
             *["joined_on", "joined_at", "start_date", "started_at", "activated_at"],
             *["subscription_start", "registered_at", "registration_date"],
-            *["created_date", "created_at", "created"],
+            *["registration", "registered_on", "date_joined", "member_since"],
+            *["created_date", "create_date", "created_at", "created"],
         ],
         "plan": [
             "plan",
@@ -107,6 +110,8 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
             *["closed_on", "closed_at", "churned_on", "churn_date", "churned_at"],
             *["end_date", "subscription_end", "expires_at", "is_cancelled"],
             *["is_canceled", "cancelled", "canceled", "is_churned", "churned", "churn"],
+            *["is_cancel", "churn_flag", "cancel_flag", "termination_date"],
+            *["terminated_at", "terminated_on", "unsubscribed_at", "date_left"],
         ],
         "new_customer": [
             *["new_customer", "restarted_on", "restart_date", "reactivated_at"],
@@ -126,6 +131,8 @@ TABLE_COLUMNS: dict[str, dict[str, list[str]]] = {
             "customer_id",
             "company_id",
             "customer",
+            "associated_company_id",
+            "associated_company_ids_primary",
         ],
         "role": ["role", "job_title", "title", "position"],
         "batch_date": ["batch_date", "exported_on", "snapshot_date", "extract_date"],
@@ -257,6 +264,24 @@ _PRODUCT_PARENTS = frozenset(
         "params",
     ]
 )
+# Words with which a column says that an account has left.
+_LEFT = re.compile(
+    r"cancel|churn|terminat|inactiv|deactiv|closed|unsubscri|ended|left|lost"
+    r"|gekündigt|gekuendigt|beendet|résili|resili|annul|baja|opgezegd|disdett"
+    r"|(ja|oui|j|o|x|✓|✔|sí|si|sim|on|wahr|vrai|checked)$",
+    re.I,
+)
+# Parts of the names of columns that may say so.
+_LEAVING_NAME = re.compile(
+    r"cancel|churn|terminat|unsubscri|clos|left|leave|leaving|expir|inactiv|deactiv"
+    r"|end(ed)?$|enddate|status|active|kündig|kuendig|resili|résili|baja",
+    re.I,
+)
+# A flag with such a name is on while the account stays.
+_STAYING_NAME = re.compile(
+    r"(?<!in)(?<!de)active|subscribed|paying|enabled|valid", re.I
+)
+_MAX_WORDS = 12
 _PATH_OR_URL = re.compile(r"(https?://|/|[a-z]+:)\S*", re.I)
 
 
@@ -614,7 +639,8 @@ class _EventInference:
             if each.path not in taken
             and set(each.types) == {"text"}
             and each.share(self.total) > 0.9
-            and 1 < each.count_distinct <= _MAX_EVENT_NAMES
+            and each.count_distinct <= _MAX_EVENT_NAMES
+            and self._repeats(each)
         ]
         # A constant, such as `type: event`, names nothing if another field may.
         varied = [
@@ -731,6 +757,8 @@ class TableMapping:
     Attributes:
         columns: For each of our columns, the source's column or ``None``.
         formats: How columns of times are written.
+        words: For a column of flags in other words than Yes and No, the words that
+            mean Yes.
         preset: The preset that recognised the table, with its name.
         questions: What a person must decide.
         notes: What was chosen, and why.
@@ -738,6 +766,7 @@ class TableMapping:
 
     columns: dict[str, Field | None] = field(default_factory=dict)
     formats: dict[str, TimeFormat] = field(default_factory=dict)
+    words: dict[str, list[str]] = field(default_factory=dict)
     preset: TablePreset | None = None
     questions: list[Question] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -893,7 +922,7 @@ def _fits(column: str, each: Field, is_named: bool = False) -> bool:
             not values
             or _is_flag(column, each)
             or each.time_format() is not None
-            or (is_named and is_excel_days(values))
+            or (is_named and (is_excel_days(values) or is_words(each)))
         )
     if column in TIME_COLUMNS:
         return (
@@ -925,6 +954,41 @@ def is_flags(values: Iterable[str]) -> bool:
     return bool(lowered) and lowered <= _FLAGS
 
 
+def is_words(each: Field) -> bool:
+    """Return whether a column holds a few words, such as ``active`` and ``left``."""
+    values = each.filled_values
+    return (
+        0 < len(values) <= _MAX_WORDS
+        and each.count_distinct <= 2 * _MAX_WORDS
+        and all(value.isprintable() and len(value) <= 40 for value in values)
+        and not is_flags(values)
+        and not is_excel_days(values)
+        and each.time_format() is None
+    )
+
+
+def is_flag_of_stay(each: Field) -> bool:
+    """Return whether a column of flags says who stays, such as ``is_active``."""
+    return is_flags(each.filled_values) and bool(_STAYING_NAME.search(each.path))
+
+
+def words_for_left(each: Field) -> list[str]:
+    """Return the values that probably mean that an account has left."""
+    values = each.filled_values
+    if is_flag_of_stay(each):
+        return [value for value in values if value[0].lower() in "nf0"]
+    return [value for value in values if _LEFT.match(value)]
+
+
+def may_say_left(each: Field) -> bool:
+    """Return whether a column may say that an account has left."""
+    values = each.filled_values
+    if is_words(each):
+        return bool(words_for_left(each)) or bool(_LEAVING_NAME.search(each.path))
+    is_readable = is_flags(values) or each.time_format() is not None
+    return is_readable and _LEAVING_NAME.search(each.path) is not None
+
+
 def _overlap(each: Field, known: set[str]) -> float:
     values = each.filled_values
     return sum(value in known for value in values) / len(values) if values else 0.0
@@ -934,7 +998,8 @@ def cancellation_source(cancelled: Field | None) -> str | None:
     """Return ``dates`` or ``flags`` by a column's values, ``None`` without any."""
     if cancelled is None or not cancelled.filled_values:
         return None
-    return "flags" if is_flags(cancelled.filled_values) else "dates"
+    is_flag = is_flags(cancelled.filled_values) or is_words(cancelled)
+    return "flags" if is_flag else "dates"
 
 
 def date_order_question(key: str, path: str, found: TimeFormat) -> Question:

@@ -19,10 +19,12 @@ from typing import Any
 import duckdb
 
 from churn.config import UserError, package_dir
+from churn.ingest.decoding import strip_whitespace
 from churn.ingest.event_files import NoFilesError
 from churn.ingest.table_loader import (
     FILE_DATE,
     FILE_LOADED_AT,
+    SOURCE_FILE,
     load_table_files,
 )
 from churn.onboarding.column_inference import (
@@ -32,8 +34,12 @@ from churn.onboarding.column_inference import (
     TableMapping,
     cancellation_source,
     collect_fields,
+    is_flag_of_stay,
+    is_words,
     map_events,
     map_table,
+    may_say_left,
+    words_for_left,
 )
 from churn.onboarding.presets import (
     Preset,
@@ -86,7 +92,15 @@ _PRODUCT_VIEW_NAMES = re.compile(
     r"(product|item)[ _-]?(view(ed)?|detail|open(ed)?)|view(ed)?[ _-]?(product|item)$",
     re.I,
 )
+# What names a currency. The dollar and the krone have several countries.
+_CURRENCY = re.compile(r"\b[A-Z]{3}\b|[€£₹₽₺₩]")
+_CURRENCY_SIGNS = dict(
+    zip("€£₹₽₺₩", ["EUR", "GBP", "INR", "RUB", "TRY", "KRW"], strict=True)
+)
 _MAX_EVENT_NAMES = 300
+_TRIAL = re.compile(r"\b(trial|free|test|demo|freemium)\b", re.I)
+# A file with more dates is a history, not the delivery of a day, week or month.
+_MAX_DATES_PER_DELIVERY = 31
 # Times that the models cast, unlike the dates of accounts, which they parse.
 _TYPED_TIMES = frozenset(["started_at", "invoice_date", "due_date", "updated_at"])
 _ON_TIME_NOTE = (
@@ -169,8 +183,14 @@ def init(
         )
     onboarding = _Onboarding(folder, answers, sample_size)
     result = onboarding.propose()
-    if ask is not None:
-        for question in result.questions:
+    asked: set[str] = set()
+    while ask is not None:
+        # An answer can lead to another question.
+        questions = [each for each in result.questions if each.key not in asked]
+        if not questions:
+            break
+        for question in questions:
+            asked.add(question.key)
             answer = ask(question)
             if answer:
                 answers.answers[question.key] = answer
@@ -339,10 +359,14 @@ class _Onboarding:
                 variables[switch] = name in mappings
         for name, mapping in mappings.items():
             self._set_columns(name, mapping, result)
+            if name == "accounts":
+                self._set_currency(mapping, result)
+            if name == "subscriptions":
+                self._note_trials(mapping, result)
         if "subscriptions" in mappings and "accounts" not in mappings:
             # The extract of subscriptions lists the accounts, too.
             variables["raw_accounts_table"] = TABLES["subscriptions"][0]
-            self._set_accounts_from_subscriptions()
+            self._set_accounts_from_subscriptions(result)
         self._set_cancellations(mappings, result)
         self._ask_about_page_views(result)
         draft.categories = self._categories(events)
@@ -398,6 +422,9 @@ class _Onboarding:
     def _answer_events(self, events: EventMapping) -> None:
         for column in [*events.paths, "user_id", "raw_event_name", "occurred_at"]:
             answer = self._answer(f"events.{column}")
+            time_format = self._answer(f"events.{column}.format")
+            if time_format is not None:
+                events.formats[column] = time_format
             if answer is None:
                 continue
             if "%" in answer:
@@ -451,6 +478,11 @@ class _Onboarding:
         if preset is not None:
             known |= {column_key(k): v for k, v in preset.event_names.items()}
         counts: Counter[str] = Counter()
+        key = "events.raw_event_name"
+        if self._answer(key) is None and key in {q.key for q in events.questions}:
+            # The values of a field that is not chosen stay out of the seed.
+            self.event_counts = counts
+            return {}
         for record in self.sample.records:
             for path in events.paths.get("raw_event_name", []):
                 value = value_at(record, path)
@@ -531,9 +563,11 @@ class _Onboarding:
                 )
             known = {"account_id": accounts, "user_id": users}
             if name == "accounts":
-                known = {}
+                # Without contacts, each account is a user of the clickstream.
+                known = {} if "contacts" in self.tables else {"account_id": users}
             mapping = map_table(name, columns, total, preset, known)
             self._answer_table(name, mapping, columns)
+            self._translate_words(name, mapping, total)
             result.questions += mapping.questions
             result.notes += mapping.notes
             mappings[name] = mapping
@@ -567,6 +601,51 @@ class _Onboarding:
             for column, found in mapping.formats.items():
                 if found.is_ambiguous:
                     mapping.formats[column] = TimeFormat((order,), found.share)
+
+    def _translate_words(self, name: str, mapping: TableMapping, total: int) -> None:
+        """Ask which words of a column mean Yes, such as ``cancelled`` of a status."""
+        meanings = {
+            "cancelled_service": "that an account has cancelled",
+            "new_customer": "that it has started again",
+        }
+        for column, meaning in meanings.items():
+            each = mapping.columns.get(column)
+            if each is None or not (is_words(each) or is_flag_of_stay(each)):
+                continue
+            key = f"{name}.{column}.values"
+            values = each.filled_values
+            answer = self._answer(key)
+            if answer is not None:
+                words = _names_in(answer)
+                lowered = {value.lower() for value in values}
+                unknown = [word for word in words if word not in lowered]
+                if answer.strip().lower() in lowered:
+                    words = [answer.strip().lower()]
+                elif not words or unknown:
+                    raise UserError(
+                        f"The answer to {key} is `{printable(answer)}`, but "
+                        f"`{printable(each.path)}` holds no such value: correct it in "
+                        f"{ANSWERS_FILE}."
+                    )
+                mapping.words[column] = words
+                continue
+            counts: Counter[str] = Counter()
+            for value, count in each.values.items():
+                counts[strip_whitespace(value)] += count
+            words = words_for_left(each) if column == "cancelled_service" else []
+            mapping.words[column] = [word.lower() for word in words]
+            mapping.questions.append(
+                Question(
+                    key,
+                    f"Which values of `{printable(each.path)}` mean {meaning}? "
+                    "Separate several by commas.",
+                    [
+                        Candidate(value, f"{counts[value]:,} of {total:,} rows")
+                        for value in values
+                    ],
+                    proposal=", ".join(words) or None,
+                )
+            )
 
     def _ask_about_users(
         self, mappings: Mapping[str, TableMapping], users: set[str], result: InitResult
@@ -613,16 +692,80 @@ class _Onboarding:
                     columns[column] = None
                 continue
             columns[column] = _expression(column, each, mapping, crm_format)
-        if columns.get("loaded_at") == FILE_LOADED_AT:
+        # A history in one file: each row was known the day after its date.
+        known = {"accounts": "batch_date", "contacts": "batch_date"}
+        known |= {"calls": "started_at"}
+        dated = mapping.columns.get(known.get(name, ""))
+        is_from_file = columns.get("loaded_at") == FILE_LOADED_AT
+        if is_from_file and dated is not None and self._is_history(name, dated):
+            time = _time_expression(known[name], dated, mapping)
+            # A row of the future, or without a date, must not move the clock.
+            columns["loaded_at"] = (
+                f"case when {time} <= {FILE_LOADED_AT} "
+                f"then least({FILE_LOADED_AT}, {time} + interval 1 day) end"
+            )
+            result.notes.append(
+                f"{name}: rows count as loaded a day after `{printable(dated.path)}`, "
+                "if their file was not written before."
+            )
+        elif is_from_file:
             result.notes.append(f"{name}: {_ON_TIME_NOTE}.")
         self.draft.variables[f"{table}_columns"] = columns
 
-    def _set_accounts_from_subscriptions(self) -> None:
+    def _note_trials(self, mapping: TableMapping, result: InitResult) -> None:
+        """Say that plans which look like trials count, unless a variable says so."""
+        plan = mapping.columns.get("plan")
+        found = [
+            printable(value, 40)
+            for value in (plan.filled_values if plan else [])
+            if _TRIAL.search(value)
+        ]
+        if found and "trial_plans" not in self.answers.variables:
+            result.notes.append(
+                f"subscriptions: the plan {', '.join(found[:3])} counts as a "
+                "customer's. If they do not, list these plans in `trial_plans` under "
+                "`variables`."
+            )
+
+    def _is_history(self, name: str, dated: Field) -> bool:
+        """Return whether one file holds rows of more than a month."""
+        with duckdb.connect(str(self.database)) as connection:
+            (dates,) = connection.execute(
+                f"""select max(dates) from (
+                    select count(distinct left(cast({sql_identifier(dated.path)}
+                        as varchar), 10)) as dates
+                    from {RAW_SCHEMA}.{sql_identifier(TABLES[name][0])}
+                    group by {SOURCE_FILE})"""
+            ).fetchone() or (0,)
+        return (dates or 0) > _MAX_DATES_PER_DELIVERY
+
+    def _set_currency(self, mapping: TableMapping, result: InitResult) -> None:
+        """Set the currency that the revenues name, or none if they name none."""
+        revenue = mapping.columns.get("monthly_recurring_revenue")
+        if revenue is None or mapping.columns.get("currency") is not None:
+            return
+        named = {
+            _CURRENCY_SIGNS.get(found[0].upper(), found[0].upper())
+            for value in revenue.filled_values
+            if (found := _CURRENCY.search(value))
+        }
+        currency = named.pop() if len(named) == 1 else None
+        self.draft.variables["currency"] = currency
+        if "currency" not in self.answers.variables:
+            result.notes.append(
+                f"`{printable(revenue.path)}` is in {currency}."
+                if currency
+                else f"`{printable(revenue.path)}` says no currency, so amounts are "
+                "shown without one: set `currency` under `variables` to its ISO code."
+            )
+
+    def _set_accounts_from_subscriptions(self, result: InitResult) -> None:
         columns, total = self.tables["subscriptions"]
         found = recognise_table("accounts", [each.path for each in columns])
         mapping = map_table("accounts", columns, total, found[1] if found else None)
         ours = self.draft.variables["raw_subscriptions_columns"]
         self._set_columns("accounts", mapping, InitResult(self.folder))
+        self._set_currency(mapping, result)
         accounts = self.draft.variables["raw_accounts_columns"]
         accounts["account_id"] = ours["account_id"]
         accounts["signup_date"] = ours["started_at"]
@@ -662,6 +805,27 @@ class _Onboarding:
         if cancelled is not None and not raw:
             # Nobody has cancelled yet. `check` says what that means.
             return
+        columns = [
+            each
+            for each in self.tables.get("accounts", ([], 0))[0]
+            if accounts is not None
+            and each.path not in {c.path for c in accounts.columns.values() if c}
+            and may_say_left(each)
+        ]
+        asked = "accounts.cancelled_service"
+        if asked in {question.key for question in result.questions}:
+            return
+        if columns and not raw:
+            total = self.tables["accounts"][1]
+            result.questions.append(
+                Question(
+                    asked,
+                    "Which column of accounts says that an account has cancelled? If "
+                    "none does, answer cancellation_source: events or subscriptions.",
+                    [Candidate(each.path, each.evidence(total)) for each in columns],
+                )
+            )
+            return
         candidates = []
         if raw:
             variables["cancellation_source"] = "events"
@@ -696,6 +860,9 @@ class _Onboarding:
             ("restart_events", _RESTART_NAMES, "starts it again"),
         ):
             answered = _names_in(self._answer(variable))
+            if answered == [NO_ANSWER] and variable == "restart_events":
+                variables[variable] = []
+                continue
             if answered:
                 variables[variable] = [names.get(name, name) for name in answered]
                 continue
@@ -706,7 +873,12 @@ class _Onboarding:
             result.questions.append(
                 Question(
                     variable,
-                    f"Which event {meaning}? Separate several by commas.",
+                    f"Which event {meaning}? Separate several by commas."
+                    + (
+                        f" `{NO_ANSWER}` if nobody starts again."
+                        if variable == "restart_events"
+                        else ""
+                    ),
                     [
                         Candidate(name, f"{count:,} events")
                         for name, count in self.event_counts.most_common(5)
@@ -724,9 +896,14 @@ def _expression(
 ) -> str:
     """Return DuckDB's expression that reads one of our columns from a text column."""
     name = sql_identifier(each.path)
-    # All characters that the macro `trim_whitespace` removes.
-    space = r"[\s\pZ\pC]+"
-    trimmed = f"regexp_replace({name}, '^{space}|{space}$', '', 'g')"
+    trimmed = _trimmed(each)
+    words = mapping.words.get(column)
+    if words:
+        listed = ", ".join(map(sql_literal, words))
+        return (
+            f"case when {trimmed} <> '' then "
+            f"case when lower({trimmed}) in ({listed}) then 'Y' else 'N' end end"
+        )
     preset = mapping.preset
     values: Any = preset.values.get(column) if preset else None
     if values:
@@ -737,23 +914,10 @@ def _expression(
         return f"case lower({trimmed}) {whens} else {name} end"
     if preset and preset.units.get(column) == "cents":
         return f"try_cast({trimmed} as double) / 100"
+    time = _time_expression(column, each, mapping)
     found = mapping.formats.get(column)
     time_format = found.formats[0] if found else None
-    is_typed = column in ("batch_date", "loaded_at", "updated_at")
-    if time_format is None or time_format == ISO:
-        # DuckDB reads an offset with a colon only.
-        text = f"regexp_replace({trimmed}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
-        time = f"cast(try_cast({text} as timestamptz) as timestamp)"
-    elif time_format in EPOCH_UNITS:
-        factor = 10**6 / EPOCH_UNITS[time_format]
-        number = f"try_cast({trimmed} as double) * {factor:.10g}"
-        time = f"make_timestamp(cast({number} as bigint))"
-    elif time_format == EXCEL_DAYS:
-        days = f"cast(floor(try_cast({trimmed} as double)) as integer)"
-        time = f"cast(date '1899-12-30' + {days} as timestamp)"
-    else:
-        time = f"try_strptime({trimmed}, {sql_literal(time_format)})"
-    if is_typed:
+    if column in ("batch_date", "loaded_at", "updated_at"):
         return time
     has_zone = any("T" in value and value[-1:] != "Z" for value in each.filled_values)
     if time_format is None or time_format == crm_format:
@@ -762,3 +926,29 @@ def _expression(
         return name
     # A text that is no time stays, so that the build reports it.
     return f"coalesce(strftime({time}, '%Y-%m-%d %H:%M:%S'), {name})"
+
+
+def _trimmed(each: Field) -> str:
+    # All characters that the macro `trim_whitespace` removes.
+    space = r"[\s\pZ\pC]+"
+    name = sql_identifier(each.path)
+    return f"regexp_replace({name}, '^{space}|{space}$', '', 'g')"
+
+
+def _time_expression(column: str, each: Field, mapping: TableMapping) -> str:
+    """Return DuckDB's expression of the timestamp in a text column; null if none."""
+    trimmed = _trimmed(each)
+    found = mapping.formats.get(column)
+    time_format = found.formats[0] if found else None
+    if time_format is None or time_format == ISO:
+        # DuckDB reads an offset with a colon only.
+        text = f"regexp_replace({trimmed}, '([+-][0-9]{{2}})([0-9]{{2}})$', '\\1:\\2')"
+        return f"cast(try_cast({text} as timestamptz) as timestamp)"
+    if time_format in EPOCH_UNITS:
+        factor = 10**6 / EPOCH_UNITS[time_format]
+        number = f"try_cast({trimmed} as double) * {factor:.10g}"
+        return f"make_timestamp(cast({number} as bigint))"
+    if time_format == EXCEL_DAYS:
+        days = f"cast(floor(try_cast({trimmed} as double)) as integer)"
+        return f"cast(date '1899-12-30' + {days} as timestamp)"
+    return f"try_strptime({trimmed}, {sql_literal(time_format)})"

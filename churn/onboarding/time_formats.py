@@ -19,12 +19,13 @@ EPOCH_UNITS = {SECONDS: 1, MILLISECONDS: 10**3, MICROSECONDS: 10**6, NANOSECONDS
 
 _ISO_TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}"
-    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?GMT| ?Z| ?[+-]\d{2}:?\d{2})?)?",
+    r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?UTC| ?GMT| ?Z| ?[+-]\d{2}(:?\d{2})?)?)?",
     re.I,
 )
 _DATES = [
     *["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"],
-    *["%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d"],
+    *["%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%m-%d-%y"],
+    *["%Y/%m/%d", "%Y.%m.%d", "%Y%m%d", "%d %b %y"],
     *["%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"],
     *["%b %d %Y", "%B %d %Y", "%d/%b/%Y", "%Y-%m-%d"],
 ]
@@ -43,9 +44,11 @@ _FORMATS = [
         if separator or date == "%Y%m%d"
     ),
     *(f"{time} {date}" for date in _DATES for time in _TIMES),
+    # C's `ctime`, and the same with a zone.
+    *["%b %d %H:%M:%S %Y", "%b %d %H:%M:%S +0000 %Y", "%b %d %H:%M:%S UTC %Y"],
 ]
 # What stands before and after a time in UTC, with the format's literal text.
-_WEEKDAY = re.compile(r"[A-Z][a-z]{2,8}, ")
+_WEEKDAY = re.compile(r"[A-Z][a-z]{2,8}(,?) ")
 _ZONES = [" +0000", " +00:00", " UTC", " GMT", " Z", "Z"]
 _SHARE_THAT_FITS = 0.98
 _PLAUSIBLE_YEARS = range(1990, 2101)
@@ -134,9 +137,10 @@ def detect_time_format(
             return TimeFormat((unit,), share)
     if not _may_be_time(texts[0]) and not _may_be_time(texts[-1]):
         return None
-    weekday = "%a, " if all(map(_WEEKDAY.match, texts)) else ""
+    weekdays = {found and f"%a{found[1]} " for found in map(_WEEKDAY.match, texts)}
+    weekday = weekdays.pop() or "" if len(weekdays) == 1 else ""
     if weekday:
-        texts = [text.split(", ", 1)[1] for text in texts]
+        texts = [text.split(" ", 1)[1] for text in texts]
     zone = next((z for z in _ZONES if all(t.endswith(z) for t in texts)), "")
     texts = [text.removesuffix(zone) for text in texts]
     fitting: dict[str, tuple[float, int]] = {}

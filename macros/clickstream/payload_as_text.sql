@@ -1,7 +1,7 @@
 {#
     Returns the expression for the column `payload` of the raw table `relation` as
     JSON text. A payload of another type than text (JSON, a struct, a map, an
-    array or Spark's variant) is written as JSON. If `raw_events_columns` maps
+    array or Spark's variant) is written as JSON, bytes are read as UTF-8. If `raw_events_columns` maps
     `payload` to an expression, the expression must return text or JSON.
 #}
 {% macro payload_as_text(relation) -%}
@@ -13,6 +13,10 @@
             if column.name | lower == name -%}
             {%- do types.append(column.dtype | lower) -%}
         {%- endfor -%}
+    {%- endif -%}
+    {%- if types and target.type == 'duckdb' and types[0] == 'blob' -%}
+        {#- A cast writes \x22 for a quotation mark. -#}
+        {{ return('coalesce(try(decode(payload)), cast(payload as varchar))') }}
     {%- endif -%}
     {%- if types and modules.re.match(
         '^(struct|row|map|variant|array|list|json)|[\\[]', types[0]

@@ -131,7 +131,10 @@ grouped_rows as (
 
     select
         {{ (keys + texts) | join(',\n        ') }},
-        cast(least(seats, 1000000000) as integer) as seats,
+        -- `least` ignores null on some engines only.
+        cast(
+            case when seats > 1000000000 then 1000000000 else seats end as integer
+        ) as seats,
         monthly_recurring_revenue,
         signup_date,
         {% if is_dates -%}

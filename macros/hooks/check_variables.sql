@@ -93,7 +93,8 @@
 
     {%- for name in ['cancellation_events', 'restart_events'] -%}
         {%- if var(name) is string or var(name) is mapping
-              or var(name) is not iterable or not var(name) -%}
+              or var(name) is not iterable
+              or (not var(name) and name == 'cancellation_events') -%}
             {{ refuse_variable(name, var(name), 'a list of event names') }}
         {%- endif -%}
     {%- endfor -%}
@@ -156,9 +157,10 @@
         {%- endif -%}
     {%- endfor -%}
 
-    {%- if not modules.re.match('^[A-Z]{3}$', var('currency') | string) -%}
+    {%- if var('currency') is not none
+          and not modules.re.match('^[A-Z]{3}$', var('currency') | string) -%}
         {{ refuse_variable(
-            'currency', var('currency'), 'an ISO 4217 code such as EUR'
+            'currency', var('currency'), 'an ISO 4217 code such as EUR, or null'
         ) }}
     {%- endif -%}
 

@@ -222,9 +222,10 @@
 #}
 {% macro try_parse_timestamp(text, format) -%}
     {#- Spark reads no weekday, which says nothing beside the date. -#}
-    {%- if format.startswith('%a, ') -%}
-        {%- set text = regexp_extract_first(text, '^[A-Za-z]+, *(.*)$', 1) -%}
-        {%- set format = format[4:] -%}
+    {%- set weekday = modules.re.match('%a,? ', format) -%}
+    {%- if weekday -%}
+        {%- set text = regexp_extract_first(text, '^[A-Za-z]+,? *(.*)$', 1) -%}
+        {%- set format = format[weekday.end():] -%}
     {%- endif -%}
     {{ return(adapter.dispatch('try_parse_timestamp', 'churn')(text, format)) }}
 {%- endmacro %}
@@ -257,13 +258,13 @@
 {#
     Returns whether `format` is a strftime format that every engine can read:
     literal text and the directives %d, %m, %Y, %y, %b, %B, %H, %I, %M, %S, %p and
-    %%, with %-d and %-m for days and months of one digit, and `%a, ` for a weekday at
-    the beginning.
+    %%, with %-d and %-m for days and months of one digit, and `%a, ` or `%a ` for a
+    weekday at the beginning.
 #}
 {% macro is_strftime_format(format) -%}
     {{ return(
         format is string and '%' in format and modules.re.match(
-            '^(%a, )?(%(-[dm]|[dmYybBHIMSp%])|[^%])+$', format
+            '^(%a,? )?(%(-[dm]|[dmYybBHIMSp%])|[^%])+$', format
         ) is not none
     ) }}
 {%- endmacro %}

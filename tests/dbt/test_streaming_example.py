@@ -17,6 +17,8 @@ import pyarrow as pa
 import pytest
 
 from churn.cli.main import main
+from churn.config import Project
+from churn.onboarding.check import check
 from tests.support.event_oracle import Transitions, end_reason, periods_of
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
@@ -44,6 +46,8 @@ def streaming(tmp_path_factory: pytest.TempPathFactory) -> DbtProject:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     project.dbt("deps")
+    report = check(Project.load(folder, folder, database=project.database))
+    assert report.problems == []
     project.dbt("build")
     return project
 

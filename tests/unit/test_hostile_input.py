@@ -52,7 +52,7 @@ VARIABLES = {
     *["raw_events_columns", "has_contacts", "has_invoices", "has_support_calls"],
     *["raw_accounts_columns", "crm_date_format", "cancellation_source"],
     *["cancellation_events", "restart_events", "product_categories"],
-    "excluded_features",
+    *["excluded_features", "currency"],
 }
 
 

@@ -184,6 +184,26 @@ def test_the_event_name_is_what_changes_within_a_visit(tmp_path: Path) -> None:
     assert question.candidates[0].value == "$.page"
     assert "distinct values" in question.candidates[0].evidence
     assert paths(result)["raw_event_name"] == ["$.page"]
+    # Until a person has chosen it, its values stay out of the seed.
+    seed = (result.folder / "seeds" / "event_names.csv").read_text()
+    assert seed == "raw_name,event_name\n"
+
+
+def test_identifiers_are_no_event_names(tmp_path: Path) -> None:
+    records = [
+        {
+            "$insert_id": f"i{number}",
+            "device_id": f"phone{number // 9}",
+            "event_id": number % 9,
+            "event_type": "page_view",
+            "event_time": f"2025-02-{number + 1:02d} 10:00:00",
+        }
+        for number in range(10)
+    ]
+    sources = {"events": write_events(tmp_path, records)}
+    result = init(tmp_path / "co", sources=sources, tracker="none")
+    assert paths(result)["raw_event_name"] == ["$.event_type"]
+    assert paths(result)["event_id"] == ['$."$insert_id"']
 
 
 def test_times_in_one_strftime_format(tmp_path: Path) -> None:
@@ -219,6 +239,146 @@ EVENTS = [
     }
     for n in range(900)
 ]
+
+
+@pytest.mark.slow
+def test_a_format_can_be_an_answer(tmp_path: Path) -> None:
+    records = [
+        {**each, "ts": f"at {datetime.fromisoformat(each['ts'][:-1]):%H:%M %Y|%d|%m}"}
+        for each in EVENTS[:90]
+    ]
+    result = init(tmp_path / "co", sources={"events": write_events(tmp_path, records)})
+    assert "events.occurred_at" in {question.key for question in result.questions}
+    answered(
+        result,
+        **{
+            "events.occurred_at": "$.ts",
+            "events.occurred_at.format": "at %H:%M %Y|%d|%m",
+        },
+    )
+    report = checked(result)
+    assert "Events: 100.0% of 90 sampled records are readable." in report.facts
+
+
+def answered(result: InitResult, **values: str) -> InitResult:
+    answers = Answers.read(result.folder)
+    assert answers is not None
+    answers.answers |= values
+    answers.write(result.folder)
+    return init(result.folder)
+
+
+@pytest.mark.parametrize(
+    ("column", "words", "proposal"),
+    [
+        ("cancelled", (" X\r", ""), "X"),
+        ("churned", ("nope", "still here"), None),
+        ("status", ("Cancelled", "Active"), "Cancelled"),
+        ("is_active", ("false", "true"), "false"),
+    ],
+)
+def test_words_that_mean_cancelled_are_asked(
+    tmp_path: Path, column: str, words: tuple[str, str], proposal: str | None
+) -> None:
+    accounts = accounts_of_days(
+        tmp_path,
+        2,
+        signup_date="2024-01-05",
+        **{column: lambda n, _: words[0] if n < 4 else words[1]},
+    )
+    sources = {"events": write_events(tmp_path, EVENTS[:90]), "accounts": accounts}
+    result = init(tmp_path / "co", sources=sources)
+    if column in ("status", "is_active"):
+        (question,) = result.questions
+        assert question.key == "accounts.cancelled_service"
+        assert [candidate.value for candidate in question.candidates] == [column]
+        result = answered(result, **{question.key: column})
+    (question,) = result.questions
+    assert question.key == "accounts.cancelled_service.values"
+    assert question.proposal == proposal
+    with pytest.raises(UserError, match="no such value"):
+        answered(result, **{question.key: "perhaps"})
+    result = answered(result, **{question.key: words[0].strip()})
+    assert result.questions == []
+    assert variables(result)["cancellation_source"] == "flags"
+    expression = variables(result)["raw_accounts_columns"]["cancelled_service"]
+    with duckdb.connect(str(result.folder / "co.duckdb"), read_only=True) as connection:
+        assert dict(
+            connection.execute(
+                f"select {expression}, count(*) from raw.raw_accounts group by 1"
+            ).fetchall()
+        ) == {"Y": 8, "N" if words[1] else None: 52}
+
+
+@pytest.mark.slow
+def test_a_term_that_is_renewed_is_no_cancellation(tmp_path: Path) -> None:
+    accounts = accounts_of_days(
+        tmp_path,
+        2,
+        signup_date="2024-01-05",
+        expires_at=lambda n, day: day + timedelta(days=n + 1),
+    )
+    sources = {"events": write_events(tmp_path, EVENTS), "accounts": accounts}
+    problems = checked(init(tmp_path / "co", sources=sources)).problems
+    assert any("30 of 30 active accounts" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("revenue", "currency"),
+    [("$12.50", None), ("£12.50", "GBP"), ("CHF 12.-", "CHF")],
+)
+def test_a_currency_is_read_and_never_assumed(
+    tmp_path: Path, revenue: str, currency: str | None
+) -> None:
+    accounts = accounts_of_days(tmp_path, 1, signup_date="2024-01-05", mrr=revenue)
+    sources = {"events": write_events(tmp_path, EVENTS[:90]), "accounts": accounts}
+    result = init(tmp_path / "co", sources=sources)
+    assert variables(result)["currency"] == currency
+    assert any("currency" in note or "is in" in note for note in result.notes)
+
+
+def test_a_history_in_one_file_was_known_day_by_day(tmp_path: Path) -> None:
+    days = [date(2025, 1, 1) + timedelta(days=offset) for offset in range(60)]
+    rows = [
+        {"exported_on": day, "account_id": "user-001", "signup_date": "2024-01-05"}
+        for day in [*days, "2099-01-01", "infinity"]
+    ]
+    sources = {
+        "events": write_events(tmp_path, EVENTS[:90]),
+        "accounts": write_table(tmp_path, "accounts", rows),
+    }
+    result = init(tmp_path / "co", sources=sources)
+    columns = variables(result)["raw_accounts_columns"]
+    with duckdb.connect(str(result.folder / "co.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            f"select cast({columns['loaded_at']} as date) from raw.raw_accounts "
+            "order by 1"
+        ).fetchall()
+    assert [day for (day,) in found] == [
+        *(day + timedelta(days=1) for day in days),
+        None,
+        None,
+    ]
+
+
+@pytest.mark.slow
+def test_customers_that_never_start_again(tmp_path: Path) -> None:
+    records = [
+        {**each, "event": "cancellation_confirmation"} if n % 90 == 0 else each
+        for n, each in enumerate(EVENTS)
+    ]
+    accounts = accounts_of_days(tmp_path, 2, signup_date="2024-01-05")
+    sources = {"events": write_events(tmp_path, records), "accounts": accounts}
+    result = init(tmp_path / "co", sources=sources)
+    assert {q.key for q in result.questions} == {
+        "cancellation_source",
+        "restart_events",
+    }
+    result = answered(result, cancellation_source="events", restart_events="none")
+    assert result.questions == []
+    assert variables(result)["restart_events"] == []
+    problems = checked(result).problems
+    assert not [p for p in problems if "restart_events" in p or "computed" in p]
 
 
 def test_api_names_of_a_crm(tmp_path: Path) -> None:
@@ -625,6 +785,10 @@ def test_times_are_distinguished_from_other_numbers() -> None:
         (["31-12-2024 10:00"], ("%d-%m-%Y %H:%M",)),
         (["12/31/2024 1:05 PM"], ("%m/%d/%Y %I:%M %p",)),
         (["1 Mar 2024"], ("%d %b %Y",)),
+        (["2025-03-01 10:00:00+00", "2025-03-01T10:00:00.5-07"], ("iso",)),
+        (["03-14-25 10:00"], ("%m-%d-%y %H:%M",)),
+        (["Sat Mar 15 10:00:00 2025"], ("%a %b %d %H:%M:%S %Y",)),
+        (["Sat Mar 15 10:00:00 +0000 2025"], ("%a %b %d %H:%M:%S +0000 %Y",)),
         (["red", "blue"], None),
     ],
 )

@@ -150,6 +150,7 @@ def recognise_table(
 def column_key(name: str) -> str:
     """Return a name for comparisons: ``properties.Plan_Tier__c`` is ``plantier``."""
     name = name.strip().removeprefix("properties.")
+    name = re.sub(r" *\(utc\)$", "", name, flags=re.I)
     if _SUFFIX.search(name):
         # The namespace of an installed package of Salesforce: `acme__Plan__c`.
         name = _SUFFIX.sub("", name).rpartition("__")[2]

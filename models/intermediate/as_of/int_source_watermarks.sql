@@ -62,7 +62,25 @@ call_versions as (
 ),
 
 {% endif -%}
--- The date of the last arrival is known, so that one day of records is read.
+-- The date of the last arrival is known, so that one day of records is read. A record
+-- without a time of receipt has that of its file, which may be a copy made much later.
+-- Then its event is late, so a date on which only such records arrived does not count.
+last_receipts as (
+
+    select
+        {% if var('raw_event_files') is not none -%}
+        coalesce(
+            max(case when events > late_events then received_date end),
+            max(received_date)
+        ) as last_date
+        {%- else -%}
+        max(received_date) as last_date
+        {%- endif %}
+
+    from daily_receipts
+
+),
+
 last_arrivals as (
 
     select
@@ -73,9 +91,18 @@ last_arrivals as (
 
     where
         received_at >= (
-            select cast(max(received_date) as {{ dbt.type_timestamp() }})
-            from daily_receipts
+            select cast(last_date as {{ dbt.type_timestamp() }})
+            from last_receipts
         )
+        {%- if var('raw_event_files') is not none %}
+        and received_at < (
+            select cast(
+                {{ dbt.dateadd('day', 1, 'last_date') }}
+                as {{ dbt.type_timestamp() }}
+            )
+            from last_receipts
+        )
+        {%- endif %}
 
     union all
 

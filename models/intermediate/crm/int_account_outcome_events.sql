@@ -35,7 +35,7 @@ ranked_account_users as (
 
 outcomes as (
 
-    {% for event_type, source_column, names in outcomes -%}
+    {% for event_type, source_column, names in outcomes if names -%}
     select
         user_id,
         '{{ event_type }}' as event_type,

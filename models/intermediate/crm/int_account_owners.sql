@@ -26,18 +26,25 @@ accounts as (
 
 ),
 
+-- The last batch before the date, else the first one.
 ranked_batches as (
 
     select
         as_of_dates.as_of_date,
         batches.batch_date,
         batches.loaded_at,
-        row_number() over (order by batches.batch_date desc) as recency
+        row_number() over (
+            order by
+                case
+                    when batches.batch_date < as_of_dates.as_of_date
+                        then batches.batch_date
+                end desc nulls last,
+                batches.batch_date asc
+        ) as recency
 
     from batches
 
-    inner join as_of_dates
-        on batches.batch_date < as_of_dates.as_of_date
+    cross join as_of_dates
 
 ),
 
@@ -77,7 +84,11 @@ owners as (
         as_of_date,
         owner_id,
         owner_name,
-        coalesce(currency, '{{ var("currency") }}') as currency
+        {% if var('currency') is not none -%}
+        coalesce(upper(currency), '{{ var("currency") }}') as currency
+        {%- else -%}
+        upper(currency) as currency
+        {%- endif %}
 
     from ranked_accounts
 

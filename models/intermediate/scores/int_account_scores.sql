@@ -39,7 +39,11 @@ account_scores as (
         offers.offer_because,
         scores.monthly_recurring_revenue,
         scores.revenue_at_risk,
+        {% if var('currency') is not none -%}
         coalesce(owners.currency, '{{ var("currency") }}') as currency,
+        {%- else -%}
+        owners.currency,
+        {%- endif %}
         scores.model_version,
         scores.scored_at,
         scores.clickstream_data_through,
