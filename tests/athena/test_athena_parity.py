@@ -6,6 +6,8 @@ and view is compared row for row.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.athena.engine import AT_ONCE, AthenaEngine
@@ -13,6 +15,7 @@ from tests.support.engines import DuckdbEngine
 from tests.support.parity import (
     NOT_COMPARED,
     Built,
+    compare,
     differences,
     snapshot_differences,
     tables_built,
@@ -36,6 +39,13 @@ def test_every_table_is_the_same_row_for_row(built) -> None:
 def test_the_page_shows_the_same_from_either_engine(built) -> None:
     different = snapshot_differences(built)
     assert not different, "\n".join(different)
+
+
+def test_maintenance_changes_no_row(built) -> None:
+    model = "int_visitor_sessions"
+    options = json.dumps({"models": [model]})
+    built.engine.dbt("run-operation", "maintain_tables", "--args", options)
+    assert compare(built, model) == []
 
 
 def test_every_table_is_an_iceberg_table(built) -> None:

@@ -10,6 +10,7 @@ third company is the seeds with another configuration.
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from dataclasses import replace
@@ -239,6 +240,30 @@ def test_history_is_never_dropped(built) -> None:
             name: sorted(map(str, column))
             for name, column in rows_of(engine, table).items()
         }
+
+
+def test_maintenance_changes_no_row_and_keeps_one_snapshot(built) -> None:
+    engine, model = built.engine, "int_visitor_sessions"
+    table = engine.relation(model)
+
+    def count(part: str) -> int:
+        return engine.rows(f"select * from {table}.{part}").num_rows
+
+    before, files, snapshots = (
+        rows_of(engine, table),
+        count("files"),
+        count("snapshots"),
+    )
+    assert snapshots > 1
+    options = json.dumps({"keep_days": 0, "models": [model]})
+    engine.dbt("run-operation", "maintain_tables", "--args", options)
+    assert count("snapshots") == 1
+    assert count("files") < files
+    after = rows_of(engine, table)
+    assert before.keys() == after.keys()
+    assert sorted(map(str, zip(*before.values(), strict=True))) == sorted(
+        map(str, zip(*after.values(), strict=True))
+    )
 
 
 def test_a_record_is_parsed_once(built) -> None:

@@ -276,7 +276,7 @@ def stop_spark() -> None:
 enable_test_caching()
 
 # Commands that need only the manifest. Others write what parsing finds, or compare it.
-ON_A_MANIFEST = ("build", "run", "seed", "test", "compile")
+ON_A_MANIFEST = ("build", "run", "seed", "test", "compile", "run-operation")
 
 # The manifests that this process used last, by what parsing depends on.
 _manifests: OrderedDict[str, Manifest] = OrderedDict()
