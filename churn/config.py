@@ -18,8 +18,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 if TYPE_CHECKING:
     import duckdb
     import jinja2
@@ -30,7 +28,6 @@ PROFILES_FILE = "profiles.yml"
 
 # The project in a wheel; a checkout has it two folders above.
 _INSTALLED = Path(__file__).resolve().parent / "dbt_project"
-_YAML_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class UserError(Exception):
@@ -497,7 +494,17 @@ def _dbt_environment(name: str) -> str | None:
 
 @lru_cache(maxsize=64)
 def _parse_yaml(path: Path, modified_ns: int, size: int) -> Any:  # noqa: ARG001
-    return yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
+    # Only here, because Spark's executors import this module and have no YAML.
+    import yaml
+
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not UTF-8 text"
+        raise UserError(f"{path}{line} is not YAML: {problem}.") from error
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -507,11 +514,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = _parse_yaml(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not UTF-8 text"
-        raise UserError(f"{path}{line} is not YAML: {problem}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not YAML: not UTF-8 text.") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

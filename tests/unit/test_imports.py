@@ -138,3 +138,40 @@ sys.exit(pytest.main(
         each for each in finished.stdout.splitlines() if each.startswith("imported:")
     ]
     assert line == "imported:"
+
+
+# What docs/spark.md says that the Python of Spark's executors has.
+ON_EXECUTORS = {"churn", "numpy", "pandas", "pyarrow", "pyjson5", "xgboost"}
+BLOCKED = """
+import sys
+from importlib.metadata import packages_distributions
+
+allowed = set(sys.argv[1].split(","))
+installed = set(packages_distributions())
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if path is None and name in installed - allowed:
+            raise ModuleNotFoundError(f"executors have no {name}")
+
+sys.meta_path.insert(0, Blocker())
+for module in sys.argv[2:]:
+    __import__(module)
+"""
+
+
+def test_executors_need_few_packages() -> None:
+    """The modules whose functions run in executors import nothing else."""
+    modules = [
+        "churn.ml.predict",
+        "churn.ml.train_on_spark",
+        "churn.ingest.json_repair",
+        "churn.onboarding.profile",
+    ]
+    # pandas and XGBoost bring the others.
+    allowed = {*ON_EXECUTORS, "dateutil", "six", "pytz", "tzdata", "scipy"}
+    command = [sys.executable, "-c", BLOCKED, ",".join(allowed)]
+    finished = subprocess.run(
+        [*command, *modules], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
