@@ -6,6 +6,15 @@
     ~ var('loaded_through') ~ "' as " ~ dbt.type_timestamp() ~ '), '
     ~ dbt.dateadd('hour', 12, last_arrival) ~ '))' %}
 
+{#- A record without a time of receipt has that of its file, which may be a copy
+    made much later. Then its event is late, so a date on which only such records
+    arrived does not count. -#}
+{%- set last_date = 'max(received_date)' -%}
+{%- if var('raw_event_files') is not none -%}
+{%- set last_date = 'coalesce(max(case when events > late_events '
+    ~ 'then received_date end), ' ~ last_date ~ ')' -%}
+{%- endif %}
+
 with
 
 records as (
@@ -62,20 +71,10 @@ call_versions as (
 ),
 
 {% endif -%}
--- The date of the last arrival is known, so that one day of records is read. A record
--- without a time of receipt has that of its file, which may be a copy made much later.
--- Then its event is late, so a date on which only such records arrived does not count.
+-- The date of the last arrival is known, so that one day of records is read.
 last_receipts as (
 
-    select
-        {% if var('raw_event_files') is not none -%}
-        coalesce(
-            max(case when events > late_events then received_date end),
-            max(received_date)
-        ) as last_date
-        {%- else -%}
-        max(received_date) as last_date
-        {%- endif %}
+    select {{ last_date }} as last_date
 
     from daily_receipts
 
@@ -94,15 +93,14 @@ last_arrivals as (
             select cast(last_date as {{ dbt.type_timestamp() }})
             from last_receipts
         )
-        {%- if var('raw_event_files') is not none %}
         and received_at < (
-            select cast(
-                {{ dbt.dateadd('day', 1, 'last_date') }}
-                as {{ dbt.type_timestamp() }}
-            )
+            select
+                cast(
+                    {{ dbt.dateadd('day', 1, 'last_date') }}
+                    as {{ dbt.type_timestamp() }}
+                )
             from last_receipts
         )
-        {%- endif %}
 
     union all
 

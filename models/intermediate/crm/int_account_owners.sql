@@ -1,5 +1,8 @@
 {{ config(materialized='view') }}
 
+{%- set default_currency = 'null' if var('currency') is none
+    else "'" ~ var('currency') ~ "'" %}
+
 with
 
 as_of_dates as (
@@ -84,11 +87,7 @@ owners as (
         as_of_date,
         owner_id,
         owner_name,
-        {% if var('currency') is not none -%}
-        coalesce(upper(currency), '{{ var("currency") }}') as currency
-        {%- else -%}
-        upper(currency) as currency
-        {%- endif %}
+        coalesce(upper(currency), {{ default_currency }}) as currency
 
     from ranked_accounts
 

@@ -1,3 +1,6 @@
+{%- set default_currency = 'null' if var('currency') is none
+    else "'" ~ var('currency') ~ "'" %}
+
 with
 
 scores as (
@@ -39,11 +42,7 @@ account_scores as (
         offers.offer_because,
         scores.monthly_recurring_revenue,
         scores.revenue_at_risk,
-        {% if var('currency') is not none -%}
-        coalesce(owners.currency, '{{ var("currency") }}') as currency,
-        {%- else -%}
-        owners.currency,
-        {%- endif %}
+        coalesce(owners.currency, {{ default_currency }}) as currency,
         scores.model_version,
         scores.scored_at,
         scores.clickstream_data_through,
