@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def sql_identifier(name: str) -> str:
     """Return a name as a quoted SQL identifier: ``a"b`` becomes ``"a""b"``."""
@@ -11,6 +13,14 @@ def sql_identifier(name: str) -> str:
 def sql_literal(text: str) -> str:
     """Return a text as an SQL literal: ``it's`` becomes ``'it''s'``."""
     return "'" + text.replace("\0", "").replace("'", "''") + "'"
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as text that can be stored: a byte that is not UTF-8 is ``\xff``.
+
+    The operating system allows any bytes in a name, a table only Unicode.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def printable(text: object, length: int = 80) -> str:
