@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 def sql_identifier(name: str) -> str:
@@ -21,6 +24,11 @@ def path_text(path: str | os.PathLike[str]) -> str:
     The operating system allows any bytes in a name, a table only Unicode.
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def without_credentials(text: str) -> str:
+    """Return a text whose URLs name no user: ``s3://key:secret@b`` is ``s3://***@b``."""
+    return _CREDENTIALS.sub("***@", text)
 
 
 def printable(text: object, length: int = 80) -> str:

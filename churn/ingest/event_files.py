@@ -24,7 +24,7 @@ import pyarrow.fs
 from churn.ingest.decoding import DamagedFileError, max_unpacked_bytes, unpack
 from churn.ingest.file_readers import read_documents, read_lines
 from churn.ingest.table_readers import NotATableError, read_records
-from churn.quoting import path_text, printable
+from churn.quoting import path_text, printable, without_credentials
 
 SCHEMA = pa.schema(
     [
@@ -123,7 +123,8 @@ def find_event_files(pattern: str) -> list[EventFile]:
         files = [_local_file(path, base) for path in _local_paths(pattern)]
     if not files:
         raise NoFilesError(
-            f"No file matches `raw_event_files`, which is {pattern}: correct it in "
+            "No file matches `raw_event_files`, which is "
+            f"{printable(without_credentials(pattern), 200)}: correct it in "
             "dbt_project.yml or in --vars."
         )
     return files
