@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 # A spreadsheet takes a text that begins with one of these for a formula (OWASP ASVS
 # 1.2.10), also in their full-width forms and after spaces.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\x00", "＝", "＋", "－", "＠")
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 def sql_identifier(name: str) -> str:
@@ -17,6 +20,19 @@ def sql_identifier(name: str) -> str:
 def sql_literal(text: str) -> str:
     """Return a text as an SQL literal: ``it's`` becomes ``'it''s'``."""
     return "'" + text.replace("\0", "").replace("'", "''") + "'"
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as text that can be stored: a byte that is not UTF-8 is ``\xff``.
+
+    The operating system allows any bytes in a name, a table only Unicode.
+    """
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def without_credentials(text: str) -> str:
+    """Return a text whose URLs name no user: ``s3://key:secret@b`` is ``s3://***@b``."""
+    return _CREDENTIALS.sub("***@", text)
 
 
 def printable(text: object, length: int = 80) -> str:

@@ -23,7 +23,7 @@ work=$(mktemp -d "$home.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 echo "== Fetching Trino $version (once, 821 MB)"
-if ! mvn --quiet --batch-mode \
+if ! mvn --quiet --batch-mode --strict-checksums \
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
     -Dartifact="io.trino:trino-server:$version:tar.gz" \
     -DoutputDirectory="$work" >"$work/maven.log" 2>&1

@@ -21,10 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from churn.ingest.decoding import DamagedFileError, unpack
+from churn.ingest.decoding import DamagedFileError, max_unpacked_bytes, unpack
 from churn.ingest.file_readers import read_documents, read_lines
 from churn.ingest.table_readers import NotATableError, read_records
-from churn.quoting import printable
+from churn.quoting import path_text, printable, without_credentials
 
 SCHEMA = pa.schema(
     [
@@ -61,8 +61,21 @@ class EventFile:
     storage: pyarrow.fs.FileSystem | None = None
 
     def read(self) -> builtins.bytes:
-        """Read the bytes of the file, without unpacking."""
+        """Read the bytes of the file, without unpacking.
+
+        Raises:
+            OSError: It is missing or too large, or it is no file.
+        """
+        limit = max_unpacked_bytes()
+        if self.bytes > limit:
+            raise OSError(
+                f"it has more than {limit >> 20:,} MB: split it, or raise "
+                "CHURN_MAX_UNPACKED_MB"
+            )
         if self.storage is None:
+            # A named pipe would block, and a device never ends.
+            if not os.path.isfile(self.location):
+                raise OSError("it is a pipe, a device or a link to nothing")
             return Path(self.location).read_bytes()
         with self.storage.open_input_stream(self.location, compression=None) as stream:
             return stream.read()
@@ -110,7 +123,8 @@ def find_event_files(pattern: str) -> list[EventFile]:
         files = [_local_file(path, base) for path in _local_paths(pattern)]
     if not files:
         raise NoFilesError(
-            f"No file matches `raw_event_files`, which is {pattern}: correct it in "
+            "No file matches `raw_event_files`, which is "
+            f"{printable(without_credentials(pattern), 200)}: correct it in "
             "dbt_project.yml or in --vars."
         )
     return files
@@ -164,10 +178,11 @@ def _batches(
         try:
             packed = file.read()
             lines = read_event_records(packed)
-        except (OSError, DamagedFileError, NotATableError) as error:
+        except (OSError, DamagedFileError, NotATableError, MemoryError) as error:
+            reason = str(error) or "it needs more memory than there is"
             report(
                 f"{shown_name} cannot be read to its end and is skipped; the next run "
-                f"retries it: {printable(error, 200)}"
+                f"retries it: {printable(reason, 200)}"
             )
             continue
         sha256 = hashlib.sha256(packed).hexdigest()
@@ -200,9 +215,9 @@ def _fixed_part(pattern: str) -> str:
 
 
 def _local_file(path: Path, base: str) -> EventFile:
-    stat = path.stat()
+    stat = path.stat() if path.is_file() else path.lstat()
     return EventFile(
-        name=path.as_posix().removeprefix(base),
+        name=path_text(path.as_posix().removeprefix(base)),
         location=str(path),
         bytes=stat.st_size,
         modified_at=_microseconds(datetime.fromtimestamp(stat.st_mtime, UTC)),
@@ -217,7 +232,8 @@ def _local_paths(pattern: str) -> list[Path]:
     """
     by_target: dict[str, tuple[bool, int, str]] = {}
     for name in glob.glob(pattern, recursive=True):
-        if not os.path.isfile(name):
+        # Others than files are reported when they are read.
+        if os.path.isdir(name):
             continue
         target = os.path.realpath(name)
         rank = (os.path.abspath(name) != target, len(name), name)

@@ -23,7 +23,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
-from churn.ingest.decoding import WHITESPACE, DamagedFileError, decode, unpack
+from churn.ingest.decoding import (
+    WHITESPACE,
+    DamagedFileError,
+    decode,
+    max_unpacked_bytes,
+    unpack,
+)
+from churn.quoting import path_text
 
 _JSON_BREAK = re.compile(r"[\s,]*")
 _DECODER = json.JSONDecoder()
@@ -152,17 +159,14 @@ def find_files(folder: Path) -> Iterator[SourceFile]:
     """Yield all files of a landing zone, sorted by table and name."""
     for table in RAW_TABLES:
         for location in sorted(folder.glob(table.pattern)):
-            # A named pipe would block, and a folder cannot be read.
-            if (
-                not location.name.endswith((".jsonl", ".csv", ".gz"))
-                or not location.is_file()
-            ):
+            if not location.name.endswith((".jsonl", ".csv", ".gz")):
                 continue
-            stat = location.stat()
+            # `read_bytes` reports what is no file, such as a link to nowhere.
+            stat = location.stat() if location.is_file() else location.lstat()
             yield SourceFile(
                 table,
                 location,
-                location.relative_to(folder).as_posix(),
+                path_text(location.relative_to(folder).as_posix()),
                 stat.st_size,
                 stat.st_mtime_ns,
             )
@@ -172,13 +176,27 @@ def read_bytes(file: SourceFile) -> tuple[bytes, str]:
     """Return the unpacked content of a file, and the SHA-256 of the packed file.
 
     Raises:
-        UnreadableFileError: The file is missing or not a complete archive.
+        UnreadableFileError: The file is missing, too large, or not a complete
+            archive.
     """
+    limit = max_unpacked_bytes()
+    if not file.location.is_file():
+        # A named pipe would block, and a device never ends.
+        raise UnreadableFileError(
+            f"{file.path} cannot be read: it is a folder, a pipe, a device or a link "
+            "to nothing"
+        )
+    if file.bytes > limit:
+        raise UnreadableFileError(
+            f"{file.path} cannot be read: it has more than {limit >> 20:,} MB: split "
+            "it, or raise CHURN_MAX_UNPACKED_MB"
+        )
     try:
         packed = file.location.read_bytes()
         content = b"\n".join(unpack(packed))
-    except (OSError, DamagedFileError) as error:
-        raise UnreadableFileError(f"{file.path} cannot be read: {error}") from error
+    except (OSError, DamagedFileError, MemoryError) as error:
+        reason = str(error) or "it needs more memory than there is"
+        raise UnreadableFileError(f"{file.path} cannot be read: {reason}") from error
     return content, hashlib.sha256(packed).hexdigest()
 
 

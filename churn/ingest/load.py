@@ -44,7 +44,8 @@ _ENVELOPES = r"""
         case when is_readable then fields[2] else line end as payload,
         case
             when is_readable then received_at
-            else cast(
+            -- Null if the folder names no date, such as dt=today.
+            else try_cast(
                 regexp_extract(source_file, 'dt=(\d{4}-\d{2}-\d{2})', 1)
                 || ' 23:59:59' as timestamp
             )
@@ -231,50 +232,70 @@ class _Loader:
         return new_files
 
     def _load_batch(self, table: RawTable, batch: list[SourceFile]) -> None:
-        """Load files in one transaction; if that fails, one by one."""
+        """Load files in one transaction, or in several if they are large."""
+        group: list[_FileRows] = []
+        for file in batch:
+            try:
+                group.append(_FileRows(file, *_read(file)))
+            except UnreadableFileError as error:
+                self.report.unreadable.append(str(error))
+                continue
+            # An archive may unpack to much more than its size promises.
+            if sum(part.rows.nbytes for part in group) > _BATCH_BYTES:
+                self._write(table, group)
+                group = []
+        if group:
+            self._write(table, group)
+
+    def _write(self, table: RawTable, group: list[_FileRows]) -> None:
+        """Write files in one transaction; if that fails, one by one."""
         try:
-            self._insert(table, batch)
+            self._insert(table, group)
         except duckdb.Error as error:
             self.connection.execute("rollback")
             if not isinstance(error, duckdb.DataError):
                 raise
-            if len(batch) > 1:
-                for file in batch:
-                    self._load_batch(table, [file])
+            if len(group) > 1:
+                for part in group:
+                    self._write(table, [part])
             else:
                 self.report.unreadable.append(
-                    f"{batch[0].path} cannot be read: {_first_line(error)}"
+                    f"{group[0].file.path} cannot be read: {_first_line(error)}"
                 )
 
-    def _insert(self, table: RawTable, batch: list[SourceFile]) -> None:
+    def _insert(self, table: RawTable, group: list[_FileRows]) -> None:
         """Write files and their entries in ``loaded_files`` in one transaction."""
-        parts: list[pa.Table] = []
-        entries: list[tuple[str, str, int, int, int, str]] = []
-        unreadable: list[str] = []
-        for file in batch:
-            try:
-                part, checksum = _read(file)
-            except UnreadableFileError as error:
-                unreadable.append(str(error))
-                continue
-            parts.append(part)
-            metadata = (len(part), file.bytes, file.modified_ns, checksum)
-            entries.append((file.path, table.name, *metadata))
+        entries = [
+            (
+                *(part.file.path, table.name, len(part.rows), part.file.bytes),
+                *(part.file.modified_ns, part.sha256),
+            )
+            for part in group
+        ]
         self.connection.execute("begin")
-        if parts:
-            self.connection.register("new_rows", pa.concat_tables(parts))
-            self.connection.execute(
-                f"""insert into {self.schema}.{table.name}
-                ({", ".join(table.columns)}) {_select_new_rows(table)}"""
-            )
-            self.connection.executemany(
-                f"insert into {self.schema}.loaded_files values (?, ?, ?, ?, ?, ?)",
-                entries,
-            )
+        new_rows = pa.concat_tables([part.rows for part in group])
+        self.connection.register("new_rows", new_rows)
+        self.connection.execute(
+            f"""insert into {self.schema}.{table.name}
+            ({", ".join(table.columns)}) {_select_new_rows(table)}"""
+        )
+        self.connection.executemany(
+            f"insert into {self.schema}.loaded_files values (?, ?, ?, ?, ?, ?)",
+            entries,
+        )
         self.connection.execute("commit")
-        self.report.unreadable += unreadable
-        self.report.files[table.name] += len(entries)
-        self.report.rows[table.name] += sum(entry[2] for entry in entries)
+        self.connection.unregister("new_rows")
+        self.report.files[table.name] += len(group)
+        self.report.rows[table.name] += len(new_rows)
+
+
+@dataclass(frozen=True)
+class _FileRows:
+    """The rows of one file, as text, and the SHA-256 of the file."""
+
+    file: SourceFile
+    rows: pa.Table
+    sha256: str
 
 
 def _read(file: SourceFile) -> tuple[pa.Table, str]:

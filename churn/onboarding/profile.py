@@ -16,6 +16,12 @@ from churn.engine_io import map_batches
 # Objects and arrays at this depth are not expanded.
 _MAX_DEPTH = 128
 _MAX_EXAMPLE_LENGTH = 80
+# Paths of one file that are counted one by one, the shallow ones first. A map from
+# identifiers to values can have a path for each of millions of identifiers.
+_MAX_PATHS = 10_000
+_MAX_PATH_LENGTH = 1_000
+# The path that counts the occurrences of all other paths.
+OTHER_PATHS = "(other paths)"
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 TYPES = ("text", "number", "boolean", "object", "array", "null")
@@ -156,6 +162,7 @@ class _PathCount:
 
 def _count_paths(rows: Iterable[dict[str, Any]]) -> dict[str, _PathCount]:
     counts: dict[str, _PathCount] = {}
+    others = _PathCount()
     for row in rows:
         paths = paths_of(_load(row["example"]))
         structure = row["shape"]
@@ -166,13 +173,34 @@ def _count_paths(rows: Iterable[dict[str, Any]]) -> dict[str, _PathCount]:
         )
         for path, json_types in types:
             count = counts.get(path)
-            if count is None:
+            if count is None and len(path) > _MAX_PATH_LENGTH:
+                count = others
+            elif count is None:
                 count = counts[path] = _PathCount()
             count.add(row["records"], json_types, row["received_date"])
             example = paths.get(path)
-            if example is not None:
+            if example is not None and count is not others:
                 count.add_example(example[1])
+        # Paths that are among the first ones of all rows are never removed, so
+        # the result does not depend on the order of the rows.
+        if len(counts) > 2 * _MAX_PATHS:
+            _move_to_others(counts, others)
+    _move_to_others(counts, others)
+    if others.records:
+        counts[OTHER_PATHS] = others
     return counts
+
+
+def _move_to_others(counts: dict[str, _PathCount], others: _PathCount) -> None:
+    """Keep the first `_MAX_PATHS` paths, and add the others to ``others``."""
+    for path in sorted(counts, key=_place)[_MAX_PATHS:]:
+        count = counts.pop(path)
+        others.add(count.records, count.types, count.first_seen_date)
+        others.add(0, count.types, count.last_seen_date)
+
+
+def _place(path: str) -> tuple[int, str]:
+    return path.count(".") + path.count("["), path
 
 
 def _batches_of_files(

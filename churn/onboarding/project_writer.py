@@ -153,6 +153,7 @@ def _project(draft: Draft) -> dict[str, Any]:
             {"macro_namespace": "dbt", "search_order": [draft.name, "churn", "dbt"]}
         ],
         "flags": {
+            "send_anonymous_usage_stats": False,
             # The package reads this project's seeds, which replace its own.
             "require_ref_searches_node_package_before_root": True,
             # A test runs only if all tables that it reads are selected or upstream.

@@ -27,6 +27,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from churn.quoting import without_credentials
+
 PACKAGE = "churn"
 FEATURES = "account_features"
 
@@ -222,7 +224,7 @@ def _inline_json(content: Any) -> str:
 
 
 def _without_markup(content: Any, key: str | None = None) -> Any:
-    """Return a copy with escaped HTML in Markdown, and without this machine's paths."""
+    """Return a copy with escaped HTML in Markdown, and without paths and passwords."""
     if isinstance(content, dict):
         return {
             name: None if name in _PATH_KEYS else _without_markup(value, name)
@@ -230,7 +232,9 @@ def _without_markup(content: Any, key: str | None = None) -> Any:
         }
     if isinstance(content, list):
         return [_without_markup(item, key) for item in content]
-    if isinstance(content, str) and key in _MARKDOWN_KEYS:
-        # Markdown keeps an entity as it is.
-        return content.replace("<", "&lt;")
+    if isinstance(content, str):
+        content = without_credentials(content)
+        if key in _MARKDOWN_KEYS:
+            # Markdown keeps an entity as it is.
+            content = content.replace("<", "&lt;")
     return content

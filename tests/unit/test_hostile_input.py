@@ -20,7 +20,13 @@ from churn.onboarding.field_mapping import UndocumentedPath, column_name, column
 from churn.onboarding.init import init
 from churn.onboarding.questions import Answers
 from churn.onboarding.yaml_writer import to_yaml
-from churn.quoting import masked, printable, sql_identifier, sql_literal
+from churn.quoting import (
+    masked,
+    printable,
+    sql_identifier,
+    sql_literal,
+    without_credentials,
+)
 
 # Columns of the seeds that `init` writes; the others have two.
 SEED_COLUMNS = {"experiments": 8, "offers": 5, "products": 5}
@@ -84,6 +90,22 @@ def test_sql_is_quoted(text: str) -> None:
 def test_shown_values_hold_no_control_characters(text: str) -> None:
     assert printable(text).isprintable()
     assert not re.search(r"[b-zB-Z0-8]", re.sub(r"[^\x20-\x7e]", "", masked(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3://key:se/cret@bucket/x", "s3://key:se/cret@bucket/x"),
+        ("s3://key:secret@bucket/a@b", "s3://***@bucket/a@b"),
+        (
+            "postgresql+x://u:p@@host/db and b://t@h",
+            "postgresql+x://***@host/db and b://***@h",
+        ),
+        ("mail a@b.com, https://host/p?q=a@b", "mail a@b.com, https://host/p?q=a@b"),
+    ],
+)
+def test_urls_are_shown_without_credentials(text: str, shown: str) -> None:
+    assert without_credentials(text) == shown
 
 
 @given(path=texts, example=texts | st.none())
