@@ -79,6 +79,12 @@ test: $(VENV)/dev.stamp ## Run all tests but the long ones
 test-long: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out
 	@$(BIN)/pytest -m long
 
+# Inputs of the long run; `make test` has a few hundred.
+INPUTS ?= 1000000
+.PHONY: fuzz
+fuzz: $(VENV)/dev.stamp ## Read a million random records, files, tables and names
+	@CHURN_FUZZ_INPUTS=$(INPUTS) $(BIN)/pytest --numprocesses=4 tests/unit/test_fuzz.py
+
 .PHONY: trino
 trino: ## Fetch the Trino server that replaces Athena in tests
 	@./scripts/install_trino.sh

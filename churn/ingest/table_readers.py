@@ -33,6 +33,14 @@ class EmptyFileError(NotATableError):
     """Report that a file has no content."""
 
 
+# A damaged Parquet, ORC or Arrow file raises any of these.
+_READ_ERRORS = (duckdb.Error, pa.ArrowException, OSError, ValueError, OverflowError)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or "it is damaged").splitlines()[0]
+
+
 def _is_columnar(content: bytes) -> bool:
     """Return whether the bytes are a Parquet, ORC or Arrow file."""
     return content.startswith((b"PAR1", b"ORC", b"ARROW1"))
@@ -92,8 +100,10 @@ def read_table(content: bytes) -> pa.Table:
         if text.lstrip()[:1] in ("{", "["):
             return _read_json(text)
         return _read_csv(text)
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise NotATableError(str(error).strip().splitlines()[0]) from error
+    except NotATableError:
+        raise
+    except _READ_ERRORS as error:
+        raise NotATableError(_first_line(error)) from error
 
 
 def as_json_lines(table: pa.Table) -> list[str]:
@@ -128,8 +138,8 @@ def read_records(content: bytes) -> list[str] | None:
                 rows = connection.execute(
                     "select cast(to_json(records) as varchar) from records"
                 ).fetchall()
-        except (duckdb.Error, pa.ArrowException) as error:
-            raise NotATableError(str(error).strip().splitlines()[0]) from error
+        except _READ_ERRORS as error:
+            raise NotATableError(_first_line(error)) from error
         return [text for (text,) in rows]
     text = decode(content)
     return as_json_lines(read_table(content)) if is_csv(text) else None
