@@ -116,6 +116,10 @@ test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 test-cluster: $(VENV)/dev.stamp ## Build the seeds on a Spark cluster of several processes
 	@$(BIN)/pytest --numprocesses=0 tests/cluster
 
+.PHONY: test-kubernetes
+test-kubernetes: $(VENV)/dev.stamp ## Run the steps of the image that Kubernetes runs
+	@$(BIN)/pytest --numprocesses=0 tests/kubernetes
+
 # Superset has an environment of its own, because its packages conflict with ours.
 .superset/superset.stamp: deploy/superset/requirements.txt $(VENV)/dev.stamp
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .superset
