@@ -18,8 +18,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.tls_stub import QuietServer
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 # Java's letters of times, as prefixes use them.
@@ -191,8 +193,7 @@ class FirehoseStub:
         self._draw = random.Random(5)
         self._lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"stub": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
