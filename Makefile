@@ -116,6 +116,11 @@ test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 test-cluster: $(VENV)/dev.stamp ## Build the seeds on a Spark cluster of several processes
 	@$(BIN)/pytest --numprocesses=0 tests/cluster
 
+.PHONY: test-hdfs
+test-hdfs: $(VENV)/dev.stamp ## Run Spark on a real HDFS, Hadoop's mini cluster
+	@./scripts/install_hadoop.sh
+	@$(BIN)/pytest --numprocesses=0 tests/hdfs
+
 # Superset has an environment of its own, because its packages conflict with ours.
 .superset/superset.stamp: deploy/superset/requirements.txt $(VENV)/dev.stamp
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .superset

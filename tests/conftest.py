@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.project import DbtProject
 
 # Each folder of tests is a layer and a marker.
-LAYERS = ("unit", "dbt", "spark", "athena", "browser", "bi", "cluster")
+LAYERS = ("unit", "dbt", "spark", "athena", "browser", "bi", "cluster", "hdfs")
 
 # The files with the slowest tests, the slowest first.
 SLOWEST = (
