@@ -120,6 +120,11 @@ test-cluster: $(VENV)/dev.stamp ## Build the seeds on a Spark cluster of several
 test-kubernetes: $(VENV)/dev.stamp ## Run the steps of the image that Kubernetes runs
 	@$(BIN)/pytest --numprocesses=0 tests/kubernetes
 
+.PHONY: test-hdfs
+test-hdfs: $(VENV)/dev.stamp ## Run Spark on a real HDFS, Hadoop's mini cluster
+	@./scripts/install_hadoop.sh
+	@$(BIN)/pytest --numprocesses=0 tests/hdfs
+
 # Superset has an environment of its own, because its packages conflict with ours.
 .superset/superset.stamp: deploy/superset/requirements.txt $(VENV)/dev.stamp
 	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python .superset

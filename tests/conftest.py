@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from tests.support.project import DbtProject
 
 # Each folder of tests is a layer and a marker.
-LAYERS = ("unit", "dbt", "spark", "athena", "browser", "bi", "cluster", "kubernetes")
+LAYERS = (
+    *("unit", "dbt", "spark", "athena", "browser"),
+    *("bi", "cluster", "hdfs", "kubernetes"),
+)
 
 # The files with the slowest tests, the slowest first.
 SLOWEST = (

@@ -60,6 +60,13 @@ FIRST_START, LAST_START = date(2011, 1, 1), date(2100, 1, 1)
     is_flag=True,
     help="Write the small company of the repository as dbt seeds instead.",
 )
+@click.option(
+    "--firehose",
+    "stream",
+    metavar="STREAM",
+    help="Send the clickstream to this stream of Kinesis Firehose, too. If DIR has a "
+    "demo company, it is sent as it is, from where an earlier run stopped.",
+)
 @debug_option
 def command(
     out: Path | None,
@@ -72,6 +79,7 @@ def command(
     is_reversed: bool,
     sales_from_day: int | None,
     seeds: bool,
+    stream: str | None,
 ) -> None:
     """Generate the raw data of a demo company.
 
@@ -88,6 +96,9 @@ def command(
         return
     if out is None:
         raise click.UsageError("name the folder to write with --out DIR")
+    if stream is not None and (out / "demo.json").exists():
+        _send(stream, out)
+        return
     if out.exists() and any(out.iterdir()):
         raise click.UsageError(f"--out {out} is not empty: name a new folder")
 
@@ -110,3 +121,15 @@ def command(
         f"Wrote {records:,} clickstream records of {accounts:,} accounts over "
         f"{days:,} days to {out} in {time.monotonic() - started:.1f} s"
     )
+    if stream is not None:
+        _send(stream, out)
+
+
+def _send(stream: str, folder: Path) -> None:
+    from churn.cli.output import ProgressDisplay, print_text
+    from churn.demo.firehose import make_client, send_clickstream
+
+    client = make_client()
+    with ProgressDisplay() as display:
+        sent = send_clickstream(client, stream, folder, display.update)
+    print_text(f"Sent {sent:,} records to the stream {stream}.")

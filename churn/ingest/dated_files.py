@@ -130,7 +130,14 @@ def deliver(
             # The lock ends with the process. Without it, a file is a leftover.
             fcntl.flock(file, fcntl.LOCK_EX)
             os.fchmod(number, 0o644)
-            with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            # Whole files are read later, so neither dictionaries nor statistics pay.
+            with pq.ParquetWriter(
+                file,
+                schema,
+                compression="zstd",
+                use_dictionary=False,
+                write_statistics=False,
+            ) as writer:
                 for batch in extract.read():
                     writer.write_batch(batch)
                     written += len(batch)

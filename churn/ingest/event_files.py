@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from churn.ingest.decoding import DamagedFileError, max_unpacked_bytes, unpack
+from churn.ingest.envelopes import unwrap
 from churn.ingest.file_readers import read_documents, read_lines
 from churn.ingest.table_readers import NotATableError, read_records
 from churn.quoting import path_text, printable, without_credentials
@@ -33,6 +34,7 @@ SCHEMA = pa.schema(
         ("source_file", pa.string()),
         ("file_bytes", pa.int64()),
         ("file_sha256", pa.string()),
+        ("file_modified_at", pa.timestamp("us")),
     ]
 )
 
@@ -89,7 +91,7 @@ class LoadedFile:
         bytes: Its size when it was loaded.
         sha256: Its checksum when it was loaded.
         modified_at: Its modification time when it was loaded, in UTC.
-        lines: Number of its lines in the table.
+        lines: Number of its records in the table.
     """
 
     bytes: int
@@ -149,7 +151,7 @@ def new_lines(
 
     Returns:
         Batches of ``SCHEMA``, read lazily. ``received_at`` is when the file was last
-        written.
+        written or, if that is earlier, the time in a record's envelope.
     """
     return pa.RecordBatchReader.from_batches(
         SCHEMA, _batches(files, loaded_files, report)
@@ -177,7 +179,7 @@ def _batches(
             continue
         try:
             packed = file.read()
-            lines = read_event_records(packed)
+            lines, times = _read_with_times(packed)
         except (OSError, DamagedFileError, NotATableError, MemoryError) as error:
             reason = str(error) or "it needs more memory than there is"
             report(
@@ -199,10 +201,14 @@ def _batches(
         yield pa.record_batch(
             [
                 lines,
-                pa.repeat(pa.scalar(file.modified_at, pa.timestamp("us")), len(lines)),
+                pa.array(
+                    [min(each or file.modified_at, file.modified_at) for each in times],
+                    pa.timestamp("us"),
+                ),
                 pa.repeat(file.name, len(lines)),
                 pa.repeat(pa.scalar(file.bytes, pa.int64()), len(lines)),
                 pa.repeat(sha256, len(lines)),
+                pa.repeat(pa.scalar(file.modified_at, pa.timestamp("us")), len(lines)),
             ],
             schema=SCHEMA,
         )
@@ -292,13 +298,18 @@ def read_event_records(packed: bytes) -> pa.Array:
         packed: The bytes of the file, as they are stored.
 
     Returns:
-        Its lines; the objects of a JSON array or of indented JSON, as they are
-        written; or the rows of a table as JSON objects.
+        Its lines, without envelopes; the objects of a JSON array or of indented JSON,
+        as they are written; or the rows of a table as JSON objects.
 
     Raises:
         DamagedFileError: It is a truncated or damaged archive, or no text or table.
         NotATableError: It is a table that cannot be read.
     """
+    return _read_with_times(packed)[0]
+
+
+def _read_with_times(packed: bytes) -> tuple[pa.Array, list[datetime | None]]:
+    """Return the records of a file, and the times in their envelopes."""
     records: list[pa.Array] = []
     for content in unpack(packed):
         rows = read_records(content)
@@ -307,4 +318,5 @@ def read_event_records(packed: bytes) -> pa.Array:
         records.append(
             read_lines(content) if rows is None else pa.array(rows, pa.string())
         )
-    return pa.concat_arrays(records) if records else pa.array([], pa.string())
+    lines = pa.concat_arrays(records) if records else pa.array([], pa.string())
+    return unwrap(lines)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.csv
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from simple_salesforce.api import Salesforce
 
     from churn.ingest.load import Progress
+
+T = TypeVar("T")
 
 # The object of each table.
 OBJECTS = {"accounts": "Account", "contacts": "Contact", "calls": "Case"}
@@ -244,9 +247,7 @@ def _page_batches(
     """Yield the pages of the REST API."""
     schema = pa.schema([(name, pa.string()) for name in fields])
     paths = [name.split(".") for name in fields]
-    page = client.query(query, include_deleted=include_deleted)
-    while True:
-        records = page["records"]
+    for records in _read_ahead(_pages(client, query, include_deleted)):
         yield pa.RecordBatch.from_arrays(
             [
                 pa.array([_text(record, path) for record in records], pa.string())
@@ -254,9 +255,27 @@ def _page_batches(
             ],
             schema=schema,
         )
+
+
+def _pages(
+    client: Salesforce, query: str, include_deleted: bool
+) -> Iterator[list[Any]]:
+    page = client.query(query, include_deleted=include_deleted)
+    while True:
+        yield page["records"]
         if page["done"]:
             return
         page = client.query_more(page["nextRecordsUrl"], identifier_is_url=True)
+
+
+def _read_ahead(pages: Iterator[T]) -> Iterator[T]:
+    """Yield pages while the next one is received in another thread."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, pages, end)
+        while (page := following.result()) is not end:
+            following = thread.submit(next, pages, end)
+            yield page  # type: ignore[misc]
 
 
 def _text(record: Any, path: Sequence[str]) -> str | None:
@@ -276,9 +295,8 @@ def _bulk_batches(
     """Yield the pages of a query job of the Bulk API 2.0."""
     schema = pa.schema([(name, pa.string()) for name in fields])
     handler = getattr(client.bulk2, name)
-    for page in handler.query(
-        query, max_records=BULK_PAGE_ROWS, wait=BULK_WAIT_SECONDS
-    ):
+    pages = handler.query(query, max_records=BULK_PAGE_ROWS, wait=BULK_WAIT_SECONDS)
+    for page in _read_ahead(pages):
         try:
             rows = pa.csv.read_csv(
                 io.BytesIO(page.encode()),
@@ -287,6 +305,8 @@ def _bulk_batches(
                 convert_options=pa.csv.ConvertOptions(
                     column_types=schema,
                     include_columns=fields,
+                    # The client has decoded it.
+                    check_utf8=False,
                     # Salesforce stores no empty text.
                     null_values=[""],
                     strings_can_be_null=True,

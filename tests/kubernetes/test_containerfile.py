@@ -19,7 +19,9 @@ import pytest
 from tests.support.paths import ROOT
 
 CONTAINERFILE = ROOT / "deploy/kubernetes/image/Containerfile"
-# Folders of the image that the steps write.
+# Steps that change the system of the image; this machine has Java.
+SYSTEM_STEPS = ("useradd", "apt-get")
+# Folders of the image that the other steps write.
 FOLDERS = ("/build", "/opt", "/project")
 
 
@@ -93,7 +95,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
             image.arguments[key] = value
         elif name == "COPY":
             image.copy(rest)
-        elif name == "RUN" and not rest.startswith("useradd"):
+        elif name == "RUN" and not rest.startswith(SYSTEM_STEPS):
             image.run(rest)
     return image
 

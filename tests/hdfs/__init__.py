@@ -1,0 +1,1 @@
+"""Tests with a real HDFS, by `make test-hdfs`."""
