@@ -100,7 +100,8 @@ def export_scores(
                 _as_contract(batch)
                 for batch in marts.read(
                     f"select {', '.join(SCHEMA.names)} "
-                    f"from {marts.name('churn_scores')} order by risk_rank"
+                    f"from {marts.name('churn_scores')}",
+                    order="risk_rank",
                 )
             ),
         )

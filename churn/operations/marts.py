@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
+import tempfile
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from churn.config import Project, UserError
+from churn.quoting import sql_literal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +24,22 @@ DUCKDB_MEMORY = "256MB"
 class Marts(ABC):
     """The tables that dbt built, on one engine."""
 
+    def read(
+        self, query: str, order: str = "", limit: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its rows; times are in UTC, without a zone.
+
+        Args:
+            query: The query, without ``order by``.
+            order: What to sort by, of the columns of the result.
+            limit: The most rows, the first ones of that order.
+        """
+        query = f"{query} order by {order}" if order else query
+        return self._run(f"{query} limit {limit}" if limit is not None else query)
+
     @abstractmethod
-    def read(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Run a query and yield its rows; times are in UTC, without a zone."""
+    def _run(self, query: str) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its rows."""
 
     @abstractmethod
     def columns(self, table: str) -> list[str]:
@@ -42,9 +58,12 @@ class Marts(ABC):
         existing = self.columns(table)
         return bool(existing) and set(columns) <= set(existing)
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        """Return all rows of a small result."""
-        return [row for batch in self.read(query) for row in batch.to_pylist()]
+    def rows(
+        self, query: str, order: str = "", limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return all rows of a small result; see `read`."""
+        batches = self.read(query, order, limit)
+        return [row for batch in batches for row in batch.to_pylist()]
 
 
 class DuckDBMarts(Marts):
@@ -56,8 +75,7 @@ class DuckDBMarts(Marts):
         self._connection.execute(f"set memory_limit = '{DUCKDB_MEMORY}'")
         self._columns: dict[str, list[str]] | None = None
 
-    def read(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Run a query and yield its rows."""
+    def _run(self, query: str) -> Iterator[pa.RecordBatch]:
         yield from self._connection.sql(query).to_arrow_reader(ROWS_PER_BATCH)
 
     def columns(self, table: str) -> list[str]:
@@ -90,8 +108,7 @@ class AdapterMarts(Marts):
         self._columns: dict[str, list[str]] = {}
         self._session, self._close = _session(project)
 
-    def read(self, query: str) -> Iterator[pa.RecordBatch]:
-        """Run a query and yield its rows."""
+    def _run(self, query: str) -> Iterator[pa.RecordBatch]:
         from churn.engine_io import as_batches
 
         yield from as_batches(self._session.sql(query), rows=ROWS_PER_BATCH)
@@ -121,6 +138,39 @@ class AdapterMarts(Marts):
         self._close()
 
 
+class AthenaMarts(AdapterMarts):
+    """The marts on Athena, whose rows are unloaded to several files, without order."""
+
+    def read(
+        self, query: str, order: str = "", limit: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Run a query and yield its rows, sorted in this process."""
+        batches = super().read(query, order, limit)
+        return sorted_batches(batches, order) if order else batches
+
+
+def sorted_batches(
+    batches: Iterator[pa.RecordBatch], order: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield rows in an order; beyond `DUCKDB_MEMORY` they are sorted on the disk."""
+    first = next(batches, None)
+    if first is None:
+        return
+    import duckdb
+
+    unsorted = pa.RecordBatchReader.from_batches(
+        first.schema, itertools.chain([first], batches)
+    )
+    with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
+        connection.execute(f"set temp_directory = {sql_literal(folder)}")
+        connection.execute(f"set memory_limit = '{DUCKDB_MEMORY}'")
+        connection.execute("set TimeZone = 'UTC'")
+        connection.register("unsorted_rows", unsorted)
+        yield from connection.sql(
+            f"select * from unsorted_rows order by {order}"
+        ).to_arrow_reader(ROWS_PER_BATCH)
+
+
 def open_marts(project: Project) -> Marts:
     """Open the marts of a project's target.
 
@@ -129,7 +179,9 @@ def open_marts(project: Project) -> Marts:
     """
     if project.adapter == "duckdb":
         return DuckDBMarts(project)
-    if project.adapter in ("spark", "athena"):
+    if project.adapter == "athena":
+        return AthenaMarts(project)
+    if project.adapter == "spark":
         return AdapterMarts(project)
     raise UserError(
         f"The target `{project.target}` is on {project.adapter}: publish from a target "

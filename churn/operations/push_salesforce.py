@@ -296,7 +296,7 @@ def _changes(
     kept = set()
     as_of_date = None
     for batch in marts.read(
-        f"select {columns} from {marts.name('churn_scores')} order by risk_rank"
+        f"select {columns} from {marts.name('churn_scores')}", order="risk_rank"
     ):
         for row in batch.to_pylist():
             as_of_date = row["as_of_date"] if as_of_date is None else as_of_date

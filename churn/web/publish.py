@@ -524,12 +524,11 @@ def _write_accounts(marts: Marts, writer: _Writer) -> dict[str, Any]:
         left join {marts.name("account_features")} as features
             on scores.account_id = features.account_id
             and scores.as_of_date = features.as_of_date
-        order by scores.risk_rank
     """
     facets = _Facets()
     words = _Words(writer)
     names = [column.name for column in schema.accounts.columns]
-    for batch in marts.read(query):
+    for batch in marts.read(query, order="risk_rank"):
         columns_of = {name: _stored(batch.column(name)) for name in names}
         writer.insert(
             schema.accounts,
@@ -717,8 +716,7 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
             "churn_score_history",
             ("as_of_date", "churn_probability", "model_version"),
             f"""select account_id, as_of_date, churn_probability, model_version
-            from {{table}} where {only_scored}
-            order by account_id, as_of_date""",
+            from {{table}} where {only_scored}""",
         ),
         "sessions": (
             "sessions",
@@ -729,7 +727,7 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
                 sum(subscribe_clicks) as subscribe_clicks
             from {{table}}
             where started_at >= cast('{since}' as timestamp) and {only_scored}
-            group by 1, 2 order by 1, 2""",
+            group by 1, 2""",
         ),
         "calls": (
             "stg_support__calls",
@@ -737,16 +735,14 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
             f"""select account_id, cast(started_at as date) as call_date, topic,
                 duration_seconds
             from {{table}}
-            where started_at >= cast('{since}' as timestamp) and {only_scored}
-            order by account_id, started_at""",
+            where started_at >= cast('{since}' as timestamp) and {only_scored}""",
         ),
         "invoices": (
             "stg_billing__invoices",
             ("due_date", "status", "amount"),
             f"""select account_id, due_date, status, amount
             from {{table}}
-            where due_date >= cast('{since}' as date) and {only_scored}
-            order by account_id, due_date""",
+            where due_date >= cast('{since}' as date) and {only_scored}""",
         ),
         "changes": (
             "int_account_changes",
@@ -754,8 +750,7 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
             f"""select account_id, batch_date, change_kind, plan, seats,
                 monthly_recurring_revenue
             from {{table}}
-            where batch_scope = 'all' and {only_scored}
-            order by account_id, batch_date""",
+            where batch_scope = 'all' and {only_scored}""",
         ),
         # Actions of the page itself are in its own store.
         "actions": (
@@ -763,27 +758,27 @@ def _write_sections(marts: Marts, writer: _Writer, as_of_date: str) -> None:
             ("action_date", "action_type", "actor_id", "source", "is_corrected"),
             f"""select account_id, action_date, action_type, actor_id
             from {{table}}
-            where source <> 'page' and not is_corrected and {only_scored}
-            order by account_id, occurred_at""",
+            where source <> 'page' and not is_corrected and {only_scored}""",
         ),
         "control": (
             "churn_scores",
             ("arm", "control_until"),
             """select account_id, control_until from {table}
-            where arm = 'control' order by account_id""",
+            where arm = 'control'""",
         ),
         "periods": (
             "subscription_periods",
             ("start_date", "end_date", "end_reason"),
             f"""select account_id, start_date, end_date, end_reason
-            from {{table}} where {only_scored}
-            order by account_id, start_date""",
+            from {{table}} where {only_scored}""",
         ),
     }
     for section, (table, columns, query) in queries.items():
         if not marts.has(table, "account_id", *columns):
             continue
-        batches = marts.read(query.format(table=marts.name(table)))
+        # By account and date, which are the first columns.
+        order = "1, 2" if section == "control" else "1, 2, 3, 4"
+        batches = marts.read(query.format(table=marts.name(table)), order)
         for accounts, lines in pack(batches):
             writer.insert(
                 schema.sections,
@@ -955,8 +950,7 @@ def _write_documents(marts: Marts, writer: _Writer, project: Project) -> None:
     for name, order in _DOCUMENTS.items():
         if marts.columns(name):
             documents[name] = marts.rows(
-                f"select * from {marts.name(name)} order by {order} "
-                f"limit {_MAX_DOCUMENT_ROWS}"
+                f"select * from {marts.name(name)}", order, _MAX_DOCUMENT_ROWS
             )
     if marts.has("retention_actions", "action_type", "is_corrected"):
         documents["kept_after_offer"] = marts.rows(
@@ -971,8 +965,9 @@ def _write_documents(marts: Marts, writer: _Writer, project: Project) -> None:
     ]
     if columns:
         documents["churn_models"] = marts.rows(
-            f"""select {", ".join(columns)} from {marts.name("churn_models")}
-            order by trained_at desc limit 50"""
+            f"select {', '.join(columns)} from {marts.name('churn_models')}",
+            order="trained_at desc",
+            limit=50,
         )
     rows = [(name, json.dumps(body, default=_text)) for name, body in documents.items()]
     card = _model_card(project) if columns else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.config import UserError
+from churn.operations.marts import sorted_batches
 from churn.web import schema, snapshot
 from churn.web.publish import pack, publish, remove_leftovers
 from churn.web.settings import actions_url, serving_url
@@ -409,3 +411,17 @@ def test_default_stores_are_named_after_the_database(
     url = serving_url(project_of(tmp_path / "company.duckdb"))
     assert str(url.database).endswith("serving/company.db")
     assert str(actions_url(url).database).endswith("serving/company.actions.db")
+
+
+def test_rows_without_an_order_are_sorted_here() -> None:
+    """Athena unloads to several files; accounts and ranks must come in order."""
+    schema = pa.schema([("account_id", pa.string()), ("day", pa.date32())])
+    rows = [(f"a{n % 97:02}", date(2026, 1, 1) + timedelta(n)) for n in range(1_000)]
+    shuffled = random.Random(4).sample(rows, len(rows))
+    batches = [
+        pa.record_batch([*map(list, zip(*part, strict=True))], schema=schema)
+        for part in (shuffled[start : start + 64] for start in range(0, 1_000, 64))
+    ]
+    found = list(sorted_batches(iter(batches), "1, 2"))
+    assert [tuple(row.values()) for b in found for row in b.to_pylist()] == sorted(rows)
+    assert list(sorted_batches(iter([]), "1")) == []
