@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
 
-from churn.engine_io import map_batches
+from churn.engine_io import as_batches, map_batches
+from churn.quoting import masked
 
 # Objects and arrays at this depth are not expanded.
 _MAX_DEPTH = 128
@@ -218,12 +219,15 @@ def _batches_of_files(
         yield rows
 
 
-def profiled_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def profiled_batches(
+    batches: Iterable[pa.RecordBatch], public_paths: Collection[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Convert record structures to counts of their paths, file by file.
 
     Args:
         batches: Structures with ``source_file``, by which they are sorted,
             ``received_date``, ``shape``, ``example``, ``records`` and ``processed_at``.
+        public_paths: The paths whose examples are not personal; others are masked.
 
     Yields:
         One row per file and path.
@@ -237,7 +241,12 @@ def profiled_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
             "json_path": list(counts),
             "records": [count.records for count in values],
             **{f"has_{name}": [name in c.types for c in values] for name in TYPES},
-            "example": [count.example for count in values],
+            "example": [
+                count.example
+                if count.example is None or path in public_paths
+                else masked(count.example)
+                for path, count in counts.items()
+            ],
             "first_seen_date": [count.first_seen_date for count in values],
             "last_seen_date": [count.last_seen_date for count in values],
             "processed_at": [rows[0]["processed_at"]] * size,
@@ -245,19 +254,26 @@ def profiled_batches(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBat
         yield pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 
 
-def profiled_paths(shapes: Any) -> Any:
+def _texts(relation: Any) -> frozenset[str]:
+    """Return the texts in the only column of a small relation."""
+    return frozenset(as_batches(relation).read_all().column(0).to_pylist())
+
+
+def profiled_paths(shapes: Any, public_paths: Any) -> Any:
     """Count the paths of records, file by file.
 
     Args:
         shapes: A relation from ``dbt.ref`` with the columns that `profiled_batches`
             needs.
+        public_paths: A relation with the column ``json_path``: the paths whose
+            examples are not personal.
 
     Returns:
         A frame that a dbt Python model can return.
     """
     return map_batches(
         shapes,
-        profiled_batches,
+        partial(profiled_batches, public_paths=_texts(public_paths)),
         _SCHEMA,
         columns=(
             "source_file",

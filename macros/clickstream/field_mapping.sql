@@ -204,6 +204,34 @@
 {% endmacro %}
 
 
+{#
+    Returns the paths whose values are not personal, as `clickstream_field_profile`
+    writes them: those that only columns without `meta.pii` read. Empty while dbt
+    parses.
+#}
+{% macro public_json_paths() %}
+
+    {%- set public = [] -%}
+    {%- set personal = [] -%}
+    {%- set model = node_named(var('clickstream_field_mapping_model'))
+        if execute -%}
+    {%- for column in (model.columns.values() if model else []) -%}
+        {%- set meta = column.get('config', {}).get('meta', {})
+            or column.get('meta', {}) -%}
+        {%- for path in meta.get('json_paths') or [] -%}
+            {%- do (personal if meta.get('pii') else public).append(
+                '$' ~ profiled_steps(path) | join
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(
+        public | reject('in', personal) | unique(case_sensitive=true)
+        | sort(case_sensitive=true) | list
+    ) }}
+
+{% endmacro %}
+
+
 {# Returns whether the field mapping reads `json_path` or a path within it. #}
 {% macro is_documented_path(json_path) -%}
 

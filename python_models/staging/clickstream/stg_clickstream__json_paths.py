@@ -13,4 +13,4 @@ def model(dbt, session):
             "coalesce(max(processed_at), timestamp '0001-01-01') "
             f"from {dbt.this})"
         )
-    return profiled_paths(shapes)
+    return profiled_paths(shapes, dbt.ref("base_clickstream__public_paths"))
