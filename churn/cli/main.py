@@ -51,6 +51,7 @@ COMMANDS = (
     "push",
     "serve",
     "export-actions",
+    "forget",
     "demo",
     "label-cost",
 )

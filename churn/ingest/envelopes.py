@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +46,34 @@ def unwrap(lines: pa.Array) -> tuple[pa.Array, list[datetime | None]]:
             payloads.append(payload)
             times.append(received_at)
     return pa.array(payloads, pa.string()), times
+
+
+def map_payloads(line: str, function: Callable[[str], str]) -> str | None:
+    """Return a line of envelopes with changed payloads; ``None`` for another line.
+
+    Args:
+        line: One line of a file.
+        function: Returns a new payload for a payload, which may be the same.
+    """
+    found: list[dict[str, Any]] = []
+    position = _end_of_space(line, 0)
+    has_changed = False
+    while position < len(line):
+        try:
+            value, position = _DECODER.raw_decode(line, position)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(value, dict) or not value.keys() >= _KEYS:
+            return None
+        payload = value["payload"]
+        text = payload if isinstance(payload, str) else json.dumps(payload)
+        changed = function(text)
+        has_changed |= changed != text
+        found.append({"received_at": value["received_at"], "payload": changed})
+        position = _end_of_space(line, position)
+    if not has_changed:
+        return line
+    return "".join(json.dumps(each, ensure_ascii=False) for each in found)
 
 
 def _envelopes(line: str) -> list[tuple[str, datetime]]:

@@ -439,6 +439,11 @@ def _store(url: sa.URL) -> _Store:
     return _SQLiteStore(url) if is_sqlite else _PostgresStore(url)
 
 
+def current_snapshot(url: sa.URL) -> dict[str, Any] | None:
+    """Return the description of the published snapshot; ``None`` if there is none."""
+    return _store(url).current()
+
+
 # ---- Content -----------------------------------------------------------------
 
 

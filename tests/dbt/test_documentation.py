@@ -7,6 +7,8 @@ import re
 
 import pytest
 
+from churn.config import Project
+from churn.operations.pii import RULES, Classification
 from churn.reports.docs import inherit_columns, origins_of
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
@@ -244,3 +246,41 @@ def test_every_public_macro_is_documented_with_its_arguments(manifest: dict) -> 
         if not (argument["type"] and argument["description"])
     ]
     assert not undescribed, f"Add type and description to: {undescribed}"
+
+
+def test_columns_that_may_identify_a_person_declare_their_class(manifest: dict) -> None:
+    # Names of columns that hold personal data in every company.
+    personal = re.compile(
+        r"(^|_)(user|account|owner|actor|anonymous|visitor)_id$"
+        r"|(company|owner|first|last|full)_name$|^(payload|note|override_reason)$"
+        r"|e?mail|phone|address$|^referrer$"
+    )
+    mapping_model = "base_clickstream__parsed_records"
+    declaring = [
+        *manifest["sources"].values(),
+        *(node for node in models(manifest) if node["name"] == mapping_model),
+    ]
+    columns = {
+        f"{node['name']}.{column['name']}": column["config"]["meta"].get("pii")
+        for node in declaring
+        for column in node["columns"].values()
+    }
+    unclassified = [
+        name
+        for name, pii in columns.items()
+        if personal.search(name.split(".")[1]) and pii is None
+    ]
+    assert unclassified == []
+    assert {pii for pii in columns.values() if pii is not None} == set(RULES)
+
+
+def test_a_class_of_personal_data_is_one_of_the_declared(manifest: dict) -> None:
+    classes = {
+        (node["name"], column["name"]): column["config"].get("meta", {}).get("pii")
+        for node in described_nodes(manifest)
+        for column in node["columns"].values()
+    }
+    assert {pii for pii in classes.values() if pii} <= set(RULES)
+    # `churn forget` reads the YAML itself, also of disabled sources.
+    loaded = Classification.load(Project.load(ROOT, ROOT)).by_relation
+    assert {place: loaded.get(place) for place in classes} == classes
