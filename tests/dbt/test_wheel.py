@@ -127,7 +127,8 @@ def write_company(folder: Path) -> None:
     """Write clicks as JSON lines, and accounts and logins as CSV, one file per week."""
     with (folder / "clicks.jsonl").open("w") as file:
         for number in range(500):
-            moment = f"2025-03-01T10:{number % 60:02d}"
+            day = date(2025, 3, 1) + timedelta(days=number // 8)
+            moment = f"{day}T10:{number % 60:02d}"
             record = {
                 "messageId": f"m{number}",
                 "type": "track",
