@@ -39,7 +39,7 @@
 {# Returns the date by whose months a model is partitioned; none if it is not. #}
 {% macro sort_column(node) -%}
     {%- set months = modules.re.findall(
-        '^month\((\w+)\)$', (node.config.get('partitioned_by') or [''])[0]
+        '^month\\((\\w+)\\)$', (node.config.get('partitioned_by') or [''])[0]
     ) -%}
     {{ return(months[0] if months else none) }}
 {%- endmacro %}
