@@ -38,7 +38,9 @@ def contents(project: DbtProject, tables: list[str] = TABLES) -> dict[str, list[
     }
 
 
-@pytest.mark.parametrize("dialect", ["dates", "flags"])
+@pytest.mark.parametrize(
+    "dialect", ["dates", pytest.param("flags", marks=pytest.mark.long)]
+)
 def test_runs_in_any_order_of_arrival_equal_a_full_refresh(
     project: DbtProject, dialect: str
 ) -> None:

@@ -283,6 +283,7 @@ def test_a_record_is_parsed_once(built) -> None:
     assert all(0 < size < JAVA_METHOD_BYTES * 3 // 4 for size in sizes)
 
 
+@pytest.mark.long
 def test_the_driver_holds_one_batch_at_a_time(built) -> None:
     """Training reads many times more than Spark lets its driver collect."""
     session = built.engine.session
