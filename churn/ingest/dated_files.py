@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from churn.config import UserError
+from churn.files import replacing
 
 if TYPE_CHECKING:
     from churn.ingest.load import Progress
@@ -72,6 +73,22 @@ class Extract:
     key: str | None = None
 
 
+@contextmanager
+def explained_write_errors(folder: Path) -> Iterator[None]:
+    """Turn an error of the disk into one sentence.
+
+    Raises:
+        PullError: A file cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PullError(
+            f"Nothing more was delivered, because {folder} cannot be written "
+            f"({error.strerror}): check its rights and free space."
+        ) from None
+
+
 def dated_path(folder: Path, table: str, day: date) -> Path:
     """Return the path of a table's file.
 
@@ -120,37 +137,29 @@ def deliver(
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
     schema = pa.schema([(name, pa.string()) for name in extract.columns])
-    number, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
-    temporary = Path(name)
     written = 0
     # 8 bytes per row, so memory hardly grows with the number of rows.
     keys = array("q")
-    try:
-        with open(number, "wb") as file:
-            # The lock ends with the process. Without it, a file is a leftover.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            os.fchmod(number, 0o644)
-            # Whole files are read later, so neither dictionaries nor statistics pay.
-            with pq.ParquetWriter(
-                file,
-                schema,
-                compression="zstd",
-                use_dictionary=False,
-                write_statistics=False,
-            ) as writer:
-                for batch in extract.read():
-                    writer.write_batch(batch)
-                    written += len(batch)
-                    if extract.key:
-                        keys.extend(map(hash, batch[extract.key].to_pylist()))
-                    if progress:
-                        progress(extract.table, written, max(total, written))
-            _check(extract, written, keys)
-            file.flush()
-            os.fsync(number)
-            temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        # The lock ends with the process. Without it, a file is a leftover.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.fchmod(file.fileno(), 0o644)
+        # Whole files are read later, so neither dictionaries nor statistics pay.
+        with pq.ParquetWriter(
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+        ) as writer:
+            for batch in extract.read():
+                writer.write_batch(batch)
+                written += len(batch)
+                if extract.key:
+                    keys.extend(map(hash, batch[extract.key].to_pylist()))
+                if progress:
+                    progress(extract.table, written, max(total, written))
+        _check(extract, written, keys)
     return Pulled(extract.table, path, written, is_new=True)
 
 

@@ -26,6 +26,7 @@ from churn.ingest.dated_files import (
     dated_path,
     deliver,
     delivered,
+    explained_write_errors,
     previous_columns,
 )
 from churn.ingest.salesforce import check_calls, explained_errors
@@ -106,25 +107,19 @@ def pull_salesforce(
             earlier tables of the same call stay, as each is complete.
     """
     result = SalesforcePull([], [])
-    try:
-        with explained_errors():
-            extracts = []
-            for each in wanted:
-                path = dated_path(folder, each.table, day)
-                if earlier := delivered(each.table, path):
-                    result.files.append(earlier)
-                    continue
-                fields, notes = _described_fields(client, each, path)
-                result.notes.extend(notes)
-                extracts.append((each, path, fields))
-            for each, path, fields in extracts:
-                result.files.append(_pull(client, each, path, fields, progress))
-                result.files.append(_pull_deleted(client, each, folder, day))
-    except OSError as error:
-        raise PullError(
-            f"Nothing more was delivered, because {folder} cannot be written "
-            f"({error.strerror}): check its rights and free space."
-        ) from None
+    with explained_write_errors(folder), explained_errors():
+        extracts = []
+        for each in wanted:
+            path = dated_path(folder, each.table, day)
+            if earlier := delivered(each.table, path):
+                result.files.append(earlier)
+                continue
+            fields, notes = _described_fields(client, each, path)
+            result.notes.extend(notes)
+            extracts.append((each, path, fields))
+        for each, path, fields in extracts:
+            result.files.append(_pull(client, each, path, fields, progress))
+            result.files.append(_pull_deleted(client, each, folder, day))
     return result
 
 

@@ -21,6 +21,7 @@ from churn.ingest.dated_files import (
     dated_path,
     deliver,
     delivered,
+    explained_write_errors,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def pull_sql(
     """
     try:
         engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
-        with engine.connect() as connection:
+        with explained_write_errors(folder), engine.connect() as connection:
             if connection.dialect.name != "sqlite":
                 connection = connection.execution_options(
                     isolation_level="REPEATABLE READ"
@@ -83,11 +84,6 @@ def pull_sql(
         raise PullError(
             f"Nothing more was delivered, because the database cannot be read "
             f"({reason}): check {URL_VARIABLE} and the names of the tables."
-        ) from None
-    except OSError as error:
-        raise PullError(
-            f"Nothing more was delivered, because {folder} cannot be written "
-            f"({error.strerror}): check its rights and free space."
         ) from None
 
 

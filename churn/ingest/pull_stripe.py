@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from churn.ingest.dated_files import (
     dated_path,
     deliver,
     delivered,
+    explained_write_errors,
 )
 from churn.ingest.http_session import RetryingSession
 from churn.quoting import printable
@@ -85,34 +87,31 @@ def pull_stripe(
     session.headers["Stripe-Version"] = API_VERSION
     session.auth = _Bearer(api_key)
     pulled = []
-    try:
+    with explained_write_errors(folder), _explained_errors():
         for table in tables:
             path = dated_path(folder, table, day)
-            pulled.append(
-                delivered(table, path)
-                or deliver(
-                    Extract(
-                        table,
-                        TABLES[table],
-                        lambda table=table: _batches(session, table),  # type: ignore[misc]
-                        lambda: None,
-                        key="id",
-                    ),
-                    path,
-                    progress=progress,
-                )
+            extract = Extract(
+                table,
+                TABLES[table],
+                lambda table=table: _batches(session, table),  # type: ignore[misc]
+                lambda: None,
+                key="id",
             )
+            pulled.append(
+                delivered(table, path) or deliver(extract, path, progress=progress)
+            )
+    return pulled
+
+
+@contextmanager
+def _explained_errors() -> Iterator[None]:
+    try:
+        yield
     except requests.RequestException as error:
         raise PullError(
             f"Stripe cannot be reached ({type(error).__name__}): nothing more was "
             "delivered, check the network and run it again."
         ) from None
-    except OSError as error:
-        raise PullError(
-            f"Nothing more was delivered, because {folder} cannot be written "
-            f"({error.strerror}): check its rights and free space."
-        ) from None
-    return pulled
 
 
 class _Bearer(requests.auth.AuthBase):

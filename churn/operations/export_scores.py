@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +18,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from churn.config import Project, UserError
+from churn.files import replacing
 from churn.operations.marts import Marts, open_marts
 from churn.quoting import neutralise
 
@@ -130,18 +130,9 @@ def _as_contract(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def _replace(path: Path, file_format: str, batches: Iterable[pa.RecordBatch]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
-    temporary = Path(name)
-    try:
-        with open(number, "wb") as file:
-            os.fchmod(number, 0o644)
-            rows = _WRITERS[file_format](file, batches)
-            file.flush()
-            os.fsync(number)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return rows
+    with replacing(path) as file:
+        os.fchmod(file.fileno(), 0o644)
+        return _WRITERS[file_format](file, batches)
 
 
 def _write_parquet(file: BinaryIO, batches: Iterable[pa.RecordBatch]) -> int:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from churn.config import Project, UserError, open_database
+from churn.files import replacing
 from churn.operations.forget_files import FileState, erase_files
 from churn.operations.pii import ERASED, SUBJECT_COLUMNS, Classification, Eraser
 from churn.operations.runs import run_lock, state_folder
@@ -126,13 +127,8 @@ class Pending:
             return []
 
     def _write(self, entries: Sequence[Mapping[str, str]]) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(entries, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        with replacing(self.path) as file:
+            file.write(json.dumps(entries).encode())
 
     def begin(self, subject: Subject) -> tuple[bytes, bool]:
         """Return the salt of a request, and whether an earlier run began it."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from churn.config import Project
+from churn.files import replacing
 from churn.ingest.decoding import DamagedFileError, unpack
 from churn.ingest.envelopes import map_payloads
 from churn.ingest.event_files import NoFilesError, find_event_files
@@ -174,14 +175,11 @@ def _rewrite(file: _Found, eraser: Eraser) -> bool:
         return False
     encoded = erased.encode()
     stat = file.location.stat()
-    temporary = file.location.with_name(f".{file.location.name}.{os.getpid()}.new")
-    with temporary.open("wb") as target:
+    with replacing(file.location) as target:
         target.write(gzip.compress(encoded, mtime=0) if is_gzip else encoded)
         target.flush()
-        os.fsync(target.fileno())
-    temporary.chmod(stat.st_mode)
-    os.utime(temporary, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    temporary.replace(file.location)
+        os.fchmod(target.fileno(), stat.st_mode)
+        os.utime(target.fileno(), ns=(stat.st_atime_ns, stat.st_mtime_ns))
     return True
 
 
