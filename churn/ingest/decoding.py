@@ -17,6 +17,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
@@ -78,6 +79,42 @@ def max_unpacked_bytes() -> int:
     """Return the limit of unpacked bytes per file, by ``CHURN_MAX_UNPACKED_MB``."""
     text = os.environ.get("CHURN_MAX_UNPACKED_MB", "")
     return (int(text) if text.isdecimal() else _MAX_UNPACKED_MB) << 20
+
+
+def check_size(size: int) -> None:
+    """Check the size of a file before it is read.
+
+    Raises:
+        OSError: It is larger than `max_unpacked_bytes`.
+    """
+    limit = max_unpacked_bytes()
+    if size > limit:
+        raise OSError(
+            f"it has more than {limit >> 20:,} MB: split it, or raise "
+            "CHURN_MAX_UNPACKED_MB"
+        )
+
+
+def read_local(location: Path | str, size: int) -> bytes:
+    """Return the bytes of a file, without unpacking.
+
+    Args:
+        location: The file.
+        size: Its size when it was found.
+
+    Raises:
+        OSError: It is missing or too large, or it is no file.
+    """
+    # A named pipe would block, and a device never ends.
+    if not os.path.isfile(location):
+        raise OSError("it is a folder, a pipe, a device or a link to nothing")
+    check_size(size)
+    return Path(location).read_bytes()
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file cannot be read; a lack of memory has no message."""
+    return str(error) or "it needs more memory than there is"
 
 
 def unpack(content: bytes) -> list[bytes]:

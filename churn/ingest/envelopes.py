@@ -55,42 +55,43 @@ def map_payloads(line: str, function: Callable[[str], str]) -> str | None:
         line: One line of a file.
         function: Returns a new payload for a payload, which may be the same.
     """
-    found: list[dict[str, Any]] = []
-    position = _end_of_space(line, 0)
+    values = _values(line)
+    if values is None:
+        return None
+    changed: list[dict[str, Any]] = []
     has_changed = False
-    while position < len(line):
-        try:
-            value, position = _DECODER.raw_decode(line, position)
-        except (ValueError, RecursionError):
-            return None
+    for value in values:
         if not isinstance(value, dict) or not value.keys() >= _KEYS:
             return None
         payload = value["payload"]
         text = payload if isinstance(payload, str) else json.dumps(payload)
-        changed = function(text)
-        has_changed |= changed != text
-        found.append({"received_at": value["received_at"], "payload": changed})
-        position = _end_of_space(line, position)
+        new = function(text)
+        has_changed |= new != text
+        changed.append({"received_at": value["received_at"], "payload": new})
     if not has_changed:
         return line
-    return "".join(json.dumps(each, ensure_ascii=False) for each in found)
+    return "".join(json.dumps(each, ensure_ascii=False) for each in changed)
 
 
 def _envelopes(line: str) -> list[tuple[str, datetime]]:
     """Return the envelopes of a line; none if a part of it is something else."""
-    found = []
+    found = [_envelope(value) for value in _values(line) or []]
+    envelopes = [each for each in found if each is not None]
+    return envelopes if len(envelopes) == len(found) else []
+
+
+def _values(line: str) -> list[Any] | None:
+    """Return the JSON values of a line; ``None`` if a part of it is not JSON."""
+    values = []
     position = _end_of_space(line, 0)
     while position < len(line):
         try:
             value, position = _DECODER.raw_decode(line, position)
         except (ValueError, RecursionError):
-            return []
-        envelope = _envelope(value)
-        if envelope is None:
-            return []
-        found.append(envelope)
+            return None
+        values.append(value)
         position = _end_of_space(line, position)
-    return found
+    return values
 
 
 def _end_of_space(line: str, position: int) -> int:

@@ -21,7 +21,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from churn.ingest.decoding import DamagedFileError, max_unpacked_bytes, unpack
+from churn.ingest.decoding import (
+    DamagedFileError,
+    check_size,
+    read_local,
+    reason_of,
+    unpack,
+)
 from churn.ingest.envelopes import unwrap
 from churn.ingest.file_readers import read_documents, read_lines
 from churn.ingest.table_readers import NotATableError, read_records
@@ -68,17 +74,9 @@ class EventFile:
         Raises:
             OSError: It is missing or too large, or it is no file.
         """
-        limit = max_unpacked_bytes()
-        if self.bytes > limit:
-            raise OSError(
-                f"it has more than {limit >> 20:,} MB: split it, or raise "
-                "CHURN_MAX_UNPACKED_MB"
-            )
         if self.storage is None:
-            # A named pipe would block, and a device never ends.
-            if not os.path.isfile(self.location):
-                raise OSError("it is a pipe, a device or a link to nothing")
-            return Path(self.location).read_bytes()
+            return read_local(self.location, self.bytes)
+        check_size(self.bytes)
         with self.storage.open_input_stream(self.location, compression=None) as stream:
             return stream.read()
 
@@ -181,10 +179,9 @@ def _batches(
             packed = file.read()
             lines, times = _read_with_times(packed)
         except (OSError, DamagedFileError, NotATableError, MemoryError) as error:
-            reason = str(error) or "it needs more memory than there is"
             report(
                 f"{shown_name} cannot be read to its end and is skipped; the next run "
-                f"retries it: {printable(reason, 200)}"
+                f"retries it: {printable(reason_of(error), 200)}"
             )
             continue
         sha256 = hashlib.sha256(packed).hexdigest()

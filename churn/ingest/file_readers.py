@@ -27,7 +27,8 @@ from churn.ingest.decoding import (
     WHITESPACE,
     DamagedFileError,
     decode,
-    max_unpacked_bytes,
+    read_local,
+    reason_of,
     unpack,
 )
 from churn.quoting import path_text
@@ -179,24 +180,13 @@ def read_bytes(file: SourceFile) -> tuple[bytes, str]:
         UnreadableFileError: The file is missing, too large, or not a complete
             archive.
     """
-    limit = max_unpacked_bytes()
-    if not file.location.is_file():
-        # A named pipe would block, and a device never ends.
-        raise UnreadableFileError(
-            f"{file.path} cannot be read: it is a folder, a pipe, a device or a link "
-            "to nothing"
-        )
-    if file.bytes > limit:
-        raise UnreadableFileError(
-            f"{file.path} cannot be read: it has more than {limit >> 20:,} MB: split "
-            "it, or raise CHURN_MAX_UNPACKED_MB"
-        )
     try:
-        packed = file.location.read_bytes()
+        packed = read_local(file.location, file.bytes)
         content = b"\n".join(unpack(packed))
     except (OSError, DamagedFileError, MemoryError) as error:
-        reason = str(error) or "it needs more memory than there is"
-        raise UnreadableFileError(f"{file.path} cannot be read: {reason}") from error
+        raise UnreadableFileError(
+            f"{file.path} cannot be read: {reason_of(error)}"
+        ) from error
     return content, hashlib.sha256(packed).hexdigest()
 
 
