@@ -145,7 +145,8 @@ class AthenaMarts(AdapterMarts):
         self, query: str, order: str = "", limit: int | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Run a query and yield its rows, sorted in this process."""
-        batches = super().read(query, order, limit)
+        # Only a limit needs the order there.
+        batches = super().read(query, order if limit is not None else "", limit)
         return sorted_batches(batches, order) if order else batches
 
 

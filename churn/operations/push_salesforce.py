@@ -366,7 +366,7 @@ def _all_identifiers(
 ) -> Iterator[dict[str, str]]:
     job = getattr(client.bulk2, sobject)
     for page in job.query(query, wait=JOB_WAIT_SECONDS):
-        yield from csv.DictReader(io.StringIO(page))
+        yield from _csv(page)
 
 
 def _send(
