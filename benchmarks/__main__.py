@@ -249,10 +249,9 @@ def measure_selected() -> bool:
             )
     if "worth" in selected:
         print(f"\nWorth of the model, demo companies of {options.companies:,} accounts")
-        measured = list(
-            worth.measure(options.companies, options.seeds, options.scratch)
-        )
-        print("\n".join(worth.report(measured)))
+        companies = worth.measure(options.companies, options.seeds, options.scratch)
+        for line in worth.report(companies):
+            print(line, flush=True)
 
     if "page" in selected:
         page.print_page(options.page_accounts, options.requests, options.publishes)

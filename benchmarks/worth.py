@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import DEVNULL
@@ -137,14 +137,16 @@ def _auc(result: TrainingResult, predictor: str) -> float:
     return result.metrics[predictor]["test"]["roc_auc"].value
 
 
-def report(measured: Sequence[Worth]) -> Iterator[str]:
-    """Yield the lines of the table: one per company, then means."""
+def report(companies: Iterable[Worth]) -> Iterator[str]:
+    """Yield the lines of the table: one per company when it is measured, then means."""
+    measured = []
     yield (
         f"{'seed':>5} {'model':21}{'ROC AUC':>9}{'logistic':>9}{'reversed':>9}"
         f"{'of ROC':>8}{'of PR':>8}{'calibr.':>9}  log loss, model - logistic"
         "     shuffled labels"
     )
-    for each in measured:
+    for each in companies:
+        measured.append(each)
         value, low, high = each.loss_difference
         yield (
             f"{each.seed:>5} {each.kind:21}{each.roc_auc:>9.4f}"
