@@ -290,9 +290,14 @@ def compare_labels(
         used = np.full(len(test), True)
         if label != TRUE_LABEL:
             naive, is_used = naive_label(rows, label)
-            result = train(rows.assign(**{LABEL: naive})[is_used], features, settings)
-            if _split_days(result) != _split_days(true_result):
-                return f"the label `{label}` would be split at other dates"
+            # The naive label has more events, so its own split would differ.
+            split = true_result.split.restricted(is_used.to_numpy())
+            renamed = rows.assign(**{LABEL: naive})[is_used]
+            for part in (split.fit, *(fold.train for fold in split.folds)):
+                problem = find_training_problem(renamed[LABEL].to_numpy(float)[part])
+                if problem:
+                    return f"{problem}, by the label `{label}`"
+            result = train(renamed, features, settings, split=split)
             predicted = probabilities(result)
             own_labels = naive.to_numpy(dtype=float)[true_result.split.test]
             used = is_used.to_numpy()[true_result.split.test]
@@ -318,14 +323,6 @@ def compare_labels(
         churned_rows=int(labels.sum()),
         models=models,
     )
-
-
-def _split_days(result: TrainingResult) -> list[tuple[np.datetime64, np.datetime64]]:
-    """Return the first and last as-of date of each part of a split."""
-    days = result.training_data.days
-    return [
-        (days[part].min(), days[part].max()) for part in result.split.parts().values()
-    ]
 
 
 def report(

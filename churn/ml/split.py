@@ -9,7 +9,7 @@ only its `StratifiedGroupKFold` is used.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,26 @@ class Split:
         """Return the rows of each part that is not empty."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: rows for name, rows in parts.items() if len(rows)}
+
+    def restricted(self, kept: np.ndarray) -> Split:
+        """Return the same parts of a table that has only some of the rows.
+
+        Args:
+            kept: Whether each row is in that table, which keeps their order.
+        """
+        numbers = np.cumsum(kept) - 1
+
+        def part(rows: np.ndarray) -> np.ndarray:
+            return numbers[rows[kept[rows]]]
+
+        return replace(
+            self,
+            folds=tuple(
+                Fold(part(fold.train), part(fold.validation)) for fold in self.folds
+            ),
+            fit=part(self.fit),
+            test=part(self.test),
+        )
 
 
 def split_rows(

@@ -181,6 +181,7 @@ def train(
     features: Sequence[Feature],
     settings: TrainingSettings,
     data_fingerprint: str | None = None,
+    split: Split | None = None,
 ) -> TrainingResult:
     """Select, train, calibrate and evaluate a model.
 
@@ -196,12 +197,14 @@ def train(
         settings: Settings of the run.
         data_fingerprint: ``training_data.fingerprint`` of the features, if already
             computed.
+        split: Parts of the rows, in the order of `sort_rows`; ``None`` to split them
+            by their own labels.
     """
     from threadpoolctl import threadpool_limits
 
     # Sums depend on the number of threads, and small matrices are slower with several.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _train(rows, features, settings, data_fingerprint)
+        return _train(rows, features, settings, data_fingerprint, split)
 
 
 def _train(
@@ -209,12 +212,13 @@ def _train(
     features: Sequence[Feature],
     settings: TrainingSettings,
     data_fingerprint: str | None,
+    split: Split | None,
 ) -> TrainingResult:
     started = time.perf_counter()
     features = sorted(features, key=lambda feature: feature.name)
     names = [feature.name for feature in features]
     data = rows if isinstance(rows, TrainingData) else read_training_data(rows, names)
-    split = split_rows(
+    split = split or split_rows(
         data.days,
         data.labels,
         data.accounts,

@@ -12,7 +12,7 @@ import pytest
 from churn.cli.main import main
 from churn.ml import naive_label_study
 from churn.ml.metrics import compare, evaluate
-from churn.ml.train import TrainingSettings
+from churn.ml.train import TrainingSettings, train
 from tests.support.planted import FEATURES, HORIZON_AND_GRACE, planted_rows
 from tests.support.project import DbtProject
 
@@ -134,6 +134,29 @@ def test_models_are_evaluated_against_the_true_label() -> None:
             assert model.difference[metric].value == pytest.approx(
                 model.metrics[metric].value - true_model.metrics[metric].value
             )
+
+
+def test_labels_with_more_events_are_compared_on_the_same_dates() -> None:
+    """A label with more events would be split at other dates by itself."""
+    rows = planted_rows(accounts=400)
+    rows["is_filled"] = rows["is_churned"] | (rows.index % 2 == 0)
+    rows["was_filled"] = False
+    by_itself = train(rows.assign(is_churned=rows["is_filled"]), FEATURES, TRAINING)
+    by_truth = train(rows, FEATURES, TRAINING)
+    assert len(by_itself.split.test) != len(by_truth.split.test)
+
+    held_out = naive_label_study.compare_labels(rows, FEATURES, TRAINING)
+
+    assert isinstance(held_out, naive_label_study.HeldOut)
+    assert held_out.rows == len(by_truth.split.test)
+    assert len(held_out.models) == 3
+
+
+def test_a_label_with_one_outcome_is_reported() -> None:
+    rows = planted_rows(accounts=150)
+    rows["is_filled"] = rows["was_filled"] = False
+    reason = naive_label_study.compare_labels(rows, FEATURES, TRAINING)
+    assert "stayed, by the label `filled`" in str(reason)
 
 
 def test_interval_of_a_difference_is_narrower_than_of_its_sides() -> None:

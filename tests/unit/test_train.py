@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from churn.ml.dataset import read_training_data
+from churn.ml.dataset import read_training_data, sort_rows
 from churn.ml.evaluation import find_quality_problem
 from churn.ml.metrics import Estimate
 from churn.ml.model import Calibration
@@ -200,6 +200,24 @@ def test_parts_are_separated_by_a_complete_label(rows: pd.DataFrame) -> None:
         assert (days[later].min() - days[earlier].max()).days >= least
     assert set(split.validation) <= set(split.fit)
     assert len(set(split.validation)) == len(split.validation)
+
+
+def test_a_split_without_some_rows_has_the_others_in_the_same_parts() -> None:
+    rows = sort_rows(planted_rows(accounts=100)).reset_index(drop=True)
+    split = split_rows(
+        rows["as_of_date"], rows["is_churned"], account_numbers(rows), 60, 30
+    )
+    kept = np.random.default_rng(2).random(len(rows)) < 0.7
+    restricted = split.restricted(kept)
+    names = rows.index[kept]
+    pairs = [(split.fit, restricted.fit), (split.test, restricted.test)]
+    for before, after in zip(split.folds, restricted.folds, strict=True):
+        pairs += [
+            (before.train, after.train),
+            (before.validation, after.validation),
+        ]
+    for before, after in pairs:
+        assert list(names[after]) == [row for row in before if kept[row]]
 
 
 def test_more_events_need_fewer_days_and_folds() -> None:
