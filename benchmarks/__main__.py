@@ -24,13 +24,14 @@ from benchmarks import (
     model,
     page,
     retention,
+    scale,
     tools,
     worth,
 )
 
 BENCHMARKS = [
     *("clickstream", "tools", "incremental", "labels", "model", "worth", "page"),
-    *("retention", "daily"),
+    *("retention", "daily", "scale"),
 ]
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PICTURE = Path(__file__).parent / "tools.png"
@@ -167,6 +168,29 @@ def measure_selected() -> bool:
         help="records of the comparison with other tools; 50000000 needs 60 GB",
     )
     parser.add_argument(
+        "--scale-sizes",
+        type=int,
+        nargs="+",
+        default=[1_000_000, 2_000_000],
+        help="records of the benchmark of growth; 100000000 needs 40 GB",
+    )
+    parser.add_argument(
+        "--scale-memory", help="memory limit of DuckDB in the benchmark of growth"
+    )
+    parser.add_argument(
+        "--forms",
+        type=int,
+        default=1_000_000,
+        help="records of each form in the benchmark of growth; 0 for none",
+    )
+    parser.add_argument(
+        "--cluster-sizes",
+        type=int,
+        nargs="*",
+        default=[500_000],
+        help="records on the Spark cluster; none to leave it out",
+    )
+    parser.add_argument(
         "--write", action="store_true", help=f"write the results to {RESULTS.name}"
     )
     options = parser.parse_args()
@@ -261,6 +285,15 @@ def measure_selected() -> bool:
 
     if "daily" in selected:
         daily.print_cost(options.companies)
+
+    if "scale" in selected:
+        scale.print_growth(
+            options.scale_sizes,
+            options.forms,
+            options.cluster_sizes,
+            options.scratch,
+            options.scale_memory,
+        )
 
     return options.write
 

@@ -125,15 +125,25 @@ def write_records(
     records: int,
     dirty_percent: int = 1,
     repeated_percent: int = 0,
+    first: int = 0,
+    total: int | None = None,
+    skewed_percent: int = 0,
+    visitors: int = 50_000,
 ) -> None:
     """Write clickstream records of three trackers, one per line.
 
     Args:
-        path: The file to write.
+        path: The file to write; compressed if its name ends in ``.gz``.
         records: Number of records.
         dirty_percent: Percentage of truncated records.
         repeated_percent: Percentage of records that repeat the one before.
+        first: Number of the first record, if the file is one of several.
+        total: Number of records of all files; by default those of this file.
+        skewed_percent: Percentage of records of one visitor.
+        visitors: Number of other visitors.
     """
+    total = first + records if total is None else total
+    compression = "gzip" if path.suffix == ".gz" else "none"
     filler = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
     with duckdb.connect() as connection:
         connection.execute(
@@ -147,14 +157,18 @@ def write_records(
                                 then range - 1
                             else range
                         end as number
-                    from range({records})
+                    from range({first}, {first + records})
                 ),
                 numbered as (
                     select
                         *,
-                        'v' || hash(number // 40) % 50000 as visitor,
+                        case
+                            when hash(number, 'visitor') % 100 < {skewed_percent}
+                                then 'v-robot'
+                            else 'v' || hash(number // 40) % {visitors}
+                        end as visitor,
                         -- The last record is received when it happens.
-                        1740873600000 - ({records} - number) * 37 as millis
+                        1740873600000 - ({total} - number) * 37 as millis
                     from drawn
                 )
                 select case
@@ -193,7 +207,8 @@ def write_records(
                     end as line
                 from numbered
             ) to '{path}' (
-                format csv, header false, quote '', escape '', delimiter '\x01'
+                format csv, header false, quote '', escape '', delimiter '\x01',
+                compression {compression}
             )
             """
         )

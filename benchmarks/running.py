@@ -76,13 +76,21 @@ def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def run_dbt(folder: Path, *arguments: str, memory: str | None = None) -> DbtRun:
+def run_dbt(
+    folder: Path,
+    *arguments: str,
+    memory: str | None = None,
+    project: Path = ROOT,
+    **variables: Any,
+) -> DbtRun:
     """Run one dbt command on the benchmark's database.
 
     Args:
         folder: Folder of the database and of dbt's output.
         arguments: Arguments of dbt.
         memory: Memory limit of DuckDB; ``None`` for the profile's default.
+        project: Folder of the dbt project.
+        variables: dbt's variables.
 
     Raises:
         RuntimeError: dbt failed; its output has been printed.
@@ -92,7 +100,8 @@ def run_dbt(folder: Path, *arguments: str, memory: str | None = None) -> DbtRun:
             Path(sys.executable).parent / "dbt",
             "--quiet",
             *arguments,
-            '--vars={"load_demo_seeds": false}',
+            f"--project-dir={project}",
+            f"--vars={json.dumps({'load_demo_seeds': False, **variables})}",
         ],
         {
             "CHURN_DUCKDB_PATH": str(folder / "bench.duckdb"),
