@@ -170,7 +170,7 @@ def measure_selected() -> bool:
     parser.add_argument(
         "--scale-sizes",
         type=int,
-        nargs="+",
+        nargs="*",
         default=[1_000_000, 2_000_000],
         help="records of the benchmark of growth; 100000000 needs 40 GB",
     )

@@ -366,10 +366,11 @@ def print_growth(
             f"{each.run.peak_bytes / 1e9:>9.2f}{each.stored_bytes / 1e9:>10.2f}"
         )
 
-    limit = f", DuckDB limited to {memory}" if memory else ""
-    print(f"\nRaw files to sessions, by number of records{limit}\n{heading}")
-    for each in measure_growth(sizes, scratch, memory):
-        print(line(each), flush=True)
+    if sizes:
+        limit = f", DuckDB limited to {memory}" if memory else ""
+        print(f"\nRaw files to sessions, by number of records{limit}\n{heading}")
+        for each in measure_growth(sizes, scratch, memory):
+            print(line(each), flush=True)
     if forms:
         print(f"\nThe same with {forms:,} records in other forms")
         print(f"{heading}{'ratio':>7}{'of CPU':>8}")
