@@ -370,7 +370,13 @@ def print_growth(
         limit = f", DuckDB limited to {memory}" if memory else ""
         print(f"\nRaw files to sessions, by number of records{limit}\n{heading}")
         for each in measure_growth(sizes, scratch, memory):
-            print(line(each), flush=True)
+            print(line(each))
+            slowest = sorted(each.run.model_seconds.items(), key=lambda i: -i[1])[:6]
+            print(
+                "  slowest: "
+                + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in slowest),
+                flush=True,
+            )
     if forms:
         print(f"\nThe same with {forms:,} records in other forms")
         print(f"{heading}{'ratio':>7}{'of CPU':>8}")

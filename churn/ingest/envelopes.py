@@ -21,7 +21,7 @@ _SPACE = re.compile(r"\s*")
 _DECODER = json.JSONDecoder()
 
 
-def unwrap(lines: pa.Array) -> tuple[pa.Array, list[datetime | None]]:
+def unwrap(lines: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return the payloads of lines, and when each was received.
 
     Args:
@@ -29,12 +29,12 @@ def unwrap(lines: pa.Array) -> tuple[pa.Array, list[datetime | None]]:
             zone. Several envelopes may be glued into one line.
 
     Returns:
-        Payloads, and times in UTC without a zone. A line that is no envelope is its own
-        payload, without a time.
+        Payloads, and times in UTC without a zone, null for none. A line that is no
+        envelope is its own payload, without a time.
     """
     maybe = pc.match_substring_regex(lines, _BEGINNING)
     if not pc.any(maybe).as_py():
-        return lines, [None] * len(lines)
+        return lines, pa.nulls(len(lines), pa.timestamp("us"))
     payloads: list[str] = []
     times: list[datetime | None] = []
     for line, is_maybe in zip(lines.to_pylist(), maybe.to_pylist(), strict=True):
@@ -45,7 +45,7 @@ def unwrap(lines: pa.Array) -> tuple[pa.Array, list[datetime | None]]:
         for payload, received_at in found:
             payloads.append(payload)
             times.append(received_at)
-    return pa.array(payloads, pa.string()), times
+    return pa.array(payloads, pa.string()), pa.array(times, pa.timestamp("us"))
 
 
 def map_payloads(line: str, function: Callable[[str], str]) -> str | None:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs
 
 from churn.ingest.decoding import (
@@ -198,9 +199,8 @@ def _batches(
         yield pa.record_batch(
             [
                 lines,
-                pa.array(
-                    [min(each or file.modified_at, file.modified_at) for each in times],
-                    pa.timestamp("us"),
+                pc.min_element_wise(
+                    times, pa.scalar(file.modified_at, pa.timestamp("us"))
                 ),
                 pa.repeat(file.name, len(lines)),
                 pa.repeat(pa.scalar(file.bytes, pa.int64()), len(lines)),
@@ -305,7 +305,7 @@ def read_event_records(packed: bytes) -> pa.Array:
     return _read_with_times(packed)[0]
 
 
-def _read_with_times(packed: bytes) -> tuple[pa.Array, list[datetime | None]]:
+def _read_with_times(packed: bytes) -> tuple[pa.Array, pa.Array]:
     """Return the records of a file, and the times in their envelopes."""
     records: list[pa.Array] = []
     for content in unpack(packed):

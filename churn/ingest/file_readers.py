@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from churn.ingest.decoding import (
@@ -192,10 +193,18 @@ def read_bytes(file: SourceFile) -> tuple[bytes, str]:
 
 def read_lines(content: bytes) -> pa.Array:
     """Split a clickstream file into lines of text, without empty ones."""
-    text = decode(content)
+    # ASCII needs no copy.
+    text = content if content.isascii() and b"\0" not in content else None
+    if text is None:
+        text = decode(content).encode()
     # Old exports end lines with a carriage return only.
-    lines = text.split("\n" if "\n" in text else "\r")
-    return pa.array([line for line in lines if line and line != "\r"], pa.string())
+    end = "\n" if b"\n" in text else "\r"
+    # Arrow splits without a Python object per line.
+    ends = pa.array([0, len(text)], pa.int64()).buffers()[1]
+    whole = pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(text))
+    lines = pc.split_pattern(whole, end).flatten()
+    is_empty = pc.is_in(lines, pa.array(["", "\r"], lines.type))
+    return lines.filter(pc.invert(is_empty)).cast(pa.string())
 
 
 def read_json_lines(file: SourceFile, content: bytes) -> pa.Table:

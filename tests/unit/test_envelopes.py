@@ -17,7 +17,7 @@ AT = datetime(2025, 3, 1, 10, 0, 0, 500_000)
 
 def unwrapped(*lines: str) -> list[tuple[str, datetime | None]]:
     payloads, times = unwrap(pa.array(lines, pa.string()))
-    return list(zip(payloads.to_pylist(), times, strict=True))
+    return list(zip(payloads.to_pylist(), times.to_pylist(), strict=True))
 
 
 def test_an_envelope_is_unwrapped() -> None:
