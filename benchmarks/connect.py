@@ -57,7 +57,7 @@ client = Salesforce(
     consumer_secret=given.client_secret,
 )
 with open(sys.argv[1], "w") as file:
-    for page in client.bulk2.Account.query(sys.argv[2], wait=5):
+    for page in client.bulk2.Account.query(sys.argv[2], wait=0.5):
         file.write(page)
 """
 

@@ -9,6 +9,7 @@ loaded: each line carries the size, modification time and checksum of its file.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import glob
 import hashlib
 import os
@@ -44,6 +45,9 @@ SCHEMA = pa.schema(
         ("file_modified_at", pa.timestamp("us")),
     ]
 )
+# Kinesis Firehose names objects <stream>-<version>-<time in UTC>-<random text>. Tools
+# that copy objects change the time of last write, and keep the name.
+_FIREHOSE_TIME = re.compile(r"-(\d{4}(?:-\d\d){5})-[^/]*$")
 
 
 class NoFilesError(ValueError):
@@ -69,6 +73,15 @@ class EventFile:
     modified_at: datetime
     storage: pyarrow.fs.FileSystem | None = None
 
+    @property
+    def received_at(self) -> datetime:
+        """When its records were received, in UTC: as Firehose says, or last written."""
+        if found := _FIREHOSE_TIME.search(self.name):
+            with contextlib.suppress(ValueError):
+                named = datetime.strptime(found[1], "%Y-%m-%d-%H-%M-%S")
+                return min(named, self.modified_at)
+        return self.modified_at
+
     def read(self) -> builtins.bytes:
         """Read the bytes of the file, without unpacking.
 
@@ -78,6 +91,8 @@ class EventFile:
         if self.storage is None:
             return read_local(self.location, self.bytes)
         check_size(self.bytes)
+        if "//" in self.location and self.storage.type_name == "s3":
+            return _read_s3_object(self.location)
         with self.storage.open_input_stream(self.location, compression=None) as stream:
             return stream.read()
 
@@ -131,6 +146,22 @@ def find_event_files(pattern: str) -> list[EventFile]:
     return files
 
 
+def _read_s3_object(location: str) -> bytes:
+    """Read an object whose key has an empty part, which pyarrow refuses to read."""
+    try:
+        import boto3
+    except ImportError:
+        raise OSError(
+            "its key has `//`: install the extra `athena` to read it"
+        ) from None
+    bucket, _, key = location.partition("/")
+    try:
+        body = boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        return bytes(body.read())
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {error}") from None
+
+
 def new_lines(
     files: list[EventFile],
     loaded_files: dict[str, LoadedFile],
@@ -149,8 +180,9 @@ def new_lines(
         report: Receives one sentence for each file that is skipped or reloaded.
 
     Returns:
-        Batches of ``SCHEMA``, read lazily. ``received_at`` is when the file was last
-        written or, if that is earlier, the time in a record's envelope.
+        Batches of ``SCHEMA``, read lazily. ``received_at`` is the time in a record's
+        envelope, else that in the name of a Firehose object, else when the file was
+        last written. It is never later than that.
     """
     return pa.RecordBatchReader.from_batches(
         SCHEMA, _batches(files, loaded_files, report)
@@ -200,7 +232,8 @@ def _batches(
             [
                 lines,
                 pc.min_element_wise(
-                    times, pa.scalar(file.modified_at, pa.timestamp("us"))
+                    pc.coalesce(times, pa.scalar(file.received_at, pa.timestamp("us"))),
+                    pa.scalar(file.modified_at, pa.timestamp("us")),
                 ),
                 pa.repeat(file.name, len(lines)),
                 pa.repeat(pa.scalar(file.bytes, pa.int64()), len(lines)),

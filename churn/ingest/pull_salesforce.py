@@ -6,8 +6,8 @@ and merged records are not in an extract; their ids are delivered beside it.
 
 from __future__ import annotations
 
-import io
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -32,6 +32,7 @@ from churn.ingest.dated_files import (
 from churn.ingest.salesforce import check_calls, explained_errors
 
 if TYPE_CHECKING:
+    import requests
     from simple_salesforce.api import Salesforce
 
     from churn.ingest.load import Progress
@@ -44,8 +45,10 @@ OBJECTS = {"accounts": "Account", "contacts": "Contact", "calls": "Case"}
 BULK_ROWS = 100_000
 # Rows per page of the Bulk API, and in memory.
 BULK_PAGE_ROWS = 50_000
-# Seconds between two questions whether a bulk job is done.
-BULK_WAIT_SECONDS = 5
+# Most seconds between two questions whether a bulk job is done; the first is earlier.
+BULK_WAIT_SECONDS = 5.0
+# A bulk job that takes longer is given up.
+BULK_LONGEST_SECONDS = 6 * 3600
 # Rows per page of the REST API.
 PAGE_ROWS = 2_000
 # An extract is read again if records were added or deleted meanwhile.
@@ -114,17 +117,31 @@ def pull_salesforce(
             if earlier := delivered(each.table, path):
                 result.files.append(earlier)
                 continue
-            fields, notes = _described_fields(client, each, path)
+            known = _known_fields(client, each)
+            fields, notes = _checked_fields(known, each, path)
             result.notes.extend(notes)
-            extracts.append((each, path, fields))
-        for each, path, fields in extracts:
+            # Cases have it only if they can be merged.
+            merged = [known[name] for name in ("masterrecordid",) if name in known]
+            extracts.append((each, path, fields, merged))
+        for each, path, fields, merged in extracts:
             result.files.append(_pull(client, each, path, fields, progress))
-            result.files.append(_pull_deleted(client, each, folder, day))
+            result.files.append(_pull_deleted(client, each, folder, day, merged))
     return result
 
 
-def _described_fields(
-    client: Salesforce, wanted: Wanted, path: Path
+def _known_fields(client: Salesforce, wanted: Wanted) -> dict[str, str]:
+    """Return the fields that the user can see, by their names in lower case."""
+    known: dict[str, str] = {}
+    for each in getattr(client, OBJECTS[wanted.table]).describe()["fields"]:
+        known[each["name"].lower()] = each["name"]
+        if each.get("relationshipName"):
+            relation = each["relationshipName"]
+            known[f"{relation}.name".lower()] = f"{relation}.Name"
+    return known
+
+
+def _checked_fields(
+    known: Mapping[str, str], wanted: Wanted, path: Path
 ) -> tuple[list[str], list[str]]:
     """Return the fields to read, and notes; raise if one of them is missing.
 
@@ -132,12 +149,6 @@ def _described_fields(
     batch are required, too.
     """
     name = OBJECTS[wanted.table]
-    known: dict[str, str] = {}
-    for each in getattr(client, name).describe()["fields"]:
-        known[each["name"].lower()] = each["name"]
-        if each.get("relationshipName"):
-            relation = each["relationshipName"]
-            known[f"{relation}.name".lower()] = f"{relation}.Name"
     candidates = [each for names in wanted.candidates.values() for each in names]
     for each in (*wanted.required, *candidates):
         if not _FIELD.fullmatch(each):
@@ -207,18 +218,24 @@ def _pull(
 
 
 def _pull_deleted(
-    client: Salesforce, wanted: Wanted, folder: Path, day: date
+    client: Salesforce, wanted: Wanted, folder: Path, day: date, merged: list[str]
 ) -> Pulled:
     """Deliver the ids of deleted records that are still in the recycle bin.
 
-    ``MasterRecordId`` is the record into which a record was merged.
+    Args:
+        client: A client.
+        wanted: The object.
+        folder: The folder of all tables.
+        day: The date of the batch.
+        merged: ``MasterRecordId`` if the object has it: the record into which a record
+            was merged.
     """
     table = f"{wanted.table}_deleted"
     path = dated_path(folder, table, day)
     if earlier := delivered(table, path):
         return earlier
     name = OBJECTS[wanted.table]
-    fields = ["Id", "MasterRecordId", "LastModifiedDate"]
+    fields = ["Id", *merged, "LastModifiedDate"]
     query = f"select {', '.join(fields)} from {name} where IsDeleted = true"
     return deliver(
         Extract(
@@ -243,6 +260,9 @@ def _page_batches(
     schema = pa.schema([(name, pa.string()) for name in fields])
     paths = [name.split(".") for name in fields]
     for records in _read_ahead(_pages(client, query, include_deleted)):
+        if not records:
+            # Arrow would import pandas, which takes as long as 500,000 bulk rows.
+            continue
         yield pa.RecordBatch.from_arrays(
             [
                 pa.array([_text(record, path) for record in records], pa.string())
@@ -287,21 +307,20 @@ def _text(record: Any, path: Sequence[str]) -> str | None:
 def _bulk_batches(
     client: Salesforce, name: str, query: str, fields: list[str]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the pages of a query job of the Bulk API 2.0."""
-    schema = pa.schema([(name, pa.string()) for name in fields])
-    handler = getattr(client.bulk2, name)
-    pages = handler.query(query, max_records=BULK_PAGE_ROWS, wait=BULK_WAIT_SECONDS)
-    for page in _read_ahead(pages):
+    """Yield the pages of a query job of the Bulk API 2.0, each as one batch."""
+    schema = pa.schema([(each, pa.string()) for each in fields])
+    job = _finished_job(client, query)
+    for page in _read_ahead(_bulk_pages(client, job)):
         try:
             rows = pa.csv.read_csv(
-                io.BytesIO(page.encode()),
-                read_options=pa.csv.ReadOptions(use_threads=False),
+                pa.BufferReader(page),
+                read_options=pa.csv.ReadOptions(
+                    use_threads=False, block_size=max(len(page), 1)
+                ),
                 parse_options=pa.csv.ParseOptions(newlines_in_values=True),
                 convert_options=pa.csv.ConvertOptions(
                     column_types=schema,
                     include_columns=fields,
-                    # The client has decoded it.
-                    check_utf8=False,
                     # Salesforce stores no empty text.
                     null_values=[""],
                     strings_can_be_null=True,
@@ -315,3 +334,57 @@ def _bulk_batches(
                 "again."
             ) from None
         yield from rows.to_batches()
+
+
+def _finished_job(client: Salesforce, query: str) -> str:
+    """Start a query job, wait until it is done, and return its path."""
+    from simple_salesforce.exceptions import SalesforceOperationError
+
+    started = time.monotonic()
+    order = {"operation": "query", "query": query}
+    job: Any = client.restful("jobs/query", method="POST", json=order)
+    path = f"jobs/query/{job['id']}"
+    wait = 0.5
+    while job["state"] in ("UploadComplete", "InProgress"):
+        if time.monotonic() - started > BULK_LONGEST_SECONDS:
+            raise SalesforceOperationError("it takes too long")
+        time.sleep(min(wait, BULK_WAIT_SECONDS))
+        wait *= 1.5
+        job = client.restful(path)
+    if job["state"] != "JobComplete":
+        raise SalesforceOperationError(job.get("errorMessage") or job["state"])
+    return path
+
+
+def _bulk_pages(client: Salesforce, job: str) -> Iterator[bytes]:
+    """Yield the pages of a finished query job, as CSV.
+
+    The client of simple-salesforce would receive them in blocks of 10 kB and decode
+    them to text, which takes more CPU time than all else.
+    """
+    from simple_salesforce.util import call_salesforce
+
+    bodies: list[bytes] = []
+
+    def receive(response: requests.Response, **_: Any) -> None:
+        # Within the request, which is repeated if the connection breaks.
+        if response.ok:
+            bodies.append(b"".join(response.iter_content(2**20)))
+
+    locator: str | None = None
+    while locator != "null":
+        response = call_salesforce(
+            f"{client.base_url}{job}/results",
+            "GET",
+            client.session,
+            {"Accept": "text/csv"},
+            params={
+                "maxRecords": BULK_PAGE_ROWS,
+                **({"locator": locator} if locator else {}),
+            },
+            stream=True,
+            hooks={"response": receive},
+        )
+        locator = response.headers.get("Sforce-Locator", "null")
+        page = bodies.pop()
+        yield page.replace(b"\0", b"") if b"\0" in page else page

@@ -41,6 +41,23 @@
 
 
 {#
+    Returns the columns by which the raw clickstream is partitioned, beside those that
+    every engine has. They are what the conditions of this file read.
+#}
+{% macro partition_columns_raw_events() -%}
+    {{ return(adapter.dispatch('partition_columns_raw_events', 'churn')()) }}
+{%- endmacro %}
+
+{% macro default__partition_columns_raw_events() -%}
+    {{ return([]) }}
+{%- endmacro %}
+
+{% macro athena__partition_columns_raw_events() -%}
+    {{ return(['dt'] if athena_raw_location('raw_events') else []) }}
+{%- endmacro %}
+
+
+{#
     Returns the same for the records of the files that `query` names, which reads
     `files` (`base_clickstream__files`). DuckDB reads every payload before it
     filters by file, unless the condition lists the files.
@@ -172,11 +189,22 @@
 
 {#
     Returns the files of a raw table with the time when each was written. Returns none
-    if `create_raw_tables` did not make the table, if its columns are mapped, or if
-    dbt only parses.
+    if `athena_raw_location` does.
 #}
 {% macro athena_raw_files(table_name) -%}
-    {%- if not execute or column_mapping(table_name) -%}
+    {%- set location = athena_raw_location(table_name) -%}
+    {{ return(adapter.files_under(location) if location else none) }}
+{%- endmacro %}
+
+
+{#
+    Returns where the files of a raw table are. Returns none if `create_raw_tables` did
+    not make the table, if its columns are mapped, if `raw_event_files` takes its place,
+    or if dbt only parses.
+#}
+{% macro athena_raw_location(table_name) -%}
+    {%- if not execute or column_mapping(table_name)
+          or (table_name == 'raw_events' and var('raw_event_files') is not none) -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set files = api.Relation.create(
@@ -185,8 +213,7 @@
         identifier=var(table_name ~ '_table') ~ '_files',
         type='table'
     ) -%}
-    {%- set location = adapter.get_glue_table_location(files) -%}
-    {{ return(adapter.files_under(location) if location else none) }}
+    {{ return(adapter.get_glue_table_location(files)) }}
 {%- endmacro %}
 
 

@@ -109,6 +109,8 @@ ODD_KEYS = [
     "100%20.jsonl",
     "ü.jsonl",
     "a?b.jsonl",
+    "it's+=&.jsonl",
+    "a//b.jsonl",
 ]
 
 
@@ -118,13 +120,31 @@ def test_keys_in_s3_may_have_any_character(bucket: str) -> None:
     for number, key in enumerate(ODD_KEYS):
         body = records(number, 1)
         storage.put_object(Bucket="lake", Key=f"{folder}/{key}", Body=body)
-    found = find_event_files(f"s3://lake/{folder}/*.jsonl")
+    found = find_event_files(f"s3://lake/{folder}/**")
     assert {file.name for file in found} == set(ODD_KEYS)
     rows = new_lines(found, {}).read_all().to_pylist()
     for row in rows:
         number = ODD_KEYS.index(row["source_file"])
         assert row["payload"] == records(number, 1).decode().strip()
     assert len(rows) == len(ODD_KEYS)
+
+
+def test_the_name_of_a_firehose_object_tells_when_it_was_received(
+    tmp_path: Path,
+) -> None:
+    """A copy of an object has another time of last write."""
+    for name, received_at in {
+        "clicks-1-2025-03-01-09-59-58-0f1e.jsonl": "2025-03-01 09:59:58",
+        # No such time, and one after the last write.
+        "clicks-1-2025-13-01-09-59-58-0f1e.jsonl": "2025-03-02 00:00:00",
+        "clicks-1-2099-03-01-09-59-58-0f1e.jsonl": "2025-03-02 00:00:00",
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(records(0, 1))
+        os.utime(path, (1740873600, 1740873600))
+        (row,) = new_lines(find_event_files(str(path)), {}).read_all().to_pylist()
+        assert str(row["received_at"]) == received_at
+        assert str(row["file_modified_at"]) == "2025-03-02 00:00:00"
 
 
 def test_files_in_s3_become_events(project: DbtProject, bucket: str) -> None:

@@ -22,37 +22,19 @@ from churn.config import UserError
 from churn.demo.firehose import send_clickstream
 from churn.ingest.event_files import find_event_files, new_lines
 from churn.onboarding.sample import parse_records
-from tests.support.firehose_stub import DeliveryStream, FirehoseStub, Handler
+from tests.support.firehose_layouts import (
+    ERRORS,
+    LAYOUTS,
+    PREFIX,
+    TRUNCATED,
+    lambda_of_the_documentation,
+    make_payload,
+)
+from tests.support.firehose_stub import DeliveryStream, FirehoseStub
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
 
 RECORDS = 1_200
-TRUNCATED = '{"event": "lo'
-PREFIX = "landing/dt=!{timestamp:yyyy-MM-dd}/"
-ERRORS = "errors/!{firehose:error-output-type}/"
-
-
-def lambda_of_the_documentation() -> Handler:
-    """Return the handler that docs/athena.md shows."""
-    page = (ROOT / "docs/athena.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(import base64.*?)```", page, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(compile(code, "docs/athena.md", "exec"), names)
-    return names["handler"]
-
-
-# How a stream can be set up.
-LAYOUTS: dict[str, dict[str, Any]] = {
-    "glued": {},
-    "delimited": {"has_delimiter": True},
-    "compressed": {"has_delimiter": True, "is_gzip": True},
-    "enveloped": {"transform": lambda_of_the_documentation()},
-    "all": {
-        "transform": lambda_of_the_documentation(),
-        "has_delimiter": True,
-        "is_gzip": True,
-    },
-}
 
 
 @pytest.fixture(scope="module")
@@ -84,21 +66,6 @@ def make_stream(s3: Any) -> Callable[..., DeliveryStream]:
         return DeliveryStream(name, s3, bucket, **given)
 
     return make
-
-
-def make_payload(number: int) -> str:
-    """Return a record; some are dirty."""
-    if number % 100 == 1:
-        return f"{{'event': 'login', 'event_id': 'e{number}', 'user_id': 'u', }}"
-    if number % 100 == 2:
-        return TRUNCATED
-    record = {
-        "event": "login",
-        "event_id": f"e{number}",
-        "ts": 1740823445 + number,
-        "user_id": "ü}{\n" if number % 50 == 3 else "u",
-    }
-    return json.dumps(record, ensure_ascii=bool(number % 2))
 
 
 PAYLOADS = [make_payload(number) for number in range(RECORDS)]

@@ -59,6 +59,16 @@ CONTACT_FIELDS = {
     "MasterRecordId": "reference",
     "LastModifiedDate": "datetime",
 }
+# Cases cannot be merged in every organisation.
+CASE_FIELDS = {
+    "Id": "id",
+    "CaseNumber": "string",
+    "AccountId": "reference",
+    "CreatedDate": "datetime",
+    "Reason": "picklist",
+    "IsDeleted": "boolean",
+    "LastModifiedDate": "datetime",
+}
 
 
 def account(number: int) -> dict[str, Any]:
@@ -95,6 +105,19 @@ def contact(number: int) -> dict[str, Any]:
     }
 
 
+def case(number: int) -> dict[str, Any]:
+    """Return a case; every fourth has no account."""
+    return {
+        "Id": f"500{number:012d}AAA",
+        "CaseNumber": f"{number:08d}",
+        "AccountId": f"001{number:012d}AAA" if number % 4 else None,
+        "CreatedDate": "2025-02-01T08:00:00.000+0000",
+        "Reason": "Delivery",
+        "IsDeleted": False,
+        "LastModifiedDate": "2025-02-02T00:00:00.000+0000",
+    }
+
+
 class SalesforceStub(TlsStub):
     """An organisation with accounts and contacts.
 
@@ -119,16 +142,20 @@ class SalesforceStub(TlsStub):
     def reset(self, accounts: int, contacts: int) -> None:
         """Forget everything, and have new records."""
         self.requests, self.faults = [], []
-        self.counts = {"Account": accounts, "Contact": contacts}
+        self.counts = {"Account": accounts, "Contact": contacts, "Case": contacts}
         self.records: dict[str, Callable[[int], dict[str, Any]]] = {
             "Account": account,
             "Contact": contact,
+            "Case": case,
         }
         self.fields = {
             "Account": dict(ACCOUNT_FIELDS),
             "Contact": dict(CONTACT_FIELDS),
+            "Case": dict(CASE_FIELDS),
         }
-        self.deleted: dict[str, list[dict[str, Any]]] = {"Account": [], "Contact": []}
+        self.deleted: dict[str, list[dict[str, Any]]] = {
+            name: [] for name in self.counts
+        }
         self.external_ids: set[str] = set()
         self.count_offset = 0
         self.calls_left = 10_000

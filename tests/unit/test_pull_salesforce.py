@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
@@ -30,10 +31,17 @@ from tests.support.salesforce_stub import (
     EXPIRED,
     SalesforceStub,
     account,
+    case,
 )
 from tests.support.tls_stub import Answer
 
 DAY = "2025-03-01"
+# Headers of the last page of a bulk job.
+LAST_PAGE = {
+    "Content-Type": "text/csv",
+    "Sforce-Locator": "null",
+    "Sforce-NumberOfRecords": "1",
+}
 FILE = Path("accounts/dt=2025-03-01/accounts.parquet")
 
 
@@ -100,6 +108,28 @@ def test_objects_become_files_of_text(tmp_path: Path) -> None:
     assert "Wrote 45 rows of accounts" in result.output
 
 
+def test_cases_are_support_calls(stub: SalesforceStub, tmp_path: Path) -> None:
+    stub.deleted["Case"] = [{**case(100), "IsDeleted": True}]
+    result = pull(tmp_path, "calls")
+    assert result.exit_code == 0, result.exception
+    found = {row["Id"]: row for row in rows(tmp_path, "calls")}
+    assert len(found) == 30
+    for number in range(30):
+        expected = case(number)
+        row = found[expected["Id"]]
+        assert row == {name: expected[name] for name in row}
+        assert {"CaseNumber", "AccountId", "CreatedDate", "Reason"} <= row.keys()
+    deleted = rows(tmp_path, "calls_deleted")
+    assert [row["Id"] for row in deleted] == [case(100)["Id"]]
+    files = f"{tmp_path}/calls/dt=*/calls.parquet"
+    connection = duckdb.connect()
+    load_table_files(connection, "raw", "calls", files)
+    columns = connection.execute("describe raw.calls").fetchall()
+    recognised = recognise_table("calls", [name for name, *_ in columns])
+    assert recognised
+    assert recognised[0].name == "Salesforce"
+
+
 @pytest.mark.usefixtures("stub")
 def test_the_files_are_what_onboarding_reads(tmp_path: Path) -> None:
     pull(tmp_path)
@@ -126,6 +156,42 @@ def test_the_bulk_api_gives_the_same_file(
     pull(tmp_path / "bulk", "accounts")
     assert any("jobs/query" in request.path for request in stub.requests)
     assert rows(tmp_path / "bulk") == rows(tmp_path / "pages")
+
+
+@pytest.mark.parametrize(
+    ("part", "answer", "words"),
+    [
+        (
+            "jobs/query/",
+            Answer({"state": "Failed", "errorMessage": "bad\nfield"}),
+            "A bulk job of Salesforce failed (bad",
+        ),
+        (
+            "jobs/query/",
+            Answer({"state": "InProgress"}),
+            "A bulk job of Salesforce failed (it takes too long)",
+        ),
+        ("results", Answer('"Id"\n"001', headers=LAST_PAGE), "cannot be read"),
+        ("results", Answer(b'"Id"\n"\xff"', headers=LAST_PAGE), "cannot be read"),
+    ],
+    ids=["failed", "slow", "cut", "no text"],
+)
+def test_a_bulk_job_that_fails_delivers_nothing(
+    stub: SalesforceStub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    part: str,
+    answer: Answer,
+    words: str,
+) -> None:
+    monkeypatch.setattr(pull_salesforce, "BULK_ROWS", 1)
+    if "too long" in words:
+        monkeypatch.setattr(pull_salesforce, "BULK_LONGEST_SECONDS", 0)
+    stub.fail(part, answer, 99)
+    result = pull(tmp_path, "accounts")
+    assert words in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert files(tmp_path) == []
 
 
 @pytest.mark.usefixtures("stub")
@@ -255,6 +321,27 @@ def test_a_row_that_replaces_another_is_noticed(
     result = pull(tmp_path, "accounts")
     assert "1 rows of accounts were read twice" in str(result.exception)
     assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        [f"001{number:012d}AAA" for number in range(100_000)],
+        [f"{number:05d}" for number in range(100_000)],
+        [str(number) for number in range(1_000)],
+        [f"{number:08b}".replace("1", "é").replace("0", "ab") for number in range(256)],
+        ["", "a", None],
+        [""],
+        [],
+    ],
+    ids=["own", "short", "of several lengths", "words", "null", "empty", "none"],
+)
+def test_different_keys_have_different_hashes(keys: list[str | None]) -> None:
+    array = pa.array(["x", *keys, "y", *keys], pa.string())
+    hashes = dated_files._hashes(array[1 : len(keys) + 1])
+    assert len(set(hashes.tolist())) == len(keys)
+    again = dated_files._hashes(array[len(keys) + 2 :])
+    assert hashes.tolist() == again.tolist()
 
 
 @pytest.mark.parametrize(

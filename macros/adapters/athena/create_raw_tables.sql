@@ -14,35 +14,31 @@
         or gzip; no field holds a line end).
       first_day: the day of the first folder; earlier ones are not seen.
       last_day: the day of the last folder, by default the day that it is.
-      is_enveloped: whether a line of the clickstream is
-        `{"received_at": "2025-03-01T10:00:00Z", "payload": "..."}`, as the
-        transformation in docs/athena.md writes it. If not, the line is the
-        payload, received when Firehose has named the file.
+
+    A line of the clickstream may be an envelope
+    `{"received_at": "2025-03-01T10:00:00Z", "payload": "..."}`, as the
+    transformation in docs/athena.md writes it, or several without a line end
+    between them. Any other line is a payload, received at the time in the name that
+    Firehose gave the file.
 
     Each raw table is a view over an external table `<table>_files`. Athena computes
     its partitions (partition projection), so a new file is visible at once. Running
     the macro again replaces tables and views, and changes no file.
 #}
-{% macro create_raw_tables(
-    location, first_day, last_day=none, is_enveloped=true
-) -%}
+{% macro create_raw_tables(location, first_day, last_day=none) -%}
     {{ return(adapter.dispatch('create_raw_tables', 'churn')(
-        location, first_day, last_day, is_enveloped
+        location, first_day, last_day
     )) }}
 {%- endmacro %}
 
-{% macro default__create_raw_tables(
-    location, first_day, last_day, is_enveloped
-) -%}
+{% macro default__create_raw_tables(location, first_day, last_day) -%}
     {{ exceptions.raise_compiler_error(
         'create_raw_tables is for the target athena: on ' ~ target.type
         ~ ', fill the raw tables with `churn load` or your own tools.'
     ) }}
 {%- endmacro %}
 
-{% macro athena__create_raw_tables(
-    location, first_day, last_day, is_enveloped
-) -%}
+{% macro athena__create_raw_tables(location, first_day, last_day) -%}
     {%- for day in [first_day, last_day] if day is not none -%}
         {%- if not is_calendar_day(day | string) -%}
             {{ exceptions.raise_compiler_error(
@@ -53,6 +49,12 @@
     {%- endfor -%}
     {%- set days = first_day ~ ',' ~ (last_day or 'NOW') -%}
     {%- set location = (location | string).rstrip('/') -%}
+    {%- if not modules.re.match('^s3://[^\\x00-\\x1f\\x27\\x5c$]+$', location) -%}
+        {{ exceptions.raise_compiler_error(
+            'create_raw_tables got the location `' ~ location
+            ~ '`: write it as s3://bucket/folder, without quotes, `$` and `\\`.'
+        ) }}
+    {%- endif -%}
 
     {%- do run_query(
         'create schema if not exists `' ~ var('raw_schema') ~ '`'
@@ -87,7 +89,7 @@
             files, columns, location ~ '/' ~ folder, day_column, days,
             table_name in ['raw_events', 'raw_retention_actions']
         )) -%}
-        {%- set query = athena_select_lines(files, is_enveloped)
+        {%- set query = athena_select_lines(files)
             if table_name == 'raw_events'
             else athena_select_objects(files, columns)
             if table_name == 'raw_retention_actions'
@@ -144,28 +146,40 @@
 {%- endmacro %}
 
 
-{#- The records of the clickstream's lines; bytes that are no UTF-8 are U+FFFD. -#}
-{% macro athena_select_lines(files, is_enveloped) -%}
-    {%- if is_enveloped -%}
+{#-
+    The records of the clickstream's lines; bytes that are no UTF-8 are U+FFFD. The
+    text `}{"payload":` only occurs between envelopes: inside a string, JSON escapes
+    the quotes.
+-#}
+{% macro athena_select_lines(files) -%}
+    {%- set beginning = '\\{\\s*"(received_at|payload)"\\s*:' -%}
     select
-        case when is_readable then payload else line end as payload,
-        case
-            when is_readable then received_at
-            else cast(dt || ' 23:59:59' as timestamp(6))
-        end as received_at,
+        if(is_envelope, payload, line) as payload,
+        coalesce(
+            if(is_envelope, received_at),
+            try(cast(date_parse(
+                regexp_extract(
+                    source_file, '-([0-9]{4}(-[0-9]{2}){5})-[^/]*$', 1
+                ),
+                '%Y-%m-%d-%H-%i-%s'
+            ) as timestamp(6))),
+            cast(dt || ' 23:59:59' as timestamp(6))
+        ) as received_at,
         source_file,
         dt
     from (
         select
             *,
-            received_at is not null and payload is not null as is_readable
+            cardinality(fields) = 2
+            and payload is not null
+            and received_at is not null as is_envelope
         from (
             select
-                line,
+                *,
                 coalesce(
                     try(json_extract_scalar(line, '$.payload')),
                     nullif(
-                        try(json_format(json_extract(line, '$.payload'))), 'null'
+                        json_format(element_at(fields, 'payload')), 'null'
                     )
                 ) as payload,
                 try(cast(
@@ -178,36 +192,45 @@
                             ' ?Z$', ' UTC'
                         ) as timestamp(6) with time zone
                     ) at time zone 'UTC' as timestamp(6)
-                )) as received_at,
-                "$path" as source_file,
-                dt
+                )) as received_at
             from (
                 select
-                    from_utf8(cast(line as varbinary)) as line,
-                    "$path",
+                    parts.line,
+                    if(
+                        is_maybe_envelope,
+                        try(cast(json_parse(parts.line) as map(varchar, json)))
+                    ) as fields,
+                    source_file,
                     dt
-                from {{ files }}
-            ) as lines
-        ) as fields
-    ) as envelopes
+                from (
+                    select
+                        *,
+                        regexp_like(line, '^\s*{{ beginning }}')
+                            as is_maybe_envelope
+                    from (
+                        select
+                            from_utf8(cast(line as varbinary)) as line,
+                            "$path" as source_file,
+                            dt
+                        from {{ files }}
+                    ) as files
+                ) as lines
+                cross join unnest(
+                    if(
+                        is_maybe_envelope,
+                        split(
+                            regexp_replace(
+                                line, '\}\s*({{ beginning }})', '}' || chr(10) || '$1'
+                            ),
+                            chr(10)
+                        ),
+                        array[line]
+                    )
+                ) as parts (line)
+            ) as parts
+        ) as envelopes
+    ) as records
     where length(trim(line)) > 0
-    {%- else -%}
-    select
-        from_utf8(cast(line as varbinary)) as payload,
-        coalesce(
-            try(cast(date_parse(
-                regexp_extract(
-                    "$path", '-([0-9]{4}(-[0-9]{2}){5})-[^/]*$', 1
-                ),
-                '%Y-%m-%d-%H-%i-%s'
-            ) as timestamp(6))),
-            cast(dt || ' 23:59:59' as timestamp(6))
-        ) as received_at,
-        "$path" as source_file,
-        dt
-    from {{ files }}
-    where length(trim(line)) > 0
-    {%- endif -%}
 {%- endmacro %}
 
 

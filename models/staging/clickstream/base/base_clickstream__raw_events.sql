@@ -1,5 +1,6 @@
 {%- set payload = 'payload' if var('raw_event_files') is not none
     else payload_as_text(source('clickstream', 'raw_events')) %}
+{%- set partition_columns = partition_columns_raw_events() %}
 
 with
 
@@ -22,6 +23,9 @@ raw_events as (
         {{ payload }} as payload,
         {{ plausible_arrival('received_at') }} as received_at,
         source_file
+        {%- for column in partition_columns %},
+        {{ column }}
+        {%- endfor %}
 
     from source
 
@@ -47,6 +51,9 @@ limited as (
         end as payload,
         received_at,
         source_file,
+        {%- for column in partition_columns %}
+        {{ column }},
+        {%- endfor %}
         case
             when payload_bytes > {{ var('max_record_bytes') }}
                 then {{ dbt.concat([
