@@ -40,7 +40,7 @@ cat >"$work/pom.xml" <<END
 </project>
 END
 echo "== Fetching Hadoop's mini cluster $version (once, 95 MB)"
-if ! mvn --quiet --batch-mode --file "$work/pom.xml" \
+if ! mvn --quiet --batch-mode --strict-checksums --file "$work/pom.xml" \
     org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
     -DoutputDirectory="$work/jars" >"$work/maven.log" 2>&1
 then
@@ -49,5 +49,6 @@ then
         "check that it reaches a repository (settings.xml)." >&2
     exit 1
 fi
+"$(dirname "$0")/check_downloads.sh" "$work"/jars/*.jar
 # Move it last, in one step, so that an existing folder is always complete.
 mv "$work/jars" "$home"
