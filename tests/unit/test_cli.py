@@ -240,7 +240,9 @@ class Failing(click.Command):
         (
             PermissionError(13, "Permission denied", "/x"),
             1,
-            "churn summary stopped: /x Permission denied.\n",
+            "churn summary stopped: /x: Permission denied; give this user the right to "
+            "read and write there, then run again: it continues where this run has "
+            "stopped.\n",
         ),
         (
             duckdb.CatalogException("Table with name t does not exist!\nDid you"),
