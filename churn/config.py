@@ -333,7 +333,7 @@ def explain_database_error(error: Exception, path: Path | None = None) -> str:
 
 # The main header and two headers of the database; blocks of tables follow.
 _HEADER_BYTES = 3 * 4096
-_AGAIN = "then run again: it continues where this run has stopped."
+_AGAIN = "then run again."
 # What a person does about an error of the operating system.
 _DISK_REMEDIES = {
     errno.ENOSPC: f"free space on the disk, {_AGAIN}",

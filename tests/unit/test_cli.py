@@ -241,8 +241,7 @@ class Failing(click.Command):
             PermissionError(13, "Permission denied", "/x"),
             1,
             "churn summary stopped: /x: Permission denied; give this user the right to "
-            "read and write there, then run again: it continues where this run has "
-            "stopped.\n",
+            "read and write there, then run again.\n",
         ),
         (
             duckdb.CatalogException("Table with name t does not exist!\nDid you"),
