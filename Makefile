@@ -82,8 +82,39 @@ test-long: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out
 # Inputs of the long run; `make test` has a few hundred.
 INPUTS ?= 1000000
 .PHONY: fuzz
-fuzz: $(VENV)/dev.stamp ## Read a million random records, files, tables and names
-	@CHURN_FUZZ_INPUTS=$(INPUTS) $(BIN)/pytest --numprocesses=4 tests/unit/test_fuzz.py
+fuzz: $(VENV)/dev.stamp ## Read a million random records, files, requests and settings
+	@CHURN_FUZZ_INPUTS=$(INPUTS) $(BIN)/pytest --numprocesses=4 tests/unit/test_fuzz*.py \
+		tests/dbt/test_fuzz_seeds.py
+
+.PHONY: test-faults
+test-faults: $(VENV)/dev.stamp ## Fill disks, kill runs and turn the clock; compare the tables
+	@$(BIN)/pytest --numprocesses=0 -m long tests/faults
+
+# The tools have an environment and a lock of their own.
+AUDIT_VENV ?= .venv-audit
+$(AUDIT_VENV)/stamp: requirements-audit.lock requirements-installer.lock
+	@PYTHON="$(PYTHON)" VENV="$(AUDIT_VENV)" WITHOUT_PROJECT=1 \
+		./scripts/make_environment.sh requirements-audit.lock
+	@touch $@
+
+LOCKS := requirements-dev.lock deploy/kubernetes/image/requirements.lock \
+	deploy/airflow/requirements.lock requirements-installer.lock requirements-build.lock
+
+# `--strict` fails if a package cannot be looked up.
+.PHONY: audit
+audit: $(AUDIT_VENV)/stamp ## Look up the locked packages in PyPI's advisories
+	@for lock in $(LOCKS); do \
+		echo "== $$lock" && $(AUDIT_VENV)/bin/pip-audit --strict --require-hashes \
+			--disable-pip --progress-spinner off --requirement $$lock || exit 1; \
+	done
+
+.PHONY: sbom
+sbom: $(AUDIT_VENV)/stamp ## Write the bill of materials (CycloneDX) to target/sbom.json
+	@mkdir -p target
+	@$(AUDIT_VENV)/bin/cyclonedx-py requirements requirements.lock \
+		--pyproject pyproject.toml --mc-type application --output-reproducible \
+		--output-format JSON --output-file target/sbom.json
+	@echo "Wrote target/sbom.json."
 
 .PHONY: trino
 trino: ## Fetch the Trino server that replaces Athena in tests
@@ -189,6 +220,8 @@ lock: $(VENV)/dev.stamp ## Update the lock files
 		--output-file deploy/kubernetes/image/requirements.lock
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) deploy/airflow/requirements.in \
 		--output-file deploy/airflow/requirements.lock
+	printf 'cyclonedx-bom\npip-audit\n' | $(BIN)/uv pip compile $(LOCK_OPTIONS) - \
+		--output-file requirements-audit.lock
 	echo uv | $(BIN)/uv pip compile $(LOCK_OPTIONS) - \
 		--output-file requirements-installer.lock
 	sed -n 's/^requires = \["\(.*\)"\]$$/\1/p' pyproject.toml \
@@ -201,6 +234,6 @@ LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes \
 
 .PHONY: clean
 clean: ## Remove the environment, databases and build outputs
-	rm -rf $(VENV) $(AIRFLOW_VENV) target logs data state churn.duckdb churn.duckdb.wal \
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(AUDIT_VENV) target logs data state churn.duckdb churn.duckdb.wal \
 		.pytest_cache .ruff_cache .mypy_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,6 +9,8 @@ filters is rendered by dbt. Tests compare the result with dbt's.
 from __future__ import annotations
 
 import ast
+import contextlib
+import errno
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -161,7 +163,7 @@ class Project:
                 f"The target `{self.target}` is the database {path}, and this command "
                 "reads a DuckDB file: name one with --database."
             )
-        return _absolute(self.work_dir / Path(path).expanduser())
+        return _absolute(self.work_dir / os.path.expanduser(path))
 
     @property
     def target_path(self) -> Path:
@@ -249,6 +251,8 @@ def open_database(path: Path, read_only: bool = True) -> duckdb.DuckDBPyConnecti
         raise UserError(f"{path} is a folder: name a DuckDB file with --database.")
     if not path.parent.is_dir():
         raise UserError(f"There is no folder {path.parent} for the database: make it.")
+    if not read_only:
+        _delete_unfinished(path)
     if path.is_file() and not _is_duckdb_file(path):
         raise UserError(
             f"{path} is not a DuckDB file: name the one that dbt built with --database."
@@ -259,6 +263,17 @@ def open_database(path: Path, read_only: bool = True) -> duckdb.DuckDBPyConnecti
         raise UserError(explain_database_error(error, path)) from error
     connection.execute("set TimeZone = 'UTC'")
     return connection
+
+
+def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """End a transaction that failed, so that the error stays the first one.
+
+    DuckDB ends a transaction itself if a commit fails or the disk is full.
+    """
+    import duckdb
+
+    with contextlib.suppress(duckdb.Error):
+        connection.execute("rollback")
 
 
 def check_database(project: Project) -> None:
@@ -291,6 +306,9 @@ def explain_database_error(error: Exception, path: Path | None = None) -> str:
             f"The database {path or ''} is in use by process {holder[1]}, possibly "
             "another dbt run: wait until it has ended, then run again."
         ).replace("  ", " ")
+    disk = disk_remedy(message)
+    if disk:
+        return f"{name} cannot be read or written: {disk}"
     if re.search(r"not read enough bytes|[Cc]orrupt|checksum", message):
         return (
             f"{name} is truncated or damaged: restore it from a copy, or delete it "
@@ -313,8 +331,69 @@ def explain_database_error(error: Exception, path: Path | None = None) -> str:
     return f"{name} cannot be used: {_first_line(message)}"
 
 
+# The main header and two headers of the database; blocks of tables follow.
+_HEADER_BYTES = 3 * 4096
+_AGAIN = "then run again."
+# What a person does about an error of the operating system.
+_DISK_REMEDIES = {
+    errno.ENOSPC: f"free space on the disk, {_AGAIN}",
+    errno.EDQUOT: f"free space within the quota, {_AGAIN}",
+    errno.EFBIG: f"raise the limit of file sizes (`ulimit -f`), {_AGAIN}",
+    errno.EIO: f"check the disk and its log, {_AGAIN}",
+    errno.EROFS: f"make the disk writable, or name a folder on another one, {_AGAIN}",
+    errno.EACCES: f"give this user the right to read and write there, {_AGAIN}",
+    errno.EMFILE: f"raise the limit of open files (`ulimit -n`), {_AGAIN}",
+}
+
+
+def disk_remedy(message: str) -> str | None:
+    """Return the system's error in a message and what to do, ``None`` without one.
+
+    Args:
+        message: A message that contains the text of an error number, as those of
+            DuckDB, SQLite, Java and Python do.
+    """
+    for number, remedy in _DISK_REMEDIES.items():
+        if os.strerror(number).lower() in message.lower():
+            return f"{os.strerror(number)}; {remedy}"
+    if re.search(r"database or disk is full", message):
+        return f"{os.strerror(errno.ENOSPC)}; {_DISK_REMEDIES[errno.ENOSPC]}"
+    if re.search(r"disk I/O error|fsync failed", message):
+        return f"{os.strerror(errno.EIO)}; {_DISK_REMEDIES[errno.EIO]}"
+    if re.search(r"attempt to write a readonly database|read-only mode", message):
+        return f"{os.strerror(errno.EROFS)}; {_DISK_REMEDIES[errno.EROFS]}"
+    return None
+
+
+def explain_os_error(error: OSError) -> str:
+    """Return what failed and what to do, without a subject, for an ``OSError``."""
+    name = f"{error.filename}: " if error.filename else ""
+    text = error.strerror or _first_line(str(error))
+    return f"{name}{disk_remedy(text) or f'{text}.'}"
+
+
 def _first_line(message: str) -> str:
     return message.strip().splitlines()[0] if message.strip() else "no message"
+
+
+def _delete_unfinished(path: Path) -> None:
+    """Delete a file whose creation was interrupted, such as by a full disk.
+
+    It is shorter than DuckDB's three headers, so no table is in it, and it has no log.
+    A process that creates it at this moment holds its lock.
+    """
+    if (
+        not path.is_file()
+        or path.stat().st_size >= _HEADER_BYTES
+        or path.with_name(f"{path.name}.wal").exists()
+    ):
+        return
+    import fcntl
+
+    with contextlib.suppress(OSError), path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.fstat(file.fileno()).st_size or _is_duckdb_file(path):
+            path.unlink()
 
 
 def _is_duckdb_file(path: Path) -> bool:

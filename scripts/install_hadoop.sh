@@ -30,7 +30,7 @@ trap 'rm -rf "$work"' EXIT
 maven() {
     what=$1
     shift
-    if ! mvn --quiet --batch-mode "$@" >"$work/maven.log" 2>&1; then
+    if ! mvn --quiet --batch-mode --strict-checksums "$@" >"$work/maven.log" 2>&1; then
         tail -n 5 "$work/maven.log" >&2
         echo "Maven could not fetch $what: check that it reaches a repository" \
             "(settings.xml)." >&2
@@ -49,6 +49,7 @@ copy_jars() {
 END
     maven "$1" --file "$work/pom.xml" "$plugin:copy-dependencies" \
         -DoutputDirectory="$2"
+    "$(dirname "$0")/check_downloads.sh" "$2"/*.jar
 }
 
 # Prints a dependency.
@@ -72,13 +73,15 @@ if [ ! -d "$hive_home" ]; then
     maven "$artifact" "$plugin:get" -Dartifact="$artifact" -Dtransitive=false
     maven "$artifact" "$plugin:copy" -Dartifact="$artifact" \
         -DoutputDirectory="$work/archive"
+    "$(dirname "$0")/check_downloads.sh" "$work"/archive/*.tar.gz
     mkdir "$work/hive"
     tar --extract --gzip --file "$work"/archive/*.tar.gz --directory "$work/hive" \
         --strip-components=1
     # What a whole Hadoop has, and its client has not.
-    copy_jars commons-collections "$work/hive/lib" \
+    copy_jars commons-collections "$work/commons" \
         "$(jar commons-collections commons-collections 3.2.2)
          $(jar commons-cli commons-cli 1.9.0)
          $(jar commons-io commons-io 2.18.0)"
+    mv "$work"/commons/*.jar "$work/hive/lib"
     mv "$work/hive" "$hive_home"
 fi

@@ -35,6 +35,7 @@ then
     exit 1
 fi
 
+"$(dirname "$0")/check_downloads.sh" "$work/trino-server-$version.tar.gz"
 echo "== Unpacking it into $home"
 tar -xzf "$work/trino-server-$version.tar.gz" -C "$work"
 rm "$work/trino-server-$version.tar.gz"

@@ -208,8 +208,10 @@ def _sentence(error: BaseException, command: str) -> str:
     if config and duckdb and isinstance(error, duckdb.Error):
         return str(config.explain_database_error(error))
     if isinstance(error, OSError) and error.strerror:
-        name = f" {error.filename}" if error.filename else ""
-        return f"{command} stopped:{name} {error.strerror}."
+        # Only now, because it takes time that most commands do not need.
+        from churn.config import explain_os_error
+
+        return f"{command} stopped: {explain_os_error(error)}"
     lines = str(error).strip().splitlines()
     text = f": {lines[0]}" if lines else ""
     return (

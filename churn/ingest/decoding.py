@@ -22,6 +22,8 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from churn.config import UserError
+
 # Archives in archives, such as a zip of gzip files.
 _MAX_LAYERS = 4
 _SAMPLE_BYTES = 65_536
@@ -76,9 +78,17 @@ class _Budget:
 
 
 def max_unpacked_bytes() -> int:
-    """Return the limit of unpacked bytes per file, by ``CHURN_MAX_UNPACKED_MB``."""
-    text = os.environ.get("CHURN_MAX_UNPACKED_MB", "")
-    return (int(text) if text.isdecimal() else _MAX_UNPACKED_MB) << 20
+    """Return the limit of unpacked bytes per file, by ``CHURN_MAX_UNPACKED_MB``.
+
+    Raises:
+        UserError: It is no whole number.
+    """
+    text = os.environ.get("CHURN_MAX_UNPACKED_MB") or str(_MAX_UNPACKED_MB)
+    if not text.isdecimal() or not 0 < len(text) < 10:
+        raise UserError(
+            f"CHURN_MAX_UNPACKED_MB is `{text}`: set it to a whole number of megabytes."
+        )
+    return int(text) << 20
 
 
 def check_size(size: int) -> None:

@@ -297,9 +297,10 @@ def read_csv(file: SourceFile, content: bytes) -> pa.Table:
     """
     columns = list(file.table.columns)
     text = decode(content).encode()
-    header = next(csv.reader([text.split(b"\n", 1)[0].decode()]), [])
     required = [name for name in columns if name not in file.table.optional]
     try:
+        first_line = re.split(rb"[\r\n]", text, maxsplit=1)[0].decode()
+        header = next(csv.reader([first_line]), [])
         rows = pa.csv.read_csv(
             io.BytesIO(text),
             read_options=pa.csv.ReadOptions(use_threads=False),
@@ -314,7 +315,7 @@ def read_csv(file: SourceFile, content: bytes) -> pa.Table:
                 quoted_strings_can_be_null=False,
             ),
         )
-    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+    except (pa.ArrowInvalid, pa.ArrowKeyError, csv.Error) as error:
         reason = str(error).splitlines()[0]
         raise UnreadableFileError(f"{file.path} cannot be read: {reason}") from error
     return rows

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from churn.config import UserError, open_database
+from churn.config import UserError, disk_remedy, open_database, roll_back
 from churn.ingest.file_readers import (
     RAW_TABLES,
     RawTable,
@@ -133,7 +133,7 @@ def load(
     except duckdb.Error as error:
         raise LoadError(
             f"Loading into {database} stopped; completed files are kept: "
-            f"{_first_line(error)}"
+            f"{disk_remedy(str(error)) or _first_line(error)}"
         ) from error
 
 
@@ -193,7 +193,7 @@ class _Loader:
         if not self._has_rows("loaded_files"):
             for table in RAW_TABLES:
                 if self._has_rows(table.name):
-                    self.connection.execute("rollback")
+                    roll_back(self.connection)
                     raise LoadError(
                         f"{table.name} in {self.database} holds rows that no load "
                         "wrote, such as the demo seeds: delete that file, or load "
@@ -252,7 +252,7 @@ class _Loader:
         try:
             self._insert(table, group)
         except duckdb.Error as error:
-            self.connection.execute("rollback")
+            roll_back(self.connection)
             if not isinstance(error, duckdb.DataError):
                 raise
             if len(group) > 1:

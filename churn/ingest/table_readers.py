@@ -34,7 +34,11 @@ class EmptyFileError(NotATableError):
 
 
 # A damaged Parquet, ORC or Arrow file raises any of these.
-_READ_ERRORS = (duckdb.Error, pa.ArrowException, OSError, ValueError, OverflowError)
+_READ_ERRORS = (
+    *(duckdb.Error, pa.ArrowException, OSError),
+    # Digits beyond Python's limit, and values that are nested too deeply.
+    *(ValueError, OverflowError, RecursionError),
+)
 
 
 def _first_line(error: Exception) -> str:

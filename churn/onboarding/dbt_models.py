@@ -356,10 +356,20 @@ class ModelRunner:
         path = self._seed_path(name)
         if path is None:
             raise ModelError(f"There is no model or seed `{name}`.")
-        # DuckDB would read a folder's name with `*` or `[` as a glob.
-        with path.open(newline="", encoding="utf-8") as lines:
-            rows = [row for row in csv.reader(lines) if row]
-        names, *values = rows or [[]]
+        try:
+            # DuckDB would read a folder's name with `*` or `[` as a glob.
+            with path.open(newline="", encoding="utf-8-sig") as lines:
+                rows = [row for row in csv.reader(lines) if row]
+            self._create_seed(name, rows or [[]])
+        except (OSError, UnicodeDecodeError, csv.Error, duckdb.Error) as error:
+            first_line = str(error).strip().splitlines()[0]
+            raise ModelError(
+                f"{path} cannot be read ({first_line}): save it as CSV in UTF-8, with "
+                "the header of the package's seed."
+            ) from error
+
+    def _create_seed(self, name: str, rows: list[list[str]]) -> None:
+        names, *values = rows
         columns = ", ".join(f"{sql_identifier(column)} varchar" for column in names)
         self.connection.execute(
             f"create or replace table {sql_identifier(name)} ({columns})"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from churn.config import UserError
 from churn.onboarding.column_inference import Field, is_addressable
 from churn.onboarding.field_mapping import column_name
 from churn.onboarding.yaml_writer import write_yaml
@@ -268,12 +269,18 @@ def _write_event_names(folder: Path, names: Mapping[str, str]) -> None:
     path = folder / "seeds" / "event_names.csv"
     merged = dict(names)
     if path.exists():
-        with path.open(newline="", encoding="utf-8") as seed:
-            merged |= {
-                row["raw_name"]: row["event_name"]
-                for row in csv.DictReader(seed)
-                if row.get("raw_name") and row.get("event_name")
-            }
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as seed:
+                merged |= {
+                    row["raw_name"]: row["event_name"]
+                    for row in csv.DictReader(seed)
+                    if row.get("raw_name") and row.get("event_name")
+                }
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise UserError(
+                f"{path} cannot be read ({error}): save it as CSV in UTF-8, or delete "
+                "it."
+            ) from None
     with path.open("w", newline="", encoding="utf-8") as seed:
         writer = csv.writer(seed, lineterminator="\n")
         writer.writerow(["raw_name", "event_name"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from churn.ingest.decoding import strip_whitespace
 
@@ -144,7 +145,7 @@ def detect_time_format(
     zone = next((z for z in _ZONES if all(t.endswith(z) for t in texts)), "")
     texts = [text.removesuffix(zone) for text in texts]
     fitting: dict[str, tuple[float, int]] = {}
-    for time_format in _FORMATS:
+    for time_format in _formats_of_shape(_shape(texts[0]), _shape(texts[-1])):
         if (
             parse(texts[0], time_format) is None
             and parse(texts[-1], time_format) is None
@@ -174,6 +175,32 @@ def detect_time_format(
         ),
         best_share,
     )
+
+
+def _shape(text: str) -> str:
+    """Return a text with ``9`` for each number, ``a`` for each word and no white space.
+
+    Equal shapes are necessary for a text to fit a format, and quick to compare:
+    strptime compiles a regular expression for every format.
+    """
+    text = re.sub(r"\d+", "9", re.sub(r"\s+", "", text))
+    return re.sub(r"[^\W\d_]+", "a", text)
+
+
+@lru_cache(maxsize=1)
+def _formats_by_shape() -> dict[str, list[str]]:
+    by_shape: dict[str, list[str]] = {}
+    for time_format in _FORMATS:
+        example = re.sub(r"%[bBp]", "a", re.sub(r"%[dmyYHIMS]", "9", time_format))
+        by_shape.setdefault(_shape(example), []).append(time_format)
+    return by_shape
+
+
+def _formats_of_shape(*shapes: str) -> list[str]:
+    """Return the formats that have one of the shapes, in the order of preference."""
+    formats = _formats_by_shape()
+    fitting = {each for shape in shapes for each in formats.get(shape, ())}
+    return [time_format for time_format in _FORMATS if time_format in fitting]
 
 
 def _may_be_time(text: str) -> bool:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from churn.config import Project, UserError, check_database
+from churn.config import Project, UserError, check_database, disk_remedy
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -116,6 +116,11 @@ def _failure(
     """Return one sentence, or dbt's errors if nobody has received them."""
     log = project.work_dir / os.environ.get("DBT_LOG_PATH", "logs") / "dbt.log"
     hint = f"the complete log is in {log}."
+    results = getattr(result.result, "results", None) or ()
+    messages = " ".join(str(getattr(each, "message", "")) for each in results)
+    disk = disk_remedy(f"{messages} {result.exception or ''}")
+    if disk:
+        return f"`dbt {command[0]}` failed: {disk}"
     if not listener.forwards_messages and listener.errors:
         return "\n".join(listener.errors)
     if isinstance(result.exception, UserError):

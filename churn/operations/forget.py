@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from churn.config import Project, UserError, open_database
+from churn.config import Project, UserError, open_database, roll_back
 from churn.files import replacing
 from churn.operations.forget_files import FileState, erase_files
 from churn.operations.pii import ERASED, SUBJECT_COLUMNS, Classification, Eraser
@@ -724,7 +724,7 @@ class Request:
                 tables.record_files(self._files)
                 connection.execute("commit")
             except BaseException:
-                connection.execute("rollback")
+                roll_back(connection)
                 raise
         if self.has_changed:
             rewrite_database(path)

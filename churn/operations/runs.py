@@ -64,7 +64,7 @@ def state_folder(project: Project) -> Path:
     """
     given = os.environ.get("CHURN_STATE_DIR")
     if given:
-        return Path(given).expanduser().absolute()
+        return Path(os.path.expanduser(given)).absolute()
     name = project.database.stem if project.adapter == "duckdb" else project.target
     return project.work_dir / "state" / name
 

@@ -19,6 +19,8 @@ WEEKDAYS = (
     *("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
 )
 DAY = timedelta(days=1)
+# Years of the clock with which dates can be computed.
+_YEARS = range(1970, 9000)
 
 
 def utc_now() -> datetime:
@@ -34,12 +36,15 @@ def utc_now() -> datetime:
         return datetime.now(UTC)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+        if moment.year not in _YEARS:
+            raise ValueError
+    except (ValueError, OverflowError):
         raise UserError(
             f"CHURN_NOW is `{text}`: set it to a time such as 2025-08-27T06:15:00, or "
             "unset it to use the clock."
         ) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+    return moment
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class Schedule:
                 int(variables.get("stale_after_days", 2)),
                 int(variables.get("model_late_after_days", 35)),
             )
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"The variable `sources_due` cannot be used ({error}): write it as "
                 "dbt_project.yml of the package does."

@@ -1022,6 +1022,8 @@ def create_app(
             Exception: page.on_error,
         },
     )
+    # It would name the scheme and host of this process, not those of the proxy.
+    app.router.redirect_slashes = False
     return Guard(app, settings, page.metrics, access_log)
 
 

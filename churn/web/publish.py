@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
 
-from churn.config import Project, UserError
+from churn.config import Project, UserError, disk_remedy, explain_os_error
 from churn.operations.marts import Marts, open_marts
 from churn.operations.schedule import Schedule
 from churn.web import schema
@@ -302,9 +302,15 @@ class _SQLiteStore(_Store):
             os.replace(new, self.path)
             _fsync(folder)
         except sa.exc.OperationalError as error:
+            reason = disk_remedy(str(error.orig)) or str(error.orig)
             raise UserError(
-                f"The snapshot cannot be written to {folder} ({error.orig}): the "
-                "current one stays."
+                f"The snapshot cannot be written to {folder}, so the current one "
+                f"stays: {reason}"
+            ) from None
+        except OSError as error:
+            raise UserError(
+                f"The snapshot cannot be written to {folder}, so the current one "
+                f"stays: {explain_os_error(error)}"
             ) from None
         finally:
             engine.dispose()

@@ -70,9 +70,9 @@ def _parse_url(variable: str, text: str, folder: Path) -> sa.URL:
         return url.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
         raise UserError(f"{variable} is a database of type {backend}: {remedy}")
-    if not url.database or url.database == ":memory:":
+    if not url.database or Path(url.database).name in ("", "..", ":memory:"):
         raise UserError(f"{variable} names no file: {remedy}")
-    return url.set(database=str(folder / Path(url.database).expanduser()))
+    return url.set(database=str(folder / os.path.expanduser(url.database)))
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@
         'max_calibration_gap', 'max_psi', 'max_missing_rate_increase',
     ] -%}
         {%- set bound = var(name) -%}
-        {%- if bound is not number or bound is boolean or bound <= 0 -%}
+        {%- if bound is not number or bound is boolean or not 0 < bound < 1e15 -%}
             {{ refuse_variable(name, bound, 'a number above 0') }}
         {%- endif -%}
     {%- endfor -%}
@@ -177,8 +177,7 @@
         {%- set value = var(name) -%}
         {%- set most = 1 if 'risk' in name else none -%}
         {%- if value is not none and (
-              value is not number or value is boolean or value <= 0
-              or (most is not none and value >= most)
+              value is not number or value is boolean or not 0 < value < (most or 1e15)
         ) -%}
             {{ refuse_variable(
                 name, value,
@@ -213,7 +212,7 @@
         'monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'
     ] -%}
     {%- if var('sources_due') is not mapping
-          or var('sources_due') | list | sort != sources | sort -%}
+          or var('sources_due') | map('string') | sort != sources | sort -%}
         {{ refuse_variable(
             'sources_due', var('sources_due'),
             'a map with the entries ' ~ sources | join(', ')
@@ -242,14 +241,22 @@
             ) }}
         {%- endif -%}
         {%- set days = due.get('weekdays') or [] -%}
-        {%- if days is string or days | unique | list != days | list
-              or days | reject('in', weekdays) | list -%}
+        {%- if days is string or days is mapping or days is not iterable
+              or days | reject('in', weekdays) | list
+              or days | unique | list != days | list -%}
             {{ refuse_variable(
                 name ~ '.weekdays', days, 'a list of ' ~ weekdays | join(', ')
             ) }}
         {%- endif -%}
-        {%- for day in due.get('days_without_data') or []
-              if not is_calendar_day(day | string) -%}
+        {%- set holidays = due.get('days_without_data') or [] -%}
+        {%- if holidays is string or holidays is mapping
+              or holidays is not iterable -%}
+            {{ refuse_variable(
+                name ~ '.days_without_data', holidays,
+                'a list of dates written as YYYY-MM-DD'
+            ) }}
+        {%- endif -%}
+        {%- for day in holidays if not is_calendar_day(day | string) -%}
             {{ refuse_variable(
                 name ~ '.days_without_data', day, 'a date written as YYYY-MM-DD'
             ) }}
@@ -278,7 +285,8 @@
         {%- for entry in entries -%}
             {%- set map = entry if entry is mapping else {'name': entry} -%}
             {%- set key = counter_name(map.get('name', '')) -%}
-            {%- if not modules.re.match('^[a-z][a-z0-9_]{0,39}$', key) or key in names -%}
+            {%- if map.get('name') is not string or key in names
+                  or not modules.re.match('^[a-z][a-z0-9_]{0,39}$', key) -%}
                 {{ refuse_variable(
                     name, entry, 'a list of entries with different names, each of '
                     ~ 'at most 40 letters, digits and _'
@@ -286,7 +294,8 @@
             {%- endif -%}
             {%- do names.append(key) -%}
             {%- for word in ['singular', 'plural']
-                  if not modules.re.match("^[\\w][\\w '/-]*$", map.get(word, 'a')) -%}
+                  if map.get(word, 'a') is not string
+                  or not modules.re.match("^[\\w][\\w '/-]*$", map.get(word, 'a')) -%}
                 {{ refuse_variable(
                     name, entry, 'a list whose `' ~ word ~ '` has letters, digits, '
                     ~ "spaces, ', / and - only"

@@ -4,6 +4,9 @@
     for its type. If the test's `meta` names a `shown_column`, the line has its
     first values.
 
+    If the disk of the engine failed, the last line says so, because the engine's error
+    is repeated for each model after it.
+
     Example: "unmapped_event_names found 3 rows. Events with names that ...".
 #}
 {% macro explain_failed_checks(results) %}
@@ -17,6 +20,18 @@
             {%- do log(
                 result.node.name ~ ' found ' ~ rows ~ examples_of(result.node)
                 ~ '. ' ~ why_a_check_matters(result.node),
+                info=true
+            ) -%}
+        {%- endfor -%}
+        {%- set errors = results | map(attribute='message') | select('string')
+            | join(' ') -%}
+        {%- for error in [
+            'No space left on device', 'Disk quota exceeded', 'Input/output error',
+            'fsync failed', 'Read-only file system',
+        ] if error in errors -%}
+            {%- do log(
+                'The disk of the database failed (' ~ error ~ '): free space on it or '
+                ~ 'check it, then run again: it continues where this run has stopped.',
                 info=true
             ) -%}
         {%- endfor -%}

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 
 from churn.demo import Settings, generate
-from tests.support.parity import DIFFERENT_BY_NATURE, NOT_COMPARED
 from tests.support.project import DbtProject
+from tests.support.tables import contents
 
 pytestmark = pytest.mark.long
 
@@ -51,12 +51,6 @@ LAYOUT = {
     "salesforce": "batch_date",
     "billing": "dt",
     "support": "dt",
-}
-# Tables of the models that were trained on the way, and of the runs.
-OF_RUNS = {
-    *("churn_models", "churn_model_metrics", "feature_drift", "pipeline_runs"),
-    *("int_accounts_scored", "int_account_scores", "int_latest_scores"),
-    *("churn_scores", "churn_score_history", "score_outcomes"),
 }
 
 
@@ -112,33 +106,6 @@ class Month:
                     break
             run.communicate()
         assert run.returncode == -signal.SIGKILL
-
-
-def contents(project: DbtProject) -> dict[str, list[tuple]]:
-    """Return the rows of each table before the model, without times of writing."""
-    tables: dict[str, list[tuple]] = {}
-    with project.connect() as connection:
-        names = connection.execute(
-            """select table_schema, table_name, list(column_name order by column_name)
-            from information_schema.columns
-            where starts_with(table_schema, 'main') group by all"""
-        ).fetchall()
-        for schema, table, columns in names:
-            if table in OF_RUNS | NOT_COMPARED:
-                continue
-            kept = ", ".join(
-                f'"{name}"' for name in columns if name not in DIFFERENT_BY_NATURE
-            )
-            # A date that was the latest one on its day stays final in some tables.
-            is_current = (
-                "where as_of_date in (select as_of_date from int_as_of_dates)"
-                if "as_of_date" in columns
-                else ""
-            )
-            tables[table] = connection.execute(
-                f'select {kept} from "{schema}"."{table}" {is_current} order by all'
-            ).fetchall()
-    return tables
 
 
 def test_a_month_with_faults_equals_one_build(

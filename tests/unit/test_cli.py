@@ -240,7 +240,8 @@ class Failing(click.Command):
         (
             PermissionError(13, "Permission denied", "/x"),
             1,
-            "churn summary stopped: /x Permission denied.\n",
+            "churn summary stopped: /x: Permission denied; give this user the right to "
+            "read and write there, then run again.\n",
         ),
         (
             duckdb.CatalogException("Table with name t does not exist!\nDid you"),

@@ -189,6 +189,29 @@ def test_files_of_a_landing_zone_are_rewritten(
     assert erase_files(project, eraser(), [landing])[0] == []
 
 
+def test_unusual_tables_are_rewritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines end with a carriage return only; a field is beyond Python's limit."""
+    monkeypatch.setenv("CHURN_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
+    landing = tmp_path / "landing" / "salesforce"
+    tables = {
+        "2025-01-01": f"user_id,account_id,role\r{USER},a1,buyer\r",
+        "2025-01-02": f"user_id,account_id,role\n{USER},a1,{'x' * 200_000}\n",
+    }
+    for day, text in tables.items():
+        path = landing / f"batch_date={day}" / "contacts.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(text, newline="")
+    rewritten, remaining, _ = erase_files(
+        Project.load(ROOT, ROOT), eraser(), [landing.parent]
+    )
+    assert remaining == []
+    assert len(rewritten) == len(tables)
+    assert not any(USER in Path(path).read_text() for path in rewritten)
+
+
 @pytest.mark.parametrize(
     ("identifier", "other"),
     [

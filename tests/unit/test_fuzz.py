@@ -1,7 +1,6 @@
 """Random input of every kind crashes nothing, and none of it is lost.
 
-``make fuzz`` runs the same tests on ``CHURN_FUZZ_INPUTS`` inputs, a million, and limits
-the CPU time of each input and the memory of the process.
+``make fuzz`` reads a million inputs: see `tests/support/fuzzing.py`.
 """
 
 from __future__ import annotations
@@ -12,60 +11,31 @@ import gzip
 import json
 import lzma
 import os
-import resource
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
+import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from churn.ingest.decoding import DamagedFileError, decode
 from churn.ingest.event_files import read_event_records
 from churn.ingest.json_repair import split_record
 from churn.ingest.table_readers import NotATableError, read_table
+from churn.onboarding.dbt_models import ModelError, ModelRunner
 from churn.onboarding.profile import paths_of
 from churn.onboarding.time_formats import detect_time_format, epoch_unit, is_time
 from churn.quoting import path_text
-
-INPUTS = int(os.environ.get("CHURN_FUZZ_INPUTS", "0"))
-CPU_SECONDS = 2
-MEMORY_BYTES = 4 << 30
-# Inputs of each test for a million in all; one in ten of a thousand in `make test`.
-SHARES = {"records": 700, "files": 150, "tables": 50, "texts": 100}
+from tests.support.fuzzing import bounded, inputs, limited_memory, seeds, variants
+from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
 
-def inputs(kind: str) -> Callable[[Any], Any]:
-    """Return the settings of a test, which gets its share of the inputs."""
-    examples = INPUTS * SHARES[kind] // 1_000 if INPUTS else SHARES[kind] // 2
-    return settings(
-        max_examples=max(1, examples),
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-
-
-@contextlib.contextmanager
-def bounded() -> Iterator[None]:
-    """Fail in a long run if the body takes more CPU time than an input may."""
-    started = time.process_time()
-    yield
-    if INPUTS:
-        assert time.process_time() - started < CPU_SECONDS
-
-
 @pytest.fixture(autouse=True)
-def limited_memory() -> Iterator[None]:
-    """Limit the memory of this process in a long run."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    if INPUTS:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+def memory() -> Iterator[None]:
+    with limited_memory():
+        yield
 
 
 TOKENS = [
@@ -108,8 +78,13 @@ def records(draw: st.DrawFn) -> str:
 
 
 @inputs("records")
-@given(records())
-def test_no_record_is_lost(record: str) -> None:
+@given(records(), seeds)
+def test_no_record_is_lost(drawn: str, seed: int) -> None:
+    for record in variants(drawn, seed, TOKENS):
+        check_record(record)
+
+
+def check_record(record: str) -> None:
     with bounded():
         parts = split_record(record)
     assert parts
@@ -152,11 +127,12 @@ def files(draw: st.DrawFn) -> bytes:
 
 
 @inputs("files")
-@given(files() | st.binary(max_size=200))
-def test_a_file_is_read_or_refused(content: bytes) -> None:
-    with bounded(), contextlib.suppress(DamagedFileError, NotATableError):
-        lines = read_event_records(content)
-        assert lines.null_count == 0
+@given(files() | st.binary(max_size=200), seeds)
+def test_a_file_is_read_or_refused(drawn: bytes, seed: int) -> None:
+    for content in variants(drawn, seed, STARTS):
+        with bounded(), contextlib.suppress(DamagedFileError, NotATableError):
+            lines = read_event_records(content)
+            assert lines.null_count == 0
 
 
 cells = st.text(max_size=6) | st.sampled_from(['"', '""', ",", ";", "\t", "'", "=1+1"])
@@ -166,18 +142,48 @@ tables = st.lists(
 
 
 @inputs("tables")
-@given(tables | files())
-def test_a_table_is_read_or_refused(content: bytes) -> None:
-    with bounded(), contextlib.suppress(DamagedFileError, NotATableError):
-        assert read_table(content).num_columns >= 0
+@given(tables | files(), seeds)
+def test_a_table_is_read_or_refused(drawn: bytes, seed: int) -> None:
+    for content in variants(drawn, seed, [*STARTS, b",", b'"', b"\n", b"\r"]):
+        with bounded(), contextlib.suppress(DamagedFileError, NotATableError):
+            assert read_table(content).num_columns >= 0
+
+
+times = st.datetimes().map(str) | st.sampled_from(
+    ["1/2/2025", "Tue, 4 Mar 2025 10:00:00 GMT", "1740787200", "10:00 PM 3-Mar-25"]
+)
 
 
 @inputs("texts")
-@given(st.binary(max_size=60), scraps)
-def test_names_and_times_of_any_bytes_are_text(content: bytes, text: str) -> None:
-    with bounded():
-        decode(content).encode()
-        path_text(os.fsdecode(content)).encode()
-        is_time(text)
-        epoch_unit(text)
-        detect_time_format([text or "-"])
+@given(st.binary(max_size=60), scraps | times, seeds)
+def test_names_and_times_of_any_bytes_are_text(
+    name: bytes, time: str, seed: int
+) -> None:
+    for content in variants(name, seed, STARTS):
+        with bounded():
+            decode(content).encode()
+            path_text(os.fsdecode(content)).encode()
+    for text in variants(time, seed, TOKENS):
+        with bounded():
+            is_time(text)
+            epoch_unit(text)
+            detect_time_format([text or "-"])
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> ModelRunner:
+    """Provide what `churn check` reads seeds with, in a company's folder."""
+    folder = tmp_path_factory.mktemp("company")
+    (folder / "seeds").mkdir()
+    return ModelRunner(duckdb.connect(), ROOT, folder, {})
+
+
+@inputs("seed_files")
+@given(tables | files() | st.binary(max_size=80), seeds)
+def test_a_seed_is_read_or_refused(
+    runner: ModelRunner, drawn: bytes, seed: int
+) -> None:
+    for content in variants(drawn, seed, [b",", b'"', b"\n", b"\r", b"\0", b"\xff"]):
+        (runner.project / "seeds" / "offers.csv").write_bytes(content)
+        with bounded(), contextlib.suppress(ModelError):
+            runner._load_seed("offers")

@@ -11,7 +11,9 @@ import duckdb
 import pytest
 
 from churn.ingest.event_files import find_event_files, new_lines
+from churn.ingest.file_readers import RAW_TABLES
 from churn.ingest.load import load
+from churn.ingest.table_readers import NotATableError, read_table
 
 RECORD = {"received_at": "2025-03-01T10:00:00Z", "payload": '{"event":"x"}'}
 LINE = (json.dumps(RECORD) + "\n").encode()
@@ -76,3 +78,38 @@ def test_event_files_isolate_hostile_files(landing_zone: Path) -> None:
     # A glob names no folder's own name.
     assert len(reports) == len(NO_FILES) - 1 + 5 + 2
     assert all(report.isprintable() for report in reports)
+
+
+COLUMNS = list(RAW_TABLES[1].columns)
+HEADER = ",".join(COLUMNS)
+ROW = "2025-03-01,2025-03-02 04:00:00,a1" + "," * (len(COLUMNS) - 3)
+TABLES = [
+    f"{HEADER}\n{ROW}\n",
+    # Lines that end with a carriage return, a field beyond Python's limit, and quotes
+    # without an end.
+    f"{HEADER}\r{ROW}\r",
+    "x" * 200_000 + "\n1\n",
+    f'{HEADER},"\n1,2\n',
+    "\0\0\n\0\n",
+]
+
+
+def test_a_load_isolates_hostile_tables(tmp_path: Path) -> None:
+    for day, text in enumerate(TABLES, start=1):
+        folder = tmp_path / "landing" / "salesforce" / f"batch_date=2025-03-0{day}"
+        folder.mkdir(parents=True)
+        (folder / "accounts.csv").write_text(text, newline="")
+    database = tmp_path / "x.duckdb"
+    report = load(tmp_path / "landing", database)
+    with duckdb.connect(str(database)) as connection:
+        rows = connection.execute("select account_id from raw.raw_accounts").fetchall()
+    assert set(rows) == {("a1",)}
+    assert len(rows) + len(report.unreadable) == len(TABLES), report.unreadable
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b'{"a":' * 100_000, b'[{"a":' + b"9" * 9_000 + b"}]"]
+)
+def test_a_table_that_is_nested_too_deeply_is_refused(content: bytes) -> None:
+    with pytest.raises(NotATableError):
+        read_table(content)

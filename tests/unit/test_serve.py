@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from churn.web import protocol
 from churn.web.protocol import MAX_HEAD_BYTES
 from churn.web.serve import create_server
 
@@ -97,3 +98,23 @@ def test_large_head_within_the_limit_is_served(address: tuple[str, int]) -> None
         received = _receive(connection)
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert received.endswith(b"\r\n\r\n100000")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GET / HT",
+        b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nb",
+        b"GET / HTTP/1.1\r\nhost: a\r\n\r\n\r\n\r\n",
+    ],
+)
+def test_a_request_that_is_never_complete_is_ended(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "MAX_REQUEST_SECONDS", 0.1)
+    with socket.create_connection(address, 20) as connection:
+        connection.sendall(sent)
+        # Empty when the server closes the connection.
+        received = _receive(connection)
+    assert received.count(b"200 OK") == sent.count(b"\r\n\r\n\r\n")

@@ -33,13 +33,20 @@ experiments as (
     select
         experiment_id,
         salt,
-        cast(control_share as double) as control_share,
+        {{ dbt.safe_cast('control_share', 'double') }} as control_share,
         lower(eligible_bands) as eligible_bands,
-        cast(max_monthly_recurring_revenue as double)
-            as max_monthly_recurring_revenue,
-        cast(substr(start_date, 1, 10) as date) as start_date,
-        cast(substr(planned_end_date, 1, 10) as date) as planned_end_date,
-        cast(cast(planned_accounts as double) as bigint) as planned_accounts
+        -- Null would be no bound, so a text that is no number lets nobody enter.
+        case
+            when trim(max_monthly_recurring_revenue) <> ''
+                then coalesce(
+                    {{ dbt.safe_cast('max_monthly_recurring_revenue', 'double') }},
+                    -1
+                )
+        end as max_monthly_recurring_revenue,
+        {{ dbt.safe_cast('substr(start_date, 1, 10)', 'date') }} as start_date,
+        {{ dbt.safe_cast('substr(planned_end_date, 1, 10)', 'date') }}
+            as planned_end_date,
+        {{ dbt.safe_cast('planned_accounts', 'bigint') }} as planned_accounts
 
     from texts
 
