@@ -35,13 +35,12 @@ experiments as (
         salt,
         {{ dbt.safe_cast('control_share', 'double') }} as control_share,
         lower(eligible_bands) as eligible_bands,
-        -- Null would be no bound, so a text that is no number lets nobody enter.
+        -- Null would be no bound. With a text that is no number, nobody enters.
         case
             when trim(max_monthly_recurring_revenue) <> ''
-                then coalesce(
-                    {{ dbt.safe_cast('max_monthly_recurring_revenue', 'double') }},
-                    -1
-                )
+                then coalesce({{ dbt.safe_cast(
+                    'max_monthly_recurring_revenue', 'double'
+                ) }}, -1)
         end as max_monthly_recurring_revenue,
         {{ dbt.safe_cast('substr(start_date, 1, 10)', 'date') }} as start_date,
         {{ dbt.safe_cast('substr(planned_end_date, 1, 10)', 'date') }}

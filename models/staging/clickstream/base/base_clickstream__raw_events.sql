@@ -20,12 +20,12 @@ source as (
 raw_events as (
 
     select
+        {% for column in partition_columns -%}
+        {{ column }},
+        {% endfor -%}
         {{ payload }} as payload,
         {{ plausible_arrival('received_at') }} as received_at,
         source_file
-        {%- for column in partition_columns %},
-        {{ column }}
-        {%- endfor %}
 
     from source
 
