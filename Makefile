@@ -147,9 +147,19 @@ test-spark: $(VENV)/dev.stamp ## Run the Spark tests
 test-cluster: $(VENV)/dev.stamp ## Build the seeds on a Spark cluster of several processes
 	@$(BIN)/pytest --numprocesses=0 tests/cluster
 
+.PHONY: control-plane
+control-plane: ## Build a Kubernetes API server for the tests, from its Go modules
+	@./scripts/install_control_plane.sh
+	@./scripts/install_bubblewrap.sh
+	@VENV="$(VENV)" ./scripts/install_kustomize.sh
+
 .PHONY: test-kubernetes
-test-kubernetes: $(VENV)/dev.stamp ## Run the steps of the image that Kubernetes runs
+test-kubernetes: $(VENV)/dev.stamp control-plane ## Check manifests and image against an API server
 	@$(BIN)/pytest --numprocesses=0 tests/kubernetes
+
+.PHONY: test-spot
+test-spot: $(VENV)/dev.stamp control-plane ## Build the seeds on Kubernetes while executors are lost
+	@$(BIN)/pytest --numprocesses=0 tests/spot
 
 .PHONY: test-hdfs
 test-hdfs: $(VENV)/dev.stamp ## Run Spark on a real HDFS, Hadoop's mini cluster

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # Each folder of tests is a layer and a marker.
 LAYERS = (
     *("unit", "dbt", "spark", "athena", "browser"),
-    *("bi", "cluster", "hdfs", "kubernetes"),
+    *("bi", "cluster", "hdfs", "kubernetes", "spot"),
 )
 
 # The files with the slowest tests, the slowest first.

@@ -37,6 +37,7 @@ from churn.operations.alerts import (
 )
 from churn.operations.backfill import backfill
 from churn.operations.dbt_runner import BUILD, DbtError, run_dbt
+from churn.operations.executors import ExecutorWatch, wait_minutes
 from churn.operations.marts import Marts, open_marts
 from churn.operations.runs import (
     JOURNAL_VARIABLE,
@@ -157,13 +158,20 @@ def read_status(
     unreadable, facts = None, Facts()
     try:
         marts = tools.open_marts(project)
-    except UserError as error:
-        unreadable = str(error)
-    else:
         try:
             facts = read_facts(marts, schedule, now)
         finally:
             marts.close()
+    except UserError as error:
+        unreadable = str(error)
+    except Exception as error:
+        if project.adapter == "duckdb":
+            raise
+        # A cluster that does not answer is a problem to report, not an exception.
+        unreadable = (
+            f"The tables cannot be read, because {project.adapter} did not answer "
+            f"({type(error).__name__})."
+        )
     return evaluate(
         facts,
         schedule,
@@ -216,6 +224,7 @@ class DailyRun:
         name = re.sub(r"[^\w.+-]", "_", self.run_id)
         self.log_path = self.folder / "logs" / f"{name}.jsonl"
         self.run: dict[str, Any] = {}
+        self.executors = ExecutorWatch(wait_minutes())
 
     # ---- The run --------------------------------------------------------------
 
@@ -254,6 +263,7 @@ class DailyRun:
             for run_id in self.journal.end_interrupted(self.run_id):
                 self.log("an earlier run was interrupted", earlier_run=run_id)
             self._store_runs()
+            stack.enter_context(self.executors)
             try:
                 return self._run_steps(steps)
             except KeyboardInterrupt:
@@ -274,7 +284,8 @@ class DailyRun:
                 result = getattr(self, f"_{step}")()
             except Exception as error:
                 is_failed, code = True, FAILED
-                self._fail(step, error)
+                problem = self.executors.problem
+                self._fail(step, UserError(problem) if problem else error)
                 continue
             if self.run.get("failed_step") == step:
                 self._record(failed_step=None, error=None)

@@ -3,57 +3,26 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import re
-from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 
 from churn.cli.main import churn
+from tests.support.manifests import (
+    FOLDER,
+    Objects,
+    lint,
+    named,
+    pod_templates,
+    rendered,
+)
 from tests.support.paths import ROOT
-
-FOLDER = ROOT / "deploy" / "kubernetes"
-
-
-def _load_script() -> ModuleType:
-    path = ROOT / "scripts" / "lint_kubernetes.py"
-    spec = importlib.util.spec_from_file_location("lint_kubernetes", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lint = _load_script()
-Objects = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module", params=lint.OVERLAYS)
 def overlay(request: pytest.FixtureRequest) -> tuple[str, Objects]:
-    return request.param, lint.render(FOLDER / "overlays" / request.param)
-
-
-def pod_templates(objects: Objects) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the template of each pod that the objects make."""
-    for each in objects:
-        spec = each.get("spec", {})
-        if each["kind"] == "CronJob":
-            spec = spec["jobTemplate"]["spec"]
-        if "template" in spec:
-            yield each["metadata"]["name"], spec["template"]
-    if any(each["kind"] == "Role" for each in objects):
-        yield "executor", yaml.safe_load(lint.TEMPLATES[0].read_text())
-
-
-def named(objects: Objects, kind: str, name: str) -> dict[str, Any]:
-    (found,) = (
-        each
-        for each in objects
-        if each["kind"] == kind and each["metadata"]["name"] == name
-    )
-    return found
+    return request.param, rendered(request.param)
 
 
 def test_schemas_accept_every_object(overlay: tuple[str, Objects]) -> None:
@@ -123,6 +92,36 @@ def test_commands_and_variables_exist(overlay: tuple[str, Objects]) -> None:
                     assert re.search(rf"\b{variable}\b", known), variable
 
 
+def test_references_exist(overlay: tuple[str, Objects]) -> None:
+    """An API server does not look for what a pod refers to; its node would wait.
+
+    The secrets are those that docs/kubernetes.md lets the user create.
+    """
+    objects = overlay[1]
+    names = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    names |= {("Secret", name) for name in ("churn-daily", "churn-page")}
+    for pod, template in pod_templates(objects):
+        spec = template["spec"]
+        needed = {("ServiceAccount", spec["serviceAccountName"])}
+        for volume in spec.get("volumes", []):
+            if "persistentVolumeClaim" in volume:
+                claim = volume["persistentVolumeClaim"]["claimName"]
+                needed.add(("PersistentVolumeClaim", claim))
+            if "configMap" in volume:
+                needed.add(("ConfigMap", volume["configMap"]["name"]))
+        for container in spec["containers"]:
+            for source in container.get("envFrom", []):
+                ((kind, reference),) = source.items()
+                kind = {"configMapRef": "ConfigMap", "secretRef": "Secret"}[kind]
+                needed.add((kind, reference["name"]))
+        assert needed <= names, pod
+    for each in objects:
+        if each["kind"] == "RoleBinding":
+            assert ("Role", each["roleRef"]["name"]) in names
+            for subject in each["subjects"]:
+                assert (subject["kind"], subject["name"]) in names
+
+
 def test_selectors_find_their_pods(overlay: tuple[str, Objects]) -> None:
     labels = [t["metadata"]["labels"] for _, t in pod_templates(overlay[1])]
 
@@ -156,9 +155,7 @@ def test_rights_are_minimal(overlay: tuple[str, Objects]) -> None:
 
 
 def test_a_run_can_hang_at_no_level() -> None:
-    job = named(lint.render(FOLDER / "overlays" / "spark"), "CronJob", "churn-daily")[
-        "spec"
-    ]
+    job = named(rendered("spark"), "CronJob", "churn-daily")["spec"]
     assert job["concurrencyPolicy"] == "Forbid"
     assert job["jobTemplate"]["spec"]["activeDeadlineSeconds"] <= 4 * 3600
     settings = dict(
