@@ -32,6 +32,13 @@ def as_frame(relation: Any) -> pd.DataFrame:
     return relation
 
 
+def as_table(relation: Any) -> pa.Table:
+    """Read a small relation; times are in UTC, without a zone."""
+    if _is_spark_frame(relation):
+        return _collect_spark_table(relation)
+    return as_batches(relation).read_all()
+
+
 def as_batches(
     relation: Any, columns: Sequence[str] | None = None, rows: int = ROWS_PER_BATCH
 ) -> pa.RecordBatchReader:

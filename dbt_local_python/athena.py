@@ -160,6 +160,19 @@ class AthenaSession(SqlSession):
             schema, self._batches(location, schema)
         )
 
+    @contextmanager
+    def staged(self, schema: str, table: str, rows: pa.Table) -> Iterator[None]:
+        """Provide rows as an external table, for as long as it is needed."""
+        folder = self._credentials.s3_staging_dir.rstrip("/")
+        stage = {
+            "schema": schema,
+            "table": table,
+            "hive_name": f"`{schema}`.`{table}`",
+            "location": f"{folder}/staged/{uuid.uuid4()}",
+        }
+        with _staged(self, rows.to_reader(), stage):
+            yield
+
     def schema_of(self, query: str) -> pa.Schema:
         """The names and Arrow types of a query's columns."""
         columns = self._adapter.get_column_schema_from_query(

@@ -136,21 +136,33 @@ def _write(job: Job, session: ThriftSession, result: Any, relation: str) -> int:
     killed run has left.
     """
     reader = with_plain_types(reader_of(result))
-    columns = ", ".join(f"`{f.name}` {spark_type(f.type)}" for f in reader.schema)
-    names = ", ".join(f"`{field.name}`" for field in reader.schema)
     staged = _table_beside(relation)
     session.execute(f"drop table if exists {staged} purge")
     try:
-        session.execute(f"create table {staged} ({columns}) using iceberg")
-        written = 0
-        for rows in _chunks(reader):
-            session.execute(f"insert into {staged} ({names}) values {', '.join(rows)}")
-            written += len(rows)
+        written = insert_rows(session, reader, staged)
         if file_format_of(job) != "iceberg":
             session.execute(f"drop table if exists {relation} purge")
         session.execute(replace_table(job, relation, f"select * from {staged}"))
     finally:
         session.execute(f"drop table if exists {staged} purge")
+    return written
+
+
+def insert_rows(
+    session: ThriftSession, reader: pa.RecordBatchReader, table: str
+) -> int:
+    """Create an Iceberg table of rows from this process.
+
+    Returns:
+        The number of rows.
+    """
+    columns = ", ".join(f"`{f.name}` {spark_type(f.type)}" for f in reader.schema)
+    names = ", ".join(f"`{field.name}`" for field in reader.schema)
+    session.execute(f"create table {table} ({columns}) using iceberg")
+    written = 0
+    for rows in _chunks(reader):
+        session.execute(f"insert into {table} ({names}) values {', '.join(rows)}")
+        written += len(rows)
     return written
 
 

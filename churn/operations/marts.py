@@ -106,7 +106,7 @@ class AdapterMarts(Marts):
     def __init__(self, project: Project) -> None:
         self._schema = project.schema
         self._columns: dict[str, list[str]] = {}
-        self._session, self._close = _session(project)
+        self._session, self._close = open_session(project)
 
     def _run(self, query: str) -> Iterator[pa.RecordBatch]:
         from churn.engine_io import as_batches
@@ -190,7 +190,7 @@ def open_marts(project: Project) -> Marts:
     )
 
 
-def _session(project: Project) -> tuple[Any, Any]:
+def open_session(project: Project) -> tuple[Any, Any]:
     """Return a session with ``sql`` for a target, and a function that closes it."""
     from dbt.adapters.factory import get_adapter, register_adapter, reset_adapters
     from dbt.config.runtime import RuntimeConfig

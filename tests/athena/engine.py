@@ -137,12 +137,18 @@ class AthenaEngine(Engine):
         """Return the names of all tables and views in the models' databases."""
         return {table["Name"] for table in self.tables()}
 
-    def tables(self) -> Iterator[dict[str, Any]]:
-        """Yield Glue's description of each table in the models' databases."""
+    def tables(self, *prefixes: str) -> Iterator[dict[str, Any]]:
+        """Yield Glue's description of each table in the models' databases.
+
+        Args:
+            prefixes: Beginnings of names of databases, followed by `_`; by default of
+                those of the models.
+        """
+        prefixes = prefixes or (f"{self.schema}_",)
         glue = self.cloud.glue
         for page in glue.get_paginator("get_databases").paginate():
             for database in page["DatabaseList"]:
-                if f"{database['Name']}_".startswith(f"{self.schema}_"):
+                if f"{database['Name']}_".startswith(prefixes):
                     for tables in glue.get_paginator("get_tables").paginate(
                         DatabaseName=database["Name"]
                     ):

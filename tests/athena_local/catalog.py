@@ -61,11 +61,14 @@ class Catalog:
             return None
         return found["Table"]
 
+    def parameters(self, name: Name) -> dict[str, str]:
+        """A table's properties, empty if there is no table."""
+        parameters: dict[str, str] = (self.table(name) or {}).get("Parameters", {})
+        return parameters
+
     def is_iceberg(self, name: Name) -> bool:
         """Whether there is such a table, and it is one of Iceberg."""
-        table = self.table(name) or {}
-        kind = table.get("Parameters", {}).get("table_type", "")
-        return kind.upper() == "ICEBERG"
+        return self.parameters(name).get("table_type", "").upper() == "ICEBERG"
 
     def change_schema(self, change: SchemaChange) -> None:
         """Create or drop a database, with its tables."""

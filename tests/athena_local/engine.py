@@ -180,14 +180,18 @@ class Engine:
         return outcome
 
     def _maintain(self, maintenance: statements.Maintenance, schema: str) -> None:
-        action = (
-            "optimize"
-            if maintenance.action == "optimize"
-            else "expire_snapshots(retention_threshold => '7d')"
-        )
+        action, session = "optimize", {}
+        if maintenance.action == "vacuum":
+            age = self._catalog.parameters(maintenance.name).get(
+                "vacuum_max_snapshot_age_seconds", "432000"
+            )
+            action = f"expire_snapshots(retention_threshold => '{age}s')"
+            # Trino refuses to delete younger snapshots than this.
+            session = {f"{ICEBERG_CATALOG}.expire_snapshots_min_retention": "0s"}
         self._trino(
             f"alter table {maintenance.name.on(ICEBERG_CATALOG)} execute {action}",
             schema,
+            session,
         )
 
     def _files(self, location: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,12 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from churn.cli.main import churn
+from tests.support.forgotten import DEVICE, EMAIL, USER, planted_records
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
 
-USER = "u-77aa11bb"
-DEVICE = "d-0f0f0f0f77aa"
-EMAIL = "ann.planted@example.com"
 # Everything that a person's records reach, without training and scoring. The raw tables
 # are seeds of the demo here, which would be loaded again.
 BUILD = (
@@ -26,38 +23,6 @@ BUILD = (
     *("+clickstream_daily_counts", "+clickstream_field_profile", "--exclude"),
     *("raw_events", "raw_contacts", "raw_accounts", "raw_invoices", "raw_calls"),
 )
-
-
-def planted_records() -> list[str]:
-    """Return records of one person in forms that a text search alone may miss."""
-    event = {
-        "event_id": "planted-1",
-        "event_name": "page_view",
-        "occurred_at": "2025-02-10T10:00:00Z",
-        "anonymous_id": DEVICE,
-        "page_path": f"/users/{USER}/settings",
-        "traits": {"email": EMAIL, "name": "Ann Planted"},
-    }
-    login = {**event, "event_id": "planted-2", "user_id": USER, "referrer": EMAIL}
-    without_id = {k: v for k, v in login.items() if k != "event_id"}
-    nested = {"event_name": "login", "data": json.dumps(without_id)}
-    other = {**event, "anonymous_id": "d-other", "event_id": "other-1"}
-    other = {k: v for k, v in other.items() if k not in ("traits", "page_path")}
-    escaped = json.dumps(login).replace("u-77", "\\u0075-77").replace("planted-2", "e")
-    return [
-        json.dumps(event),
-        json.dumps(login),
-        json.dumps({**without_id, "occurred_at": "2025-02-10T10:05:00Z"}),
-        json.dumps(nested),
-        escaped,
-        # Two objects in one record, of which one is another person's.
-        json.dumps({**login, "event_id": "planted-3"}) + json.dumps(other),
-        # Repairable, truncated and without a name.
-        str({**login, "event_id": "planted-4"}),
-        json.dumps(login)[:-30],
-        json.dumps({"user_id": USER, "email": EMAIL}),
-        f"not JSON at all {USER}",
-    ]
 
 
 def plant(project: DbtProject) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +32,14 @@ from churn.ml.train_on_spark import train_on_spark
 from tests.dbt.test_labels_oracle import expected
 from tests.support import arrivals
 from tests.support.engines import DuckdbEngine, Engine, SparkEngine, stop_spark
+from tests.support.forgotten import (
+    DEVICE,
+    USER,
+    check_forgotten,
+    check_small_tables,
+    small_tables,
+)
+from tests.support.forgotten import rows_of as rows_of_relation
 from tests.support.other_company import (
     build_other_company,
     check_accounts_leave_by_events,
@@ -544,3 +553,64 @@ def test_another_company_needs_only_configuration(other) -> None:
     check_accounts_leave_by_events(other)
     different = differences(other)
     assert not different, "\n".join(different)
+
+
+@pytest.mark.long
+def test_a_user_is_forgotten_in_tables_of_any_format(
+    spark, tmp_path, monkeypatch
+) -> None:
+    """Iceberg tables are merged, others copied, and files of others listed."""
+    engine = SparkEngine(spark.folder, schema="forgetting")
+    for schema in ("forgetting", "forgetting_intermediate", "forgetting_raw"):
+        engine.execute(f"create schema {schema}")
+    external = spark.folder / "external"
+    tables = small_tables(engine, f"array('about {DEVICE}', null)")
+    for name, query in tables.items():
+        is_iceberg = name != "forgetting_raw.raw_contacts"
+        file_format = "iceberg" if is_iceberg else "parquet"
+        engine.execute(f"create table {name} using {file_format} as {query}")
+    engine.execute(
+        f"create table forgetting_raw.exported using json location '{external}' "
+        f"as select '{USER}' as user_id"
+    )
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for path in (spark.folder / "warehouse").glob("forgetting*/**/*.parquet"):
+            yield str(path), path.read_bytes()
+
+    check_small_tables(engine, tmp_path, monkeypatch, str(external), files)
+    snapshots = rows_of_relation(engine, "forgetting_raw.raw_events.snapshots")
+    assert len(snapshots) == 1
+
+
+@pytest.mark.long
+def test_a_forgotten_user_is_in_no_relation_and_no_file(built) -> None:
+    """The last test of this file, because it changes the tables."""
+    engine = built.engine
+    schemas = ["raw", engine.schema, f"{engine.schema}_staging"]
+    schemas.append(f"{engine.schema}_intermediate")
+    relations = [
+        f"{schema}.{row['tableName']}"
+        for schema in schemas
+        for row in engine.rows(f"show tables in {schema}").to_pylist()
+        if not row["isTemporary"]
+    ]
+    warehouse = engine.folder / "warehouse"
+    # Other tests of this file have schemas of their own.
+    own = tuple(str(warehouse / schema) for schema in schemas)
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for path in warehouse.rglob("*"):
+            if path.is_file() and str(path).startswith(own):
+                yield str(path), path.read_bytes()
+
+    check_forgotten(engine, relations, files)
+
+
+@pytest.mark.long
+def test_parquet_tables_cannot_expire(built) -> None:
+    """Spark deletes no rows of a Parquet table."""
+    refused = built.engine.dbt(
+        "run-operation", "delete_expired", check=False, raw_days_kept=3
+    )
+    assert "is no Iceberg table" in " ".join(str(refused.exception).split())

@@ -106,6 +106,10 @@ class Engine:
         """Return the rows of a query; times are in UTC, without a zone."""
         raise NotImplementedError
 
+    def execute(self, statement: str) -> None:
+        """Run a statement."""
+        self.rows(statement)
+
     def keep_rows(self, table: str, condition: str) -> None:
         """Delete the rows of a raw table that do not match ``condition``."""
         raise NotImplementedError
