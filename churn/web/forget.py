@@ -66,6 +66,8 @@ def erase_actions(project: Project, eraser: Eraser) -> Counter[str]:
                 raw.isolation_level = None
                 raw.execute("vacuum")
                 raw.execute("pragma wal_checkpoint(truncate)")
+        elif changed:
+            _vacuum(engine, f"{SCHEMA}.{table.name}")
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise UserError(
@@ -89,4 +91,18 @@ def replace_snapshot(project: Project, is_needed: bool) -> bool:
     if url.get_backend_name() != "sqlite":
         # PostgreSQL keeps the previous snapshot.
         publish(project, url, allow_fewer=True, allow_older=True)
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        # Statistics of dropped tables hold some of their values.
+        _vacuum(engine, "pg_catalog.pg_statistic")
     return True
+
+
+def _vacuum(engine: sa.Engine, table: str) -> None:
+    """Rewrite a table of PostgreSQL without dead rows, which hold old values.
+
+    A role that owns neither the table nor the database may not; PostgreSQL then warns
+    and skips it.
+    """
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.exec_driver_sql(f"vacuum (full, analyze) {table}")

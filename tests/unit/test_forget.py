@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
+import sqlalchemy as sa
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from churn.cli.main import churn
 from churn.config import Project, UserError
 from churn.ingest.event_files import LoadedFile, find_event_files, new_lines
 from churn.ingest.json_repair import split_record
 from churn.ingest.load import load
-from churn.operations import forget
-from churn.operations.forget import (
-    Pending,
-    Receipt,
-    Subject,
-    Tables,
-    request,
-    salesforce_forms,
-)
+from churn.operations import forget_tables
+from churn.operations.forget import Pending, Receipt, Subject, request
 from churn.operations.forget_files import erase_files
+from churn.operations.forget_tables import DuckDBTables, salesforce_forms
 from churn.operations.pii import ERASED, Classification, Eraser
 from churn.web.actions import Action, ActionStore
 from churn.web.forget import erase_actions
+from churn.web.publish import current_snapshot, publish
 from churn.web.settings import actions_url, serving_url
 from tests.support.paths import ROOT
+from tests.support.serving import write_marts
 
 USER = "u-77aa11bb"
 PSEUDONYM = "erased-0123456789abcdef"
@@ -358,12 +360,12 @@ def test_a_killed_run_is_continued_with_the_same_pseudonyms(
     before = rows(project, "from raw.raw_events")
     for name in ("record_files", "hits"):
         with monkeypatch.context() as patched:
-            patched.setattr(Tables, name, interrupt)
+            patched.setattr(DuckDBTables, name, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 erase(project, subject)
         assert rows(project, "from raw.raw_events") == before
     with monkeypatch.context() as patched:
-        patched.setattr(forget, "rewrite_database", interrupt)
+        patched.setattr(forget_tables, "rewrite_database", interrupt)
         with pytest.raises(KeyboardInterrupt):
             erase(project, subject)
     erased = rows(project, "from raw.raw_events")
@@ -478,3 +480,86 @@ def test_rewritten_event_files_equal_the_table(
             tuple, (row.values() for row in new_lines(files, {}).read_all().to_pylist())
         )
     )
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> sa.URL:
+    if request.param == "sqlite":
+        return sa.URL.create("sqlite", database=str(tmp_path / "serving.db"))
+    url: sa.URL = request.getfixturevalue("postgres")
+    return url
+
+
+def stored_bytes(url: sa.URL) -> Iterator[bytes]:
+    """Yield all values and all files of a store; packed values unpacked."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    inspector = sa.inspect(engine)
+    with engine.connect() as connection:
+        for schema in inspector.get_schema_names():
+            for name in inspector.get_table_names(schema=schema):
+                table = sa.Table(
+                    name, sa.MetaData(), schema=schema, autoload_with=engine
+                )
+                for row in connection.execute(sa.select(table)):
+                    for value in row:
+                        content = (
+                            value if isinstance(value, bytes) else str(value).encode()
+                        )
+                        with contextlib.suppress(zlib.error):
+                            content = zlib.decompress(content)
+                        yield content
+    if url.get_backend_name() == "sqlite":
+        folder = Path(str(url.database)).parent
+        yield from (path.read_bytes() for path in folder.glob("serving*"))
+        return
+    with engine.connect() as connection:
+        # It deletes the files of dropped tables.
+        connection.exec_driver_sql("checkpoint")
+        folder = Path(connection.exec_driver_sql("show data_directory").scalar_one())
+    files = [path for path in (folder / "base").rglob("*") if path.is_file()]
+    yield from (path.read_bytes() for path in files)
+
+
+@pytest.mark.slow
+def test_the_page_loses_the_account(
+    store: sa.URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is published again, and the store of actions is changed."""
+    account, name = "acc-forgotten-1", "Forgotten Planted Ltd"
+    monkeypatch.setenv("CHURN_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path / "target"))
+    monkeypatch.setenv("CHURN_SERVING_URL", store.render_as_string(False))
+    monkeypatch.delenv("CHURN_ACTIONS_URL", raising=False)
+    marts = write_marts(tmp_path / "marts.duckdb", 30, names=[name], ids=[account])
+    project = Project.load(ROOT, ROOT, database=marts)
+    publish(project, store)
+    actions = ActionStore(actions_url(store))
+    at = "2025-01-01T00:00:00Z"
+    times = {"occurred_at": at, "recorded_at": at}
+    actions.record(Action("id-1", account, "note", "sales", note=name, **times))
+    actions.close()
+    texts = (account.encode(), name.encode())
+    for text in texts:
+        assert any(text in content for content in stored_bytes(store))
+
+    result = CliRunner().invoke(
+        churn,
+        [
+            # The marts of this test have the name as a topic of calls, too.
+            *("forget", "--account", account, "--also", name),
+            *("--database", str(marts)),
+            *("--project-dir", str(ROOT), "--profiles-dir", str(ROOT)),
+        ],
+        obj={},
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "serving snapshot" in result.output
+    snapshot = current_snapshot(store)
+    assert snapshot is not None
+    assert snapshot["accounts"] == 30
+    left = [
+        content
+        for content in stored_bytes(store)
+        if any(text in content for text in texts)
+    ]
+    assert left == []
