@@ -502,6 +502,13 @@ class DailyRun:
                 names = ", ".join(failed[:5]) + (" and others" if failed[5:] else "")
                 raise UserError(f"`dbt build` failed at {names}") from error
         self._count_nodes(getattr(result.result, "results", ()), messages)
+        variables = {**self.project.variables, **self._variables}
+        if variables.get("raw_days_kept") is not None:
+            # All that is deleted has been processed by this build.
+            operation = ["run-operation", "delete_expired"]
+            self.tools.build(
+                self.project, operation, self._variables, on_message=on_message
+            )
 
     def _count_nodes(self, results: Sequence[Any], messages: Sequence[str]) -> None:
         counts = Counter(
@@ -717,6 +724,8 @@ def plan(project: Project, options: Options, tools: Tools) -> list[tuple[str, st
         load = "nothing: other jobs load the raw tables"
     lines.append(("load", load))
     lines.append(("build", f"one `dbt build` on the target `{project.target}`"))
+    if days := project.variables.get("raw_days_kept"):
+        lines.append(("build", f"delete raw records older than {days} days"))
     lines.append(
         ("catch_up", f"score days of the last {CATCH_UP_DAYS} that have no scores")
     )

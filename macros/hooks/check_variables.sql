@@ -122,6 +122,7 @@
     {%- endfor -%}
 
     {{ check_counters() }}
+    {{ check_retention() }}
     {{ check_sources_due() }}
 
     {%- set moment = var('loaded_through') -%}

@@ -16,7 +16,8 @@
 {%- endmacro %}
 
 {% macro athena__partition_filter_new_records() -%}
-    {%- set files = athena_raw_files('raw_events') if is_incremental() else none -%}
+    {%- set files = athena_raw_files('raw_events')
+        if is_incremental() and not reloads_complete_files() else none -%}
     {%- if files is none -%}
         {{ return('true') }}
     {%- endif -%}

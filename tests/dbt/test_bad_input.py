@@ -33,6 +33,7 @@ def tables(project: DbtProject) -> set[str]:
         ("as_of_date", "2025-02-30"),
         ("accepted_batch_dates", ["3 March"]),
         ("high_risk_from", 1.5),
+        ("staging_text_days_kept", 30),
     ],
 )
 def test_an_invalid_variable_is_named(

@@ -51,6 +51,7 @@ class Company:
         heartbeats: How often the heartbeat was requested.
         kill_at: The step that is killed in its middle.
         fail_build: The error of the next build.
+        operations: The macros that dbt has run.
         slept: Seconds that runs have waited.
         export_error: The error of the next export of actions.
         exported_to: The folders that actions were exported to.
@@ -63,6 +64,7 @@ class Company:
     heartbeats: int = 0
     kill_at: str | None = None
     fail_build: Exception | None = None
+    operations: list[str] = field(default_factory=list)
     receiver_fails: bool = False
     slept: float = 0
     on_sleep: Callable[[], None] = lambda: None
@@ -199,10 +201,13 @@ class Company:
     def _build(
         self,
         project: Project,
-        _command: list[str],
+        command: list[str],
         variables: Mapping[str, Any] | None = None,
         **_options: Any,
     ) -> Any:
+        if command[0] == "run-operation":
+            self.operations.append(command[1])
+            return SimpleNamespace()
         if self.fail_build is not None:
             error, self.fail_build = self.fail_build, None
             raise error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,15 @@ def test_logs_are_json_with_the_run_id(company: Company) -> None:
     assert steps == [
         *("wait", "load", "build", "catch_up", "verify", "publish", "notify")
     ]
+
+
+def test_records_expire_after_a_build(company: Company) -> None:
+    normal(company, FIRST)
+    assert company.operations == []
+    variables = {**company.project.variables, "raw_days_kept": 90}
+    company.project = replace(company.project, variables=variables)
+    normal(company, FIRST + DAY)
+    assert company.operations == ["delete_expired"]
 
 
 def test_steps_of_a_scheduler_are_one_run(company: Company) -> None:

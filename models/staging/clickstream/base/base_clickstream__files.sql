@@ -2,6 +2,8 @@
     config(
         materialized='incremental',
         unique_key='source_file',
+        on_schema_change='append_new_columns',
+        full_refresh=keeps_expired_records(),
     )
 }}
 
@@ -34,7 +36,15 @@ existing_files as (
         source_file,
         count_records,
         field_mapping_version,
-        last_grown_at
+        last_grown_at,
+        {% if is_built(this) and 'count_expired_records' in (
+            adapter.get_columns_in_relation(this)
+            | map(attribute='name') | map('lower')
+        ) -%}
+        count_expired_records
+        {%- else -%}
+        cast(0 as {{ dbt.type_bigint() }}) as count_expired_records
+        {%- endif %}
 
     from {{ this }}
     {%- else -%}
@@ -42,7 +52,8 @@ existing_files as (
         source_file,
         count_records,
         cast(null as {{ dbt.type_string() }}) as field_mapping_version,
-        cast(null as {{ dbt.type_timestamp() }}) as last_grown_at
+        cast(null as {{ dbt.type_timestamp() }}) as last_grown_at,
+        cast(0 as {{ dbt.type_bigint() }}) as count_expired_records
 
     from raw_files
 
@@ -59,7 +70,8 @@ compared_files as (
         coalesce(raw_files.count_records, 0) as count_raw_records,
         coalesce(existing_files.count_records, 0) as count_existing_records,
         existing_files.field_mapping_version,
-        existing_files.last_grown_at
+        existing_files.last_grown_at,
+        existing_files.count_expired_records
 
     from raw_files
 
@@ -80,17 +92,28 @@ files_to_update as (
         count_raw_records >= count_existing_records as is_complete,
         '{{ field_mapping_version() }}' as field_mapping_version,
         case
-            when count_raw_records > count_existing_records
+            when
+                count_raw_records > count_existing_records
+                {%- if reloads_complete_files() %}
+                or count_raw_records = count_existing_records
+                {%- endif %}
                 then {{ run_timestamp('processed_at') }}
             else last_grown_at
         end as last_grown_at,
-        {{ run_timestamp('processed_at') }} as processed_at
+        {{ run_timestamp('processed_at') }} as processed_at,
+        case
+            when count_raw_records > count_existing_records then 0
+            else coalesce(count_expired_records, 0)
+        end as count_expired_records
 
     from compared_files
 
     where
         count_raw_records > count_existing_records
         or field_mapping_version <> '{{ field_mapping_version() }}'
+        {%- if reloads_complete_files() %}
+        or count_raw_records = count_existing_records
+        {%- endif %}
 
 )
 

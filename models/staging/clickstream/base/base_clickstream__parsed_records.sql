@@ -4,6 +4,7 @@
         incremental_strategy='append',
         partitioned_by=partitioned_by_month('received_at'),
         on_schema_change='append_new_columns',
+        full_refresh=keeps_expired_records(),
         pre_hook=[
             "{{ delete_reloaded_records(ref('base_clickstream__files'), this) }}",
             "{{ delete_reprocessed_rejects(ref('base_clickstream__files'), this) }}",

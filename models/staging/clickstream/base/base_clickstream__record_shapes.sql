@@ -2,6 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
+        full_refresh=keeps_expired_records(),
         pre_hook="{{ delete_new_files(
             ref('base_clickstream__files'),
             ref('base_clickstream__parsed_records'),
