@@ -180,19 +180,26 @@ class Engine:
         return outcome
 
     def _maintain(self, maintenance: statements.Maintenance, schema: str) -> None:
-        action, session = "optimize", {}
+        actions, session = ["optimize"], {}
         if maintenance.action == "vacuum":
             age = self._catalog.parameters(maintenance.name).get(
                 "vacuum_max_snapshot_age_seconds", "432000"
             )
-            action = f"expire_snapshots(retention_threshold => '{age}s')"
-            # Trino refuses to delete younger snapshots than this.
-            session = {f"{ICEBERG_CATALOG}.expire_snapshots_min_retention": "0s"}
-        self._trino(
-            f"alter table {maintenance.name.on(ICEBERG_CATALOG)} execute {action}",
-            schema,
-            session,
-        )
+            # Athena also deletes files that no snapshot refers to.
+            procedures = ("expire_snapshots", "remove_orphan_files")
+            actions = [
+                f"{each}(retention_threshold => '{age}s')" for each in procedures
+            ]
+            # Trino refuses to delete younger ones than this.
+            session = {
+                f"{ICEBERG_CATALOG}.{each}_min_retention": "0s" for each in procedures
+            }
+        for action in actions:
+            self._trino(
+                f"alter table {maintenance.name.on(ICEBERG_CATALOG)} execute {action}",
+                schema,
+                session,
+            )
 
     def _files(self, location: str) -> list[str]:
         """The files that lie under a location."""

@@ -206,7 +206,8 @@ def check_small_tables(
     assert f"about {session['visitor_id']}" in str(session["texts"])
     contacts = {row["phone"] for row in relations["forgetting_raw.raw_contacts"]}
     assert contacts == {"[erased]", "0152"}
-    assert hits_in_files(files(), USER, DEVICE, EMAIL) == []
+    left = hits_in_files(files(), USER, DEVICE, EMAIL)
+    assert not left, "\n".join(left)
     again = forget()
     assert again.rows == {}
     assert again.remaining == receipt.remaining
