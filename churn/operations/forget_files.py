@@ -221,8 +221,8 @@ def _action(line: str, eraser: Eraser) -> str:
 
 
 def _csv(text: str, eraser: Eraser, source: str) -> str:
-    # The default is 128 KiB, which a free text can exceed.
-    csv.field_size_limit(len(text) + 1)
+    # The default is 128 KiB, which a free text can exceed. The limit is the process's.
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
     reader = csv.DictReader(io.StringIO(text, newline=""))
     rows = list(reader)
     names = reader.fieldnames

@@ -111,7 +111,11 @@ def _macros() -> Callable[[dict[str, Any]], None]:
     }
     texts = [
         (ROOT / "macros" / path).read_text()
-        for path in ("hooks/check_variables.sql", "features/counted_features.sql")
+        for path in (
+            "hooks/check_variables.sql",
+            "features/counted_features.sql",
+            "incremental/delete_expired.sql",
+        )
     ]
     macros = re.findall(r"({% macro (\w+)\(.*?endmacro -?%})", "".join(texts), re.S)
     environment.globals |= {name: calling(name) for _, name in macros}
