@@ -138,7 +138,7 @@ def test_models_are_evaluated_against_the_true_label() -> None:
 
 def test_labels_with_more_events_are_compared_on_the_same_dates() -> None:
     """A label with more events would be split at other dates by itself."""
-    rows = planted_rows(accounts=400)
+    rows = planted_rows(accounts=200)
     rows["is_filled"] = rows["is_churned"] | (rows.index % 2 == 0)
     rows["was_filled"] = False
     by_itself = train(rows.assign(is_churned=rows["is_filled"]), FEATURES, TRAINING)
