@@ -45,8 +45,7 @@ delivered_records as (
 
 ),
 
-{#- An expired file that is delivered again is in both. -#}
-
+-- An expired file that is delivered again is in both.
 delivered_files as (
 
     select

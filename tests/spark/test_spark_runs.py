@@ -613,4 +613,5 @@ def test_parquet_tables_cannot_expire(built) -> None:
     refused = built.engine.dbt(
         "run-operation", "delete_expired", check=False, raw_days_kept=3
     )
-    assert "is no Iceberg table" in " ".join(str(refused.exception).split())
+    (operation,) = refused.result.results
+    assert "is no Iceberg table" in " ".join(str(operation.message).split())

@@ -7,6 +7,9 @@
     )
 }}
 
+{#- A file is read again if the raw table has this many of its records. -#}
+{%- set reloads_from = '>=' if reloads_complete_files() else '>' %}
+
 with
 
 raw_events as (
@@ -93,10 +96,7 @@ files_to_update as (
         '{{ field_mapping_version() }}' as field_mapping_version,
         case
             when
-                count_raw_records > count_existing_records
-                {%- if reloads_complete_files() %}
-                or count_raw_records = count_existing_records
-                {%- endif %}
+                count_raw_records {{ reloads_from }} count_existing_records
                 then {{ run_timestamp('processed_at') }}
             else last_grown_at
         end as last_grown_at,
@@ -109,11 +109,8 @@ files_to_update as (
     from compared_files
 
     where
-        count_raw_records > count_existing_records
+        count_raw_records {{ reloads_from }} count_existing_records
         or field_mapping_version <> '{{ field_mapping_version() }}'
-        {%- if reloads_complete_files() %}
-        or count_raw_records = count_existing_records
-        {%- endif %}
 
 )
 
