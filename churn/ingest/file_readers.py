@@ -194,9 +194,8 @@ def read_bytes(file: SourceFile) -> tuple[bytes, str]:
 def read_lines(content: bytes) -> pa.Array:
     """Split a clickstream file into lines of text, without empty ones."""
     # ASCII needs no copy.
-    text = content if content.isascii() and b"\0" not in content else None
-    if text is None:
-        text = decode(content).encode()
+    is_plain = content.isascii() and b"\0" not in content
+    text = content if is_plain else decode(content).encode()
     # Old exports end lines with a carriage return only.
     end = "\n" if b"\n" in text else "\r"
     # Arrow splits without a Python object per line.

@@ -292,12 +292,13 @@ def compare_labels(
             naive, is_used = naive_label(rows, label)
             # The naive label has more events, so its own split would differ.
             split = true_result.split.restricted(is_used.to_numpy())
-            renamed = rows.assign(**{LABEL: naive})[is_used]
+            relabelled = rows.assign(**{LABEL: naive})[is_used]
+            outcomes = relabelled[LABEL].to_numpy(float)
             for part in (split.fit, *(fold.train for fold in split.folds)):
-                problem = find_training_problem(renamed[LABEL].to_numpy(float)[part])
+                problem = find_training_problem(outcomes[part])
                 if problem:
                     return f"{problem}, by the label `{label}`"
-            result = train(renamed, features, settings, split=split)
+            result = train(relabelled, features, settings, split=split)
             predicted = probabilities(result)
             own_labels = naive.to_numpy(dtype=float)[true_result.split.test]
             used = is_used.to_numpy()[true_result.split.test]

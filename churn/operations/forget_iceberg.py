@@ -28,7 +28,7 @@ import pyarrow as pa
 from churn.config import Project, UserError
 from churn.engine_io import as_table
 from churn.operations.forget_files import FileState
-from churn.operations.forget_tables import Table, Tables, is_integer
+from churn.operations.forget_tables import Table, Tables, in_parts, is_integer
 from churn.operations.marts import open_session
 from churn.operations.pii import ERASED, Classification, Eraser
 
@@ -256,8 +256,7 @@ class IcebergTables(Tables):
         if "session_id" in table.columns:
             keys = sorted(eraser.values.keys() - eraser.pseudonyms.keys())
             conditions += [
-                self._is_one_of("session_id", keys[start : start + 1000])
-                for start in range(0, len(keys), 1000)
+                self._is_one_of("session_id", part) for part in in_parts(keys)
             ]
         return conditions
 

@@ -188,14 +188,14 @@ class Tables(ABC):
         candidates = {
             row[0].strip()
             for query in links
-            for part in _parts(values)
+            for part in in_parts(values)
             for row in self.query(f"{query} where {self._is_one_of('given', part)}")
             if row[0]
         }
         shared = {
             wanted_value.strip()
             for query in links
-            for part in _parts(sorted(candidates))
+            for part in in_parts(sorted(candidates))
             for wanted_value, given in self.query(
                 f"{query} where {self._is_one_of('wanted', part)}"
             )
@@ -247,7 +247,7 @@ class Tables(ABC):
             return {}
         rows = [
             row
-            for part in _parts(list(pseudonyms))
+            for part in in_parts(list(pseudonyms))
             for row in self.query(
                 f"""select session_id, visitor_id, first_event_id
                 from {self.relation(table)}
@@ -295,7 +295,8 @@ class Tables(ABC):
         return source is None and column in self.classes.mapping
 
 
-def _parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def in_parts(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield values in parts that fit into one statement."""
     for start in range(0, len(values), _VALUES_AT_ONCE):
         yield values[start : start + _VALUES_AT_ONCE]
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,15 +66,17 @@ def run(
     command: list[str], folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; standard error follows in the output."""
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=dict(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    return subprocess.run(command, check=False, **_options(folder, environment))
+
+
+def _options(folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "cwd": folder,
+        "env": dict(environment),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "text": True,
+    }
 
 
 def kill_after(
@@ -98,13 +101,7 @@ def kill_after(
         Whether the signal ended it. If not, it had ended before.
     """
     run = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=dict(environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
+        command, start_new_session=True, **_options(folder, environment)
     )
 
     def end() -> None:

@@ -150,8 +150,8 @@ int fdatasync(int fd)
 }
 
 #define CHANGE_FAILS(path) (is_of("open") && is_in_folder(path) && fails(1))
-#define OPEN(name)                                                                   \
-    int name(const char *path, int flags, ...)                                       \
+#define OPEN(name, parameters, arguments)                                            \
+    int name parameters                                                              \
     {                                                                                \
         va_list rest;                                                                \
         va_start(rest, flags);                                                       \
@@ -159,23 +159,12 @@ int fdatasync(int fd)
         va_end(rest);                                                                \
         if (flags & (O_WRONLY | O_RDWR | O_CREAT) && CHANGE_FAILS(path))             \
             return -1;                                                               \
-        return REAL(name)(path, flags, mode);                                        \
+        return REAL(name) arguments;                                                 \
     }
-OPEN(open)
-OPEN(open64)
-#define OPENAT(name)                                                                 \
-    int name(int at, const char *path, int flags, ...)                               \
-    {                                                                                \
-        va_list rest;                                                                \
-        va_start(rest, flags);                                                       \
-        mode_t mode = va_arg(rest, mode_t);                                          \
-        va_end(rest);                                                                \
-        if (flags & (O_WRONLY | O_RDWR | O_CREAT) && CHANGE_FAILS(path))             \
-            return -1;                                                               \
-        return REAL(name)(at, path, flags, mode);                                    \
-    }
-OPENAT(openat)
-OPENAT(openat64)
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(openat, (int at, const char *path, int flags, ...), (at, path, flags, mode))
+OPEN(openat64, (int at, const char *path, int flags, ...), (at, path, flags, mode))
 int rename(const char *from, const char *to)
 {
     return CHANGE_FAILS(to) ? -1 : REAL(rename)(from, to);
