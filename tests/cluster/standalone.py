@@ -81,10 +81,16 @@ class Cluster:
             process.wait(30)
 
     def executors(self) -> set[int]:
-        """Return the process ids of all executors, which are children of workers."""
+        """Return the process ids of all executors, which are children of workers.
+
+        While a worker starts an executor, it also has a child that only starts Java.
+        """
         workers = ",".join(str(process.pid) for process in self.processes[1:])
         found = subprocess.run(
-            ["pgrep", "--parent", workers], capture_output=True, text=True, check=False
+            ["pgrep", "--parent", workers, "--full", "CoarseGrainedExecutorBackend"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return {int(pid) for pid in found.stdout.split()}
 
