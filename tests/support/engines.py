@@ -274,6 +274,9 @@ def stop_spark() -> None:
         gateway.shutdown()
         SparkContext._gateway = None
         SparkContext._jvm = None
+        # It ends with its input. Until then it holds the embedded metastore.
+        gateway.proc.stdin.close()
+        gateway.proc.wait()
 
 
 # dbt then parses each macro once in a process.
