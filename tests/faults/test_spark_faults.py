@@ -35,8 +35,8 @@ KILLS = int(os.environ.get("CHURN_FAULT_SPARK_KILLS", "20"))
 VARIABLES = {"raw_schema": "arriving", "load_demo_seeds": False}
 SELECTED = ["+int_visitor_activity_daily", "+subscription_periods", "event_names"]
 TABLES = [
-    *["stg_clickstream__events", "stg_clickstream__rejects", "int_account_changes"],
-    *["int_visitor_activity_daily", "subscription_periods"],
+    *["stg_clickstream__event_versions", "int_visitor_activity_daily"],
+    *["int_account_changes", "subscription_periods"],
 ]
 STARTED = "Concurrency:"
 
