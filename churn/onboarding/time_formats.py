@@ -82,7 +82,8 @@ def is_iso_time(text: str) -> bool:
 
 def epoch_unit(text: str) -> str | None:
     """Return the unit of a count since 1970 between 2001 and 2100, else ``None``."""
-    if not re.fullmatch(r"\d{9,19}([.]\d*)?([eE]\+?\d{1,2})?", strip_whitespace(text)):
+    text = strip_whitespace(text)
+    if not re.fullmatch(r"\d{9,19}([.]\d*)?([eE]\+?\d{1,2})?", text):
         return None
     for unit, factor in EPOCH_UNITS.items():
         if 1e9 <= float(text) / factor < 4.2e9:

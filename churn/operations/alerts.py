@@ -62,11 +62,10 @@ class Receivers:
             return tuple(os.environ.get(name, "").split())
 
         heartbeat = os.environ.get("CHURN_HEARTBEAT_URL") or None
-        if heartbeat and urllib.parse.urlsplit(heartbeat).scheme not in (
-            *("http", "https"),
-        ):
+        if heartbeat and not _is_web_address(heartbeat):
             raise UserError(
-                "CHURN_HEARTBEAT_URL must begin with https:// or http://: correct it."
+                "CHURN_HEARTBEAT_URL must be an address that begins with https:// or "
+                "http://: correct it."
             )
         receivers = cls(
             urls("CHURN_ALERT_URLS"),
@@ -88,6 +87,14 @@ class Receivers:
         """Return the URLs that receive problems of a severity."""
         pager = self.pager if severity == CRITICAL else ()
         return tuple(dict.fromkeys((*self.alerts, *pager)))
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        return urllib.parse.urlsplit(text).scheme in ("http", "https")
+    except ValueError:
+        # An opening bracket of an IPv6 address without a closing one.
+        return False
 
 
 @dataclass

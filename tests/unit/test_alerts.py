@@ -163,9 +163,10 @@ def test_a_heartbeat_is_requested(webhook: Webhook) -> None:
     assert webhook.received == [("/ping/1", None)]
 
 
+@pytest.mark.parametrize("address", ["file:///etc/passwd", "https://[::1/ping"])
 def test_a_heartbeat_that_is_no_web_address_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    monkeypatch.setenv("CHURN_HEARTBEAT_URL", "file:///etc/passwd")
+    monkeypatch.setenv("CHURN_HEARTBEAT_URL", address)
     with pytest.raises(UserError, match="CHURN_HEARTBEAT_URL"):
         Receivers.from_environment()

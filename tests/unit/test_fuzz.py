@@ -11,7 +11,6 @@ import gzip
 import json
 import lzma
 import os
-from collections.abc import Iterator
 
 import duckdb
 import pytest
@@ -26,16 +25,10 @@ from churn.onboarding.dbt_models import ModelError, ModelRunner
 from churn.onboarding.profile import paths_of
 from churn.onboarding.time_formats import detect_time_format, epoch_unit, is_time
 from churn.quoting import path_text
-from tests.support.fuzzing import bounded, inputs, limited_memory, seeds, variants
+from tests.support.fuzzing import bounded, inputs, seeds, variants
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    with limited_memory():
-        yield
 
 
 TOKENS = [

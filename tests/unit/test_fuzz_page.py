@@ -28,7 +28,6 @@ from tests.support.fuzzing import (
     VARIANTS,
     bounded,
     inputs,
-    limited_memory,
     seeds,
     variants,
 )
@@ -123,12 +122,6 @@ bodies = (
         ]
     )
 )
-
-
-@pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    with limited_memory():
-        yield
 
 
 class Page:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
 from unittest import mock
@@ -29,7 +29,7 @@ from churn.operations.alerts import Receivers
 from churn.operations.runs import state_folder
 from churn.operations.schedule import Schedule, utc_now
 from churn.web.settings import PageSettings
-from tests.support.fuzzing import bounded, inputs, limited_memory
+from tests.support.fuzzing import bounded, inputs
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -58,12 +58,6 @@ VARIABLES["sources_due"]["billing"] |= {
     "weekdays": ["monday", "friday"],
     "days_without_data": ["2025-12-25"],
 }
-
-
-@pytest.fixture(autouse=True)
-def memory() -> Iterator[None]:
-    with limited_memory():
-        yield
 
 
 class RefusedError(Exception):

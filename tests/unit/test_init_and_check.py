@@ -771,7 +771,13 @@ def test_formats_of_logs_are_recognised(time_format: str) -> None:
 
 
 def test_times_are_distinguished_from_other_numbers() -> None:
-    for text in ("1740823445", "1740823445123", "1740823445123000", "2025-03-01"):
+    for text in (
+        "1740823445",
+        "1740823445123",
+        "1740823445123000",
+        "2025-03-01",
+        "\ufeff1740823445",
+    ):
         assert is_time(text), text
     for text in ("7", "19990101", "4.25", "soon", "", "123456789012345678901234"):
         assert not is_time(text), text

@@ -286,6 +286,7 @@ def test_a_form_returns_to_our_own_pages_only(client: Client, back: str) -> None
         ({"origin": "http://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": ""}, 403),
+        ({"origin": "http://[::1"}, 403),
         ({"sec-fetch-site": "cross-site", "origin": ORIGIN}, 403),
         ({"sec-fetch-site": "same-site", "origin": ORIGIN}, 403),
         ({"sec-fetch-site": "same-origin"}, 303),
