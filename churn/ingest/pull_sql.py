@@ -56,7 +56,7 @@ def pull_sql(
             tables of the same call stay, as each is complete.
     """
     try:
-        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+        engine = sa.create_engine(_parsed(url), poolclass=sa.pool.NullPool)
         with explained_write_errors(folder), engine.connect() as connection:
             if connection.dialect.name != "sqlite":
                 connection = connection.execution_options(
@@ -85,6 +85,13 @@ def pull_sql(
             f"Nothing more was delivered, because the database cannot be read "
             f"({reason}): check {URL_VARIABLE} and the names of the tables."
         ) from None
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except ValueError:
+        raise sa.exc.ArgumentError("The port is no number.") from None
 
 
 def _pull_table(

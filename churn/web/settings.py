@@ -63,7 +63,8 @@ def _parse_url(variable: str, text: str, folder: Path) -> sa.URL:
     remedy = f"set {variable} to a URL such as {_EXAMPLE}."
     try:
         url = sa.make_url(text)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):
+        # A port that is no number is a ValueError.
         raise UserError(f"{variable} is not a database URL: {remedy}") from None
     backend = url.get_backend_name()
     if backend == "postgresql":

@@ -391,6 +391,7 @@ def test_packing_keeps_every_row_of_every_account(
     ("url", "message"),
     [
         ("not a url", "not a database URL"),
+        ("postgresql://host:port/db", "not a database URL"),
         ("mysql://host/db", "type mysql"),
         ("sqlite://", "names no file"),
     ],

@@ -111,6 +111,7 @@ def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
     [
         ("sqlite:////nowhere/x.db", "unable to open"),
         ("my secret", "no database URL"),
+        ("postgresql+psycopg://a:secret@host:port/x", "no database URL"),
         ("postgresql+psycopg://a:secret@127.0.0.1:1/x", "refused"),
     ],
 )
