@@ -87,7 +87,7 @@ def pull_sql(
         ) from None
 
 
-def _parsed(url: str) -> sa.URL:
+def _parsed(url: str | sa.URL) -> sa.URL:
     try:
         return sa.make_url(url)
     except ValueError:
