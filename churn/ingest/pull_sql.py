@@ -56,7 +56,20 @@ def pull_sql(
             tables of the same call stay, as each is complete.
     """
     try:
-        engine = sa.create_engine(_parsed(url), poolclass=sa.pool.NullPool)
+        engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    except ImportError as error:
+        raise PullError(
+            f"The driver of the database is not installed ({error.name}): install it "
+            "into this environment."
+        ) from None
+    except (sa.exc.ArgumentError, ValueError):
+        # A port that is no number is a ValueError. The message of the exception would
+        # show the password.
+        raise PullError(
+            f"{URL_VARIABLE} is no database URL: write it as "
+            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
+        ) from None
+    try:
         with explained_write_errors(folder), engine.connect() as connection:
             if connection.dialect.name != "sqlite":
                 connection = connection.execution_options(
@@ -68,30 +81,12 @@ def pull_sql(
             return [
                 _pull_table(connection, name, folder, day, progress) for name in tables
             ]
-    except ImportError as error:
-        raise PullError(
-            f"The driver of the database is not installed ({error.name}): install it "
-            "into this environment."
-        ) from None
-    except sa.exc.ArgumentError:
-        # The message of the exception would show the password.
-        raise PullError(
-            f"{URL_VARIABLE} is no database URL: write it as "
-            "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE."
-        ) from None
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise PullError(
             f"Nothing more was delivered, because the database cannot be read "
             f"({reason}): check {URL_VARIABLE} and the names of the tables."
         ) from None
-
-
-def _parsed(url: str | sa.URL) -> sa.URL:
-    try:
-        return sa.make_url(url)
-    except ValueError:
-        raise sa.exc.ArgumentError("The port is no number.") from None
 
 
 def _pull_table(
