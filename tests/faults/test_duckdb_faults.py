@@ -17,14 +17,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 
 from tests.support import arrivals
 from tests.support.faults import DiskFault, environment_of_clock, kill_after, run
 from tests.support.project import DbtProject
-from tests.support.tables import contents
+from tests.support.tables import assert_same, contents
 
 pytestmark = pytest.mark.long
 
@@ -36,7 +35,6 @@ VARIABLES = {"load_demo_seeds": False}
 # The line of dbt before the first model.
 STARTED = "Concurrency:"
 YEAR = 365 * 86_400
-Contents: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
 
 class Company:
@@ -98,11 +96,6 @@ class Company:
     def assert_next_run_is_clean(self) -> None:
         self.run_again()
         assert_same(contents(self.project), self.expected)
-
-
-def assert_same(found: Contents, expected: Contents) -> None:
-    assert found.keys() == expected.keys()
-    assert [name for name in found if found[name] != expected[name]] == []
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,6 +27,7 @@ from tests.support.faults import kill_after, run
 from tests.support.parity import rows_of, sort_key
 from tests.support.paths import ROOT
 from tests.support.project import DbtProject
+from tests.support.tables import Contents, assert_same
 
 pytestmark = pytest.mark.long
 
@@ -91,10 +91,10 @@ class Company:
         shutil.rmtree(self.folder)
         shutil.copytree(self.start, self.folder)
 
-    def contents(self) -> dict[str, list[Any]]:
+    def contents(self) -> Contents:
         """Return the rows of the tables, sorted, and the names of all relations."""
         engine = SparkEngine(self.folder, schema="killed")
-        found: dict[str, list[Any]] = {"": sorted(engine.relations())}
+        found: Contents = {"": [(name,) for name in sorted(engine.relations())]}
         for table in TABLES:
             columns = rows_of(engine, engine.relation(table))
             rows = zip(*(columns[name] for name in sorted(columns)), strict=True)
@@ -125,5 +125,4 @@ def test_a_killed_run(company: Company, number: int) -> None:
     )
     finished = run(company.command(), company.folder, company.environment)
     assert finished.returncode == 0, finished.stdout[-3_000:]
-    found = company.contents()
-    assert [name for name in found if found[name] != company.expected[name]] == []
+    assert_same(company.contents(), company.expected)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from tests.support.parity import DIFFERENT_BY_NATURE, NOT_COMPARED
 from tests.support.project import DbtProject
+
+# The rows of each table.
+Contents: TypeAlias = dict[str, list[tuple[Any, ...]]]
 
 # Tables of the models that were trained on the way, and of the runs.
 OF_RUNS = {
@@ -15,9 +18,9 @@ OF_RUNS = {
 }
 
 
-def contents(project: DbtProject) -> dict[str, list[tuple[Any, ...]]]:
+def contents(project: DbtProject) -> Contents:
     """Return the rows of each table before the model, without times of writing."""
-    tables: dict[str, list[tuple[Any, ...]]] = {}
+    tables: Contents = {}
     with project.connect() as connection:
         names = connection.execute(
             """select table_schema, table_name, list(column_name order by column_name)
@@ -40,3 +43,9 @@ def contents(project: DbtProject) -> dict[str, list[tuple[Any, ...]]]:
                 f'select {kept} from "{schema}"."{table}" {is_current} order by all'
             ).fetchall()
     return tables
+
+
+def assert_same(found: Contents, expected: Contents) -> None:
+    """Fail with the names of the tables that differ."""
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []
