@@ -13,7 +13,7 @@ import pytest
 
 from tests.athena.engine import AT_ONCE, AthenaEngine
 from tests.support.engines import DuckdbEngine
-from tests.support.forgotten import CONSERVATION, check_forgotten
+from tests.support.forgotten import CONSERVATION, PLANTED_FILE, check_forgotten
 from tests.support.parity import (
     NOT_COMPARED,
     Built,
@@ -105,7 +105,7 @@ def test_expired_records_are_counted(built) -> None:
     """After the test before, because it deletes raw records."""
     engine = built.engine
     # Nothing has processed what the test before has planted.
-    engine.execute("delete from raw.raw_events where source_file = 'planted'")
+    engine.execute(f"delete from raw.raw_events where source_file = '{PLANTED_FILE}'")
     kept = {"raw_days_kept": 3, "staging_text_days_kept": 3}
 
     def count(table: str, column: str = "1") -> int:

@@ -26,6 +26,8 @@ CONSERVATION = ("no_raw_record_is_lost", "every_raw_record_is_processed")
 # Name and content of files.
 Files = Iterable[tuple[str, bytes]]
 EMAIL = "ann.planted@example.com"
+# The source file of the records that `plant` adds.
+PLANTED_FILE = "planted"
 
 
 def planted_records() -> list[str]:
@@ -216,7 +218,8 @@ def check_small_tables(
 def plant(engine: Engine) -> None:
     """Add the records to the raw table."""
     rows = ", ".join(
-        f"({engine.literal(record)}, timestamp '2025-02-10 10:0{number}:00', 'planted')"
+        f"({engine.literal(record)}, timestamp '2025-02-10 10:0{number}:00', "
+        f"'{PLANTED_FILE}')"
         for number, record in enumerate(planted_records())
     )
     engine.execute(
