@@ -277,10 +277,8 @@ def test_maintenance_changes_no_row_and_keeps_one_snapshot(built) -> None:
 
 def test_a_record_is_parsed_once(built) -> None:
     """Spark's plan parses a payload once, and Java can compile its methods."""
-    engine, name = built.engine, "base_clickstream__parsed_records"
-    compiled = engine.dbt("compile", "--full-refresh", "--select", name)
-    nodes = [each.node for each in compiled.result.results]
-    (code,) = [node.compiled_code for node in nodes if node.name == name]
+    engine = built.engine
+    code = compiled_code(engine, "base_clickstream__parsed_records")
     plan = engine.session.sql(code)._jdf.queryExecution().executedPlan().toString()
     assert plan.count("parseJson(") == 1
     (generated,) = engine.session.sql(f"explain codegen {code}").collect()[0]
@@ -290,6 +288,36 @@ def test_a_record_is_parsed_once(built) -> None:
     sizes = [int(size) for size in re.findall(r"maxMethodCodeSize:(\d+)", generated)]
     assert len(sizes) == 2
     assert all(0 < size < JAVA_METHOD_BYTES * 3 // 4 for size in sizes)
+
+
+def test_versions_of_events_are_shuffled_once(built) -> None:
+    """Both parts of the union, and both joins, use the same shuffled rows."""
+    engine = built.engine
+    code = compiled_code(engine, "base_clickstream__event_versions")
+    # As large tables are joined; an adaptive plan shows no reuse before it ran.
+    settings = {
+        "spark.sql.adaptive.enabled": "false",
+        "spark.sql.autoBroadcastJoinThreshold": "-1",
+    }
+    before = {name: engine.session.conf.get(name) for name in settings}
+    try:
+        for name, value in settings.items():
+            engine.session.conf.set(name, value)
+        query = engine.session.sql(code)._jdf.queryExecution()
+        plan = query.executedPlan().toString()
+    finally:
+        for name, value in before.items():
+            engine.session.conf.set(name, value)
+    assert plan.count("BatchScan") == 2, plan
+    assert plan.count("ReusedExchange") == 2, plan
+
+
+def compiled_code(engine: Engine, model: str) -> str:
+    """Return the query of a model that is built anew."""
+    compiled = engine.dbt("compile", "--full-refresh", "--select", model)
+    nodes = [each.node for each in compiled.result.results]
+    (code,) = [node.compiled_code for node in nodes if node.name == model]
+    return str(code)
 
 
 @pytest.mark.long

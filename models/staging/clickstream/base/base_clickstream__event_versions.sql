@@ -106,7 +106,7 @@ changed_versions as (
     select
         new_versions.received_date,
         new_versions.event_id_hash,
-        1 as version_number,
+        coalesce(new_versions.version_number, 0) + 1 as version_number,
         true as is_current,
         new_versions.processed_at,
         {%- for column in columns %}
@@ -121,9 +121,18 @@ changed_versions as (
             new_versions.event_id = duplicated_events.event_id
             and new_versions.visitor_id = duplicated_events.visitor_id
 
+    {#-
+        Spark reads and shuffles the new versions once if both parts of the
+        union need the same columns and rows. It would move a condition that is
+        no `case` below the join of this part.
+    #}
+
     where
-        not new_versions.is_existing
-        and duplicated_events.event_id is null
+        case
+            when duplicated_events.last_processed_at is null
+                then not new_versions.is_existing
+            else false
+        end
 
     union all
 
