@@ -313,7 +313,7 @@ def test_versions_of_events_are_shuffled_once(built) -> None:
 
 
 def compiled_code(engine: Engine, model: str) -> str:
-    """Return the query of a model that is built anew."""
+    """Return the query of the full refresh of a model."""
     compiled = engine.dbt("compile", "--full-refresh", "--select", model)
     nodes = [each.node for each in compiled.result.results]
     (code,) = [node.compiled_code for node in nodes if node.name == model]
