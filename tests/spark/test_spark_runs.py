@@ -21,6 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost as xgb
+from pyspark.sql import SparkSession
 
 import dbt_local_python.spark as local_spark
 from churn.engine_io import as_batches, as_frame
@@ -279,8 +280,7 @@ def test_a_record_is_parsed_once(built) -> None:
     """Spark's plan parses a payload once, and Java can compile its methods."""
     engine = built.engine
     code = compiled_code(engine, "base_clickstream__parsed_records")
-    plan = engine.session.sql(code)._jdf.queryExecution().executedPlan().toString()
-    assert plan.count("parseJson(") == 1
+    assert executed_plan(engine.session, code).count("parseJson(") == 1
     (generated,) = engine.session.sql(f"explain codegen {code}").collect()[0]
     # Spark 4.1 generates no code for higher-order functions, which two steps use, so
     # there are two methods.
@@ -292,22 +292,13 @@ def test_a_record_is_parsed_once(built) -> None:
 
 def test_versions_of_events_are_shuffled_once(built) -> None:
     """Both parts of the union, and both joins, use the same shuffled rows."""
-    engine = built.engine
-    code = compiled_code(engine, "base_clickstream__event_versions")
-    # As large tables are joined; an adaptive plan shows no reuse before it ran.
-    settings = {
-        "spark.sql.adaptive.enabled": "false",
-        "spark.sql.autoBroadcastJoinThreshold": "-1",
-    }
-    before = {name: engine.session.conf.get(name) for name in settings}
-    try:
-        for name, value in settings.items():
-            engine.session.conf.set(name, value)
-        query = engine.session.sql(code)._jdf.queryExecution()
-        plan = query.executedPlan().toString()
-    finally:
-        for name, value in before.items():
-            engine.session.conf.set(name, value)
+    code = compiled_code(built.engine, "base_clickstream__event_versions")
+    session = built.engine.session.newSession()
+    # Spark broadcasts tables as small as these. An adaptive plan shows what is used
+    # again only after it has run.
+    session.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")
+    session.conf.set("spark.sql.adaptive.enabled", "false")
+    plan = executed_plan(session, code)
     assert plan.count("BatchScan") == 2, plan
     assert plan.count("ReusedExchange") == 2, plan
 
@@ -318,6 +309,11 @@ def compiled_code(engine: Engine, model: str) -> str:
     nodes = [each.node for each in compiled.result.results]
     (code,) = [node.compiled_code for node in nodes if node.name == model]
     return str(code)
+
+
+def executed_plan(session: SparkSession, query: str) -> str:
+    """Return the physical plan of a query."""
+    return str(session.sql(query)._jdf.queryExecution().executedPlan().toString())
 
 
 @pytest.mark.long
