@@ -51,6 +51,9 @@ spark.storage.decommission.fallbackStorage.path file://{shared}/fallback/
 """
 # Executors that are lost in a build: fewer than `spark.executor.maxNumFailures`.
 LOSSES = 12
+# Share of a build's nodes after which no executor is lost: an evicted executor needs
+# time to move its data before the build ends.
+LAST_LOSS = 0.9
 
 
 @dataclass
@@ -157,7 +160,8 @@ class Losses(threading.Thread):
             started = re.search(r"(\d+) of (\d+) START (?!hook)", line)
             if started:
                 share = int(started[1]) / int(started[2])
-                if int(share * (LOSSES + 1)) > len(self.victims):
+                is_due = int(share * (LOSSES + 1)) > len(self.victims)
+                if is_due and share <= LAST_LOSS:
                     self._take()
         tail.wait()
 
@@ -274,13 +278,10 @@ def test_evicted_executors_move_their_data_and_end(
         for kind, name in losses.victims
         if kind == "evict"
     ]
-    decommissioned = [log for log in logs if "Decommission executor" in log]
-    # The build may end before the hook of the last one has run.
-    assert len(decommissioned) >= max(len(logs) - 1, 1)
+    assert logs
     for log in logs:
-        was_late = "Driver commanded a shutdown" in log
-        assert log in decommissioned or was_late, log[-3000:]
-    assert any("Migrated migrate_shuffle" in log for log in decommissioned)
+        assert "Decommission executor" in log, log[-3000:]
+    assert any("Migrated migrate_shuffle" in log for log in logs)
 
 
 @pytest.mark.usefixtures("losses")
